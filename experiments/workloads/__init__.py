@@ -1,0 +1,1 @@
+"""Training workloads, one file each, behind one small protocol."""

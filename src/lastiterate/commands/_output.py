@@ -1,0 +1,38 @@
+"""What the commands share: a table for people, JSON for machines."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
+PlotOption = Annotated[Path | None, typer.Option("--plot", help="Write a picture to this file (png, pdf or svg).")]
+
+
+def emit(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str = "", extra: Mapping[str, Any] | None = None):
+    """Print ``rows`` as a rich table with the keys as columns, or as JSON with ``extra`` fields beside them."""
+    if as_json:
+        json.dump({**(extra or {}), "rows": [dict(row) for row in rows]}, sys.stdout, indent=2, default=float)
+        sys.stdout.write("\n")
+        return
+    table = Table(title=title or None)
+    for column in rows[0] if rows else ():
+        numeric = all(isinstance(row[column], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(_shown(value) for value in row.values()))
+    console = Console()
+    console.print(table)
+    for key, value in (extra or {}).items():
+        console.print(f"{key}: {_shown(value)}", highlight=False)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)

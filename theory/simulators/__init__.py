@@ -1,0 +1,1 @@
+"""Numba kernels of the methods, one file a family."""
