@@ -1,0 +1,14 @@
+"""Settings that every test shares."""
+
+import os
+
+from hypothesis import settings
+
+# small problems run faster on one thread, and two xdist workers would fight over the cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# the first example of a test may compile a kernel, so that a deadline would measure the compiler
+settings.register_profile("default", deadline=None, print_blob=True)
+settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
