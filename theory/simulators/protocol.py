@@ -1,0 +1,109 @@
+"""What a method and a problem must offer the engine: two function signatures and one table row.
+
+**Oracle** (one compiled function a kind of problem)::
+
+    value = oracle(k, x, rows, values, index, target, params, with_value, g)
+
+writes a subgradient at ``x`` into ``g`` and returns the value there. ``rows`` are the data points of the batch; an empty
+``rows`` means the full objective. Dense data lie row-major in ``values`` with an empty ``index``; CSR data have ``values``
+and ``index = indptr ++ indices``. ``target`` holds labels or right-hand sides, ``params`` whatever else the kind needs
+(an l2 weight, the number of classes). ``k`` is the step, for oracles that resist. With ``with_value`` false the value may
+be skipped (return 0.0). The value and subgradient include the regulariser.
+
+**Step** (one compiled function a method)::
+
+    step(k, lr, loss, x, g, rows, state, memory, scalars, options)
+
+receives the subgradient ``g`` at ``x`` (and the batch value ``loss`` if the row says `uses_loss`) and moves ``x`` in place
+to the point where the next subgradient is wanted. ``k == 0`` is the moment to initialise; all storage starts at zero.
+``lr = base_lr * steps[k]``. ``state`` is float64[vectors, d], ``memory`` float64[n_samples] (empty unless the row asks),
+``scalars`` float64[3 + scalars]: the engine reads ``scalars[WEIGHT]`` (weight of this x in the averaged iterate),
+``scalars[D_ESTIMATE]`` and ``scalars[STEP_SIZE]``, which it sets to lr, its last value and lr before each call; the
+method's own scalars start at ``FIRST``. ``options`` holds the row's options in their order, booleans as 0.0 and 1.0; an
+option given as an array has its value of step k.
+
+Both are called through function pointers: the engine compiles once, each oracle and each step once, whatever they are
+combined with. They live in files of their own and must not raise; helpers that they call live in the same file.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from numba import boolean, float64, int64, types
+
+Array = npt.NDArray[np.float64]
+
+WEIGHT, D_ESTIMATE, STEP_SIZE, FIRST = 0, 1, 2, 3
+
+Vector, Matrix, Rows = float64[::1], float64[:, ::1], int64[::1]
+ORACLE = float64(int64, Vector, Rows, Vector, Rows, Vector, Vector, boolean, Vector)
+STEP = types.void(int64, float64, float64, Vector, Vector, Rows, Matrix, Vector, Vector, Vector)
+
+
+class Problem(Protocol):
+    """What the engine reads from a problem; `lastiterate.theory.problems` has the real ones."""
+
+    name: str
+    oracle: Any  # compiled function with signature ORACLE
+    values: Array
+    index: npt.NDArray[np.int64]
+    target: Array
+    params: Array
+    n_samples: int  # 0 for a problem that is no finite sum
+    x0: Array
+    G: float | None  # sqrt(E ||g||^2) <= G for every batch, hence also for the full subgradient
+    D: float | None  # ||x0 - x_star|| <= D
+    f_star: float | None
+    x_star: Array | None
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A guarantee for one run: its value, the iterate it speaks of, its source; without value the reason."""
+
+    value: float | None
+    iterate: str = "last"  # "last" | "average" | "best"
+    source: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a bound may use: the problem, the steps taken (base_lr times the schedule), options and final scalars."""
+
+    problem: Problem
+    lrs: Array
+    options: Mapping[str, Any]
+    scalars: Array
+    G: float | None  # includes additive noise
+    D: float | None
+    stochastic: bool
+    regret: float = float("nan")  # weighted regret over the sum of the weights, last-iterate wrapper only
+
+
+def no_bound(reason: str) -> Callable[[RunFacts], Bound]:
+    """Return a bound function that only says why there is none."""
+    return lambda facts: Bound(None, reason=reason)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table of methods.
+
+    ``options`` maps each option to its default: a number, a bool, or a string that names the attribute of the problem
+    it is taken from (``{"f_star": "f_star"}``).
+    """
+
+    step: Any
+    options: Mapping[str, float | bool | str] = field(default_factory=dict[str, "float | bool | str"])
+    vectors: int = 0
+    scalars: int = 0
+    output: int = -1  # the row of ``state`` that the method returns; -1 is x itself
+    uses_loss: bool = False
+    uses_memory: bool = False
+    averages: bool = False  # its guarantee is about the averaged iterate, so f of the average is always recorded
+    posterior: bool = False  # the bound uses final scalars, so it differs from seed to seed
+    bound: Callable[[RunFacts], Bound] = no_bound("no theorem is known for this method")
