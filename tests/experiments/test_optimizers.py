@@ -1,0 +1,233 @@
+"""Every optimizer by name: it learns, resumes exactly, survives zero steps, and is what its equations say."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+import torch
+from lastiterate.experiments.extras import MissingExtraError
+from lastiterate.experiments.gradagrad import GradaGrad
+from lastiterate.experiments.mda import MDA
+from lastiterate.experiments.optimizers import OPTIMIZERS, evaluating, make_optimizer, step_arguments
+from lastiterate.theory.validation import InputError
+
+ALL = sorted(OPTIMIZERS)
+TUNED = {"sgd": 1.0, "momentum": 0.1, "mda": 0.3, "adam": 0.05, "adamw": 0.05, "gradagrad": 0.1, "momo-adam": 0.1,
+         "schedule-free-adamw": 0.05}  # fmt: skip
+
+
+def logistic_data():
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(64, 5))
+    labels = np.sign(inputs @ rng.normal(size=5) + 0.1 * rng.normal(size=64))
+    return torch.tensor(inputs), torch.tensor(labels)
+
+
+def logistic_loss(x, offset, batch=None):
+    inputs, labels = logistic_data()
+    if batch is not None:
+        inputs, labels = inputs[batch], labels[batch]
+    return torch.nn.functional.softplus(-labels * (inputs @ x + offset)).mean()
+
+
+def parameters():
+    torch.manual_seed(0)
+    return [torch.nn.Parameter(0.1 * torch.randn(5, dtype=torch.float64)),
+            torch.nn.Parameter(torch.zeros((), dtype=torch.float64))]  # fmt: skip
+
+
+def train(optimizer, params, steps, base_lr=None):
+    """Run one step for every number in ``steps``, the multipliers of the initial learning rate."""
+    first = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
+    for multiplier in map(float, steps):
+        for group, lr in zip(optimizer.param_groups, first, strict=True):
+            group["lr"] = lr * multiplier
+        optimizer.zero_grad()
+        loss = logistic_loss(*params)
+        loss.backward()
+        optimizer.step(**step_arguments(optimizer, loss))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_optimizer_learns(name):
+    params = parameters()
+    optimizer = make_optimizer(name, params, TUNED.get(name))
+    start = logistic_loss(*params).item()
+    train(optimizer, params, np.linspace(1.0, 0.0, 300, endpoint=False))
+    with evaluating(optimizer):
+        assert logistic_loss(*params).item() < 0.5 * start
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_zero_steps_leave_the_parameters_finite_and_in_place(name):
+    params = parameters()
+    optimizer = make_optimizer(name, params, TUNED.get(name))
+    before = [p.detach().clone() for p in params]
+    train(optimizer, params, [0.0, 0.0])
+    for p, old in zip(params, before, strict=True):
+        torch.testing.assert_close(p.detach(), old, rtol=0, atol=1e-15)
+    train(optimizer, params, [1.0, 0.5, 0.0, 0.5, 0.0])
+    assert all(torch.isfinite(p).all() for p in params)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_resuming_from_a_saved_state_is_bitwise(name):
+    steps = np.linspace(1.0, 0.2, 40)
+    straight = parameters()
+    train(make_optimizer(name, straight, TUNED.get(name)), straight, steps)
+
+    halves = parameters()
+    optimizer = make_optimizer(name, halves, TUNED.get(name))
+    train(optimizer, halves, steps[:17])
+    file = io.BytesIO()
+    torch.save({"optimizer": optimizer.state_dict(), "params": [p.detach() for p in halves]}, file)
+    file.seek(0)
+    saved = torch.load(file, weights_only=True)
+    resumed = [torch.nn.Parameter(p.clone()) for p in saved["params"]]
+    optimizer = make_optimizer(name, resumed, TUNED.get(name))
+    optimizer.load_state_dict(saved["optimizer"])
+    train(optimizer, resumed, steps[17:])
+    for p, expected in zip(resumed, straight, strict=True):
+        assert torch.equal(p, expected)
+
+
+def test_options_in_the_specification():
+    params = parameters()
+    assert make_optimizer("sgd:momentum=0.9,nesterov=true", params, 0.1).defaults["nesterov"] is True
+    assert make_optimizer("adamw:beta1=0.8,weight_decay=0.3", params, 0.1).defaults["betas"] == (0.8, 0.999)
+    assert make_optimizer("adam:beta1=0,beta2=0.99", params, 0.1).defaults["betas"] == (0.0, 0.99)
+    assert make_optimizer("prodigy:weight_decay=0.1", params).defaults["weight_decay"] == 0.1
+    assert make_optimizer("momentum", params, 0.1).defaults["momentum"] == 0.9
+
+
+def test_building_prints_nothing(capsys):
+    make_optimizer("prodigy:weight_decay=0.1", parameters())
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("spec", "base_lr", "argument"),
+    [
+        ("adagard", 0.1, "optimizer"),
+        ("sgd:momentum", 0.1, "optimizer"),
+        ("sgd:speed=3", 0.1, "optimizer options"),
+        ("sgd:momentum=-1", 0.1, "optimizer"),
+        ("sgd:momentum=fast", 0.1, "optimizer options"),
+        ("sgd", 0.0, "base_lr"),
+        ("sgd", float("nan"), "base_lr"),
+        ("mda:momentum=1", 0.1, "momentum"),
+        ("gradagrad:growth_limit=2", 0.1, "growth_limit"),
+    ],
+)
+def test_bad_specifications_are_input_errors(spec, base_lr, argument):
+    with pytest.raises(InputError) as caught:
+        make_optimizer(spec, parameters(), base_lr)
+    assert caught.value.argument == argument
+
+
+def test_a_missing_package_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "prodigyopt", None)
+    with pytest.raises(MissingExtraError, match=r"prodigyopt.*pip install 'lastiterate\[optimizers\]'"):
+        make_optimizer("prodigy", parameters())
+
+
+def literal_gradagrad(gradient, x, lrs, rho, r, coordinatewise):
+    """The equations of arXiv 2206.06900, one line each, in NumPy."""
+    alpha = np.zeros_like(x) if coordinatewise else 0.0
+    gamma = np.ones_like(x) if coordinatewise else 1.0
+    previous = np.zeros_like(x)
+    for lr in lrs:
+        g = gradient(x)
+        v = g * g - rho * g * previous
+        if not coordinatewise:
+            v = v.sum()
+        grows = (v < 0) & (alpha > 0)
+        capped = np.clip(v, -r * alpha, 0.0)
+        gamma = np.where(grows, gamma * np.sqrt(1 - capped / np.where(alpha > 0, alpha, 1.0)), gamma)
+        alpha = np.where(v >= 0, alpha + v, alpha)
+        x = x - lr * gamma / np.sqrt(np.where(alpha > 0, alpha, np.inf)) * g
+        previous = g
+    return x
+
+
+def literal_mda(gradient, x, lrs, momentum):
+    """The z-recursion of MDA: an SGD step and a pull to the start of weight 1 - sqrt(k / (k + 1))."""
+    start, z = x, x
+    sums = []
+    for k, lr in enumerate(lrs):
+        sums.append(np.sqrt(k + 1) * lr * gradient(x))
+        z = start - np.sum(sums, axis=0) / np.sqrt(k + 1)
+        x = momentum * x + (1 - momentum) * z
+    return x
+
+
+def noisy_gradient(steps):
+    """Gradients of a l1 regression with fresh noise in every step, the same for both routes."""
+    rng = np.random.default_rng(1)
+    matrix, target = rng.normal(size=(20, 6)), rng.normal(size=20)
+    noise = iter(rng.normal(size=(steps, 6)))
+    return lambda x: matrix.T @ np.sign(matrix @ x - target) / 20 + 0.3 * next(noise)
+
+
+def run_torch(build, steps, lrs):
+    gradient = noisy_gradient(steps)
+    x = torch.nn.Parameter(torch.full((6,), 0.5, dtype=torch.float64))
+    halves = [torch.nn.Parameter(x.detach()[:2].clone()), torch.nn.Parameter(x.detach()[2:].clone())]
+    optimizer = build(halves)
+    for lr in lrs:
+        optimizer.param_groups[0]["lr"] = lr
+        g = gradient(torch.cat([p.detach() for p in halves]).numpy())
+        halves[0].grad, halves[1].grad = torch.tensor(g[:2]), torch.tensor(g[2:])
+        optimizer.step()
+    return torch.cat([p.detach() for p in halves]).numpy()
+
+
+@pytest.mark.parametrize("coordinatewise", [False, True])
+@pytest.mark.parametrize(("rho", "r"), [(2.0, 1.0), (2.0, 0.1), (0.0, 1.0)])
+def test_gradagrad_vs_literal_equations(coordinatewise, rho, r):
+    lrs = 0.1 * np.linspace(1.0, 0.0, 200)
+    expected = literal_gradagrad(noisy_gradient(200), np.full(6, 0.5), lrs, rho, r, coordinatewise)
+    got = run_torch(lambda p: GradaGrad(p, lr=0.1, rho=rho, growth_limit=r, coordinatewise=coordinatewise), 200, lrs)
+    np.testing.assert_allclose(got, expected, rtol=1e-11)
+
+
+def test_gradagrad_without_products_vs_torch_adagrad():
+    lrs = [0.1] * 100
+    ours = run_torch(lambda p: GradaGrad(p, lr=0.1, rho=0.0, coordinatewise=True), 100, lrs)
+    theirs = run_torch(lambda p: torch.optim.Adagrad(p, lr=0.1, eps=0.0), 100, lrs)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_gradagrad_grows_by_at_most_the_limit_and_survives_zero_gradients():
+    x = torch.nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
+    optimizer = GradaGrad([x], lr=0.01, growth_limit=0.5)
+    x.grad = torch.zeros_like(x)
+    optimizer.step()
+    assert x.item() == 1.0
+    lengths = []
+    for _ in range(6):
+        before = x.item()
+        x.grad = torch.ones_like(x)  # always the same gradient: v < 0 from the second step on
+        optimizer.step()
+        lengths.append(before - x.item())
+    np.testing.assert_allclose(np.divide(lengths[1:], lengths[:-1]), np.sqrt(1.5), rtol=1e-12)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_mda_vs_literal_equations(momentum):
+    lrs = 0.1 * np.linspace(1.0, 0.0, 200)
+    expected = literal_mda(noisy_gradient(200), np.full(6, 0.5), lrs, momentum)
+    got = run_torch(lambda p: MDA(p, lr=0.1, momentum=momentum), 200, lrs)
+    np.testing.assert_allclose(got, expected, rtol=1e-11)
+
+
+def test_mda_vs_its_sgd_recursion():
+    """For a constant learning rate z is an SGD step plus a pull to the start of weight 1 - sqrt(k / (k + 1))."""
+    gradient, start = noisy_gradient(100), np.full(6, 0.5)
+    x, z = start, start
+    for k in range(100):
+        shrink = np.sqrt(k / (k + 1))
+        z = shrink * z + (1 - shrink) * start - 0.1 * gradient(x)
+        x = 0.9 * x + 0.1 * z
+    np.testing.assert_allclose(run_torch(lambda p: MDA(p, lr=0.1), 100, [0.1] * 100), x, rtol=1e-11)
