@@ -1,34 +1,39 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+EXTRAS := torch,tensorboard,data,cluster,optimizers,integrations,test,dev
+# two workers suit two cores; a file stays on one worker, so that its compiled kernels and fixtures are made once
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: demo test test-slow lint bench clean
 
-$(STAMP): pyproject.toml constraints.txt
+$(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable ".[torch,tensorboard,data,cluster,optimizers,integrations,test,dev]"
-	touch $(STAMP)
+	$(PIP) --editable ".[torch]"
+	touch $@
 
-demo: $(STAMP)
+$(VENV)/.test: $(VENV)/.demo
+	$(PIP) --editable ".[$(EXTRAS)]"
+	touch $@
+
+demo: $(VENV)/.demo
 	$(BIN)/python -m lastiterate demo --out out/demo
 
-test: $(STAMP)
-	$(BIN)/python -m pytest
+test: $(VENV)/.test
+	$(PYTEST)
 
-test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m "slow or figures"
+test-slow: $(VENV)/.test
+	$(PYTEST) -m "slow or figures"
 
-lint: $(STAMP)
+lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-bench: $(STAMP)
-	$(BIN)/python -m pytest benchmarks --benchmark-only
+bench: $(VENV)/.test
+	$(BIN)/python -m pytest benchmarks --benchmark-only -m "not gpu"
 
 clean:
 	rm -rf build dist out .pytest_cache

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lastiterate.theory import schedules
 from lastiterate.theory.schedules import FAMILIES
 from lastiterate.theory.validation import InputError

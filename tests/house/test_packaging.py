@@ -1,0 +1,104 @@
+"""The distribution: what it contains, and that it imports beside a user's own folders of the same names."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE_FOLDERS = ("theory", "solvers", "experiments", "paper_figures")
+
+
+def tracked_files() -> list[str]:
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("needs a git checkout")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
+    return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Build an sdist from the tracked files, and a wheel from that sdist."""
+    source = tmp_path_factory.mktemp("source")
+    for name in tracked_files():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, source / name)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", "dist", "."]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    return source / "dist"
+
+
+@pytest.fixture(scope="module")
+def users_project(tmp_path_factory):
+    """A folder with the user's own modules under the names of our folders."""
+    project = tmp_path_factory.mktemp("project")
+    for folder in PACKAGE_FOLDERS:
+        (project / folder).mkdir()
+        (project / folder / "__init__.py").write_text('OWNER = "the user"\n')
+    return project
+
+
+CHECK = """
+import sys
+import theory, solvers, experiments, paper_figures
+assert {m.OWNER for m in (theory, solvers, experiments, paper_figures)} == {"the user"}
+import lastiterate as li
+import lastiterate.solvers, lastiterate.experiments.workloads, lastiterate.paper_figures, lastiterate.theory.simulators
+print(li.__file__)
+assert li.schedules.linear(2).tolist() == [1.0, 0.5]
+"""
+
+
+def run_in(project, **environment):
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK], cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
+
+
+def test_installed_package_lives_beside_the_users_folders(users_project):
+    run_in(users_project)
+
+
+@pytest.mark.slow
+def test_wheel_lives_beside_the_users_folders(built, users_project, tmp_path):
+    (wheel,) = built.glob("*.whl")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "site", wheel],
+        check=True,
+    )
+    assert run_in(users_project, PYTHONPATH=str(tmp_path / "site")).is_relative_to(tmp_path / "site")
+
+
+@pytest.mark.slow
+def test_wheel_holds_exactly_the_tracked_package_files(built):
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {name for name in archive.namelist() if ".dist-info/" not in name}
+    expected = set()
+    for name in tracked_files():
+        top, _, rest = name.partition("/")
+        if top in PACKAGE_FOLDERS:
+            expected.add(f"lastiterate/{name}")
+        elif name.startswith("src/"):
+            expected.add(rest)
+    assert inside == expected
+
+
+@pytest.mark.slow
+def test_sdist_is_complete_enough_to_build_the_wheel(built):
+    assert len(list(built.glob("*.tar.gz"))) == 1
+
+
+@pytest.mark.parametrize("folder", PACKAGE_FOLDERS)
+def test_a_folder_refuses_to_be_a_top_level_package(folder):
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {folder}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert f"import lastiterate.{folder}, not {folder}" in done.stderr
