@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+
 from lastiterate.experiments.extras import MissingExtraError
 from lastiterate.experiments.gradagrad import GradaGrad
 from lastiterate.experiments.mda import MDA
