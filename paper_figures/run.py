@@ -1,0 +1,132 @@
+"""Compute, check, draw and list figures: the engine of ``lastiterate figures``."""
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..theory.validation import InputError
+from .cache import Cache
+from .page import write_page
+from .registry import Check, Data, Figure, Settings, select
+from .style import styled
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one figure."""
+
+    figure: Figure
+    data: Data | None
+    checks: list[Check]
+    skipped: str = ""
+    seconds: float = 0.0
+
+    @property
+    def state(self) -> str:
+        """``"pass"``, ``"differs"`` or ``"skipped"``."""
+        if self.skipped:
+            return "skipped"
+        return "pass" if all(check.passed for check in self.checks) else "differs"
+
+
+def make_figures(
+    names: Sequence[str] = (),
+    out: str | os.PathLike[str] = "out/figures",
+    *,
+    quick: bool = True,
+    data: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> list[Outcome]:
+    """Compute (or read from the cache), check and draw figures, and write the page that compares them.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Figures to make; all of them if empty.
+    out : path
+        Folder for pictures (PDF and PNG), ``figures.md`` and ``cache/``; nothing is written elsewhere.
+    quick : bool
+        Small sizes (minutes on two cores), or the full study.
+    data : path, optional
+        Folder with recorded logs (CSV of gradient norms, JSON of training runs) for the figures that can use them.
+    progress : bool
+        Show a progress bar with an estimate on a terminal.
+
+    Returns
+    -------
+    list of Outcome
+        One a figure, with its checks.
+
+    Raises
+    ------
+    InputError
+        For an unknown name (the message lists the known ones) or a data folder that is absent.
+    """
+    chosen = select(names)
+    folder = None if data is None else Path(data)
+    if folder is not None and not folder.is_dir():
+        raise InputError("data", str(folder), "an existing folder with CSV or JSON logs")
+    target = Path(out)
+    target.mkdir(parents=True, exist_ok=True)
+    cache = Cache(target / "cache" / ("quick" if quick else "full"))
+    outcomes: list[Outcome] = []
+    with _bar(len(chosen), enabled=progress) as advance:
+        for figure in chosen:
+            settings = Settings(quick=quick, cache=cache, data=folder, progress=_telling(advance, figure.name))
+            outcomes.append(_make(figure, settings, target))
+            advance(f"{figure.name}: {outcomes[-1].state}", 1)
+    write_page(outcomes, target, quick=quick)
+    return outcomes
+
+
+def _make(figure: Figure, settings: Settings, target: Path) -> Outcome:
+    start = time.perf_counter()
+    try:
+        data = figure.compute(settings)
+    except MissingData as missing:
+        warnings.warn(f"{figure.name} skipped: {missing}", stacklevel=3)
+        return Outcome(figure, None, [], skipped=str(missing))
+    with styled():
+        canvas = figure.draw(data)
+        for suffix in ("png", "pdf"):
+            partial = target / f".{figure.name}.partial.{suffix}"
+            canvas.savefig(partial, metadata={"CreationDate": None} if suffix == "pdf" else None)
+            os.replace(partial, target / f"{figure.name}.{suffix}")
+    return Outcome(figure, data, figure.check(data), seconds=time.perf_counter() - start)
+
+
+class MissingData(InputError):
+    """A figure needs data that is not there; the figure is skipped and the page says what to provide."""
+
+
+def _bar(total: int, *, enabled: bool) -> Any:
+    from contextlib import contextmanager
+
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    @contextmanager
+    def bar():
+        console = Console(stderr=True)
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        text = TextColumn("{task.description}")
+        with Progress(*columns, text, console=console, disable=not (enabled and console.is_terminal)) as shown:
+            task = shown.add_task("figures", total=total)
+            yield lambda message, by=0: shown.update(task, description=message, advance=by)
+
+    return bar()
+
+
+def _telling(advance: Callable[..., Any], name: str) -> Callable[[str], None]:
+    return lambda message: advance(f"{name}: {message}")

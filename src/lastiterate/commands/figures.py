@@ -1,0 +1,47 @@
+"""Command ``figures``: regenerate the figures of the literature."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._output import JsonFlag, emit
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(figures)
+
+
+def figures(
+    names: Annotated[list[str] | None, typer.Argument(help="Figures to make; all of them if none is named.")] = None,
+    quick: Annotated[bool, typer.Option("--quick/--full", help="Minutes on two cores, or the full study.")] = True,
+    out: Annotated[Path, typer.Option(help="Folder for pictures, page and cache.")] = Path("out/figures"),
+    data: Annotated[Path | None, typer.Option(help="Folder with recorded logs (CSV, JSON).")] = None,
+    list_only: Annotated[bool, typer.Option("--list", help="List the figures and stop.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Regenerate figures with their data, and a page that compares them with what was published."""
+    from lastiterate.paper_figures.registry import select
+    from lastiterate.paper_figures.run import make_figures
+
+    if list_only:
+        emit(
+            [
+                {"figure": f.name, "paper": f.paper, "shows": f.shows, "cost": f.cost, "needs": f.needs}
+                for f in select(names or [])
+            ],
+            as_json=as_json,
+        )
+        return
+    outcomes = make_figures(names or [], out, quick=quick, data=data)
+    rows = [
+        {
+            "figure": outcome.figure.name,
+            "outcome": outcome.state,
+            "checks": f"{sum(check.passed for check in outcome.checks)}/{len(outcome.checks)}",
+            "seconds": round(outcome.seconds, 1),
+        }
+        for outcome in outcomes
+    ]
+    emit(rows, as_json=as_json, extra={"page": str(out / "figures.md")})
