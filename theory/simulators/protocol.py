@@ -1,14 +1,14 @@
 """What a method and a problem must offer the engine: two function signatures and one table row.
 
-**Oracle** (one compiled function a kind of problem)::
+**Oracle** (one compiled function a kind of problem, in ``oracles.py``)::
 
-    value = oracle(k, x, rows, values, index, target, params, with_value, g)
+    value = oracle(k, x, rows, values, index, target, params, with_value, work, g)
 
 writes a subgradient at ``x`` into ``g`` and returns the value there. ``rows`` are the data points of the batch; an empty
 ``rows`` means the full objective. Dense data lie row-major in ``values`` with an empty ``index``; CSR data have ``values``
-and ``index = indptr ++ indices``. ``target`` holds labels or right-hand sides, ``params`` whatever else the kind needs
-(an l2 weight, the number of classes). ``k`` is the step, for oracles that resist. With ``with_value`` false the value may
-be skipped (return 0.0). The value and subgradient include the regulariser.
+and ``index = indptr ++ indices``. ``target`` holds labels or right-hand sides, ``params`` the kind's other numbers (kind,
+outputs, l2, tie, tie tolerance). ``k`` is the step, for oracles that resist. With ``with_value`` false the value may be
+skipped (return 0.0). ``work`` is scratch. The value and subgradient include the regulariser.
 
 **Step** (one compiled function a method)::
 
@@ -28,36 +28,21 @@ combined with. They live in files of their own and must not raise; helpers that 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import boolean, float64, int64, types
+
+from ..problem_core import Problem
 
 Array = npt.NDArray[np.float64]
 
 WEIGHT, D_ESTIMATE, STEP_SIZE, FIRST = 0, 1, 2, 3
 
 Vector, Matrix, Rows = float64[::1], float64[:, ::1], int64[::1]
-ORACLE = float64(int64, Vector, Rows, Vector, Rows, Vector, Vector, boolean, Vector)
+ORACLE = float64(int64, Vector, Rows, Vector, Rows, Vector, Vector, boolean, Vector, Vector)
 STEP = types.void(int64, float64, float64, Vector, Vector, Rows, Matrix, Vector, Vector, Vector)
-
-
-class Problem(Protocol):
-    """What the engine reads from a problem; `lastiterate.theory.problems` has the real ones."""
-
-    name: str
-    oracle: Any  # compiled function with signature ORACLE
-    values: Array
-    index: npt.NDArray[np.int64]
-    target: Array
-    params: Array
-    n_samples: int  # 0 for a problem that is no finite sum
-    x0: Array
-    G: float | None  # sqrt(E ||g||^2) <= G for every batch, hence also for the full subgradient
-    D: float | None  # ||x0 - x_star|| <= D
-    f_star: float | None
-    x_star: Array | None
 
 
 @dataclass(frozen=True)

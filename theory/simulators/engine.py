@@ -1,0 +1,324 @@
+"""`simulate`: every (schedule, base learning rate, seed) of one method on one problem, in parallel."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..problem_core import Problem
+from ..schedules import parse
+from ..validation import (
+    Array,
+    InputError,
+    check_choice,
+    check_count,
+    check_positive,
+    check_steps,
+    check_vector,
+)
+from .methods import METHODS
+from .oracles import oracle_of
+from .protocol import FIRST, Method
+from .result import Simulation
+
+DIAGNOSTICS = ("grad_l2", "grad_l1", "distance", "D_estimate", "step_size", "move")
+_CEILING = 1e10  # a run has diverged when f exceeds this many times max(1, |f(x0)|)
+
+
+def simulate(
+    problem: Problem,
+    method: str = "sgd",
+    steps: Any = "linear",
+    *,
+    base_lr: float | Sequence[float] | Array = 1.0,
+    seeds: int | Sequence[int] = 1,
+    n_steps: int | None = None,
+    batch_size: int | None = None,
+    replacement: bool = False,
+    noise: float = 0.0,
+    record: int | Sequence[int] | npt.NDArray[np.int64] = 200,
+    diagnostics: Sequence[str] = (),
+    average: bool = False,
+    to_last_iterate: bool | Array = False,
+    progress: bool | None = None,
+    **options: Any,
+) -> Simulation:
+    """Run a method with schedules, base learning rates and seeds on a problem and return its curves beside the theory.
+
+    Step k uses ``base_lr * steps[k]``; f(x_N) is the value after the last step.
+
+    Parameters
+    ----------
+    problem : Problem
+        From `lastiterate.problems`.
+    method : str
+        A name from `lastiterate.theory.simulators.methods.METHODS`.
+    steps : array, str, or mapping or sequence of these
+        One or several schedules of N step sizes; text such as ``"wsd:cooldown=0.2"`` needs ``n_steps``.
+    base_lr : float or sequence of float
+        Base learning rates.
+    seeds : int or sequence of int
+        How many seeds (0, 1, ...), or which. A seed fixes batches and noise, whatever the schedule and base_lr.
+    n_steps : int, optional
+        N; by default the length of the schedules.
+    batch_size : int, optional
+        Samples a batch; by default the full objective.
+    replacement : bool
+        Draw batches with replacement; by default every epoch is a new permutation (its last batch may be smaller).
+    noise : float
+        Root mean square norm of Gaussian noise added to every gradient.
+    record : int or sequence of int
+        How many equally spaced steps to record, or which (0..N); 0 and N are always recorded.
+    diagnostics : sequence of str
+        Any of ``grad_l2``, ``grad_l1`` (of the stochastic gradient), ``distance`` (to x*), ``D_estimate``,
+        ``step_size`` (the factor on the gradient) and ``move`` (||x_{k+1} - x_k||).
+    average : bool
+        Record f at the weighted average of the iterates too (the weights are the method's: by default the steps).
+    to_last_iterate : bool or array of float, shape (N + 1,)
+        Wrap the method as an online learner into the conversion of arXiv 2310.07831, Theorem 1, with these weights
+        (True: all ones), which turns its regret into a rate of the last iterate.
+    progress : bool, optional
+        Show a progress bar on standard error; by default when it is a terminal and the run is long.
+    **options
+        The method's own options; an array of N values is read step by step.
+
+    Returns
+    -------
+    Simulation
+        Arrays with axes (schedule, base_lr, seed, step), the final points, bounds and gaps.
+
+    Raises
+    ------
+    InputError
+        For a schedule shorter than the run, an unknown option, an empty batch, a value below ``problem.f_star``, ...
+
+    Examples
+    --------
+    >>> from lastiterate.theory import problems
+    >>> run = simulate(problems.absolute_value(1.0), "sgd", "linear", n_steps=99, base_lr=0.1)
+    >>> run.f.shape, bool(run.gap[0, 0, 0] <= run.bound[0, 0, 0])
+    ((1, 1, 1, 100), True)
+    """
+    row = METHODS[check_choice(method, "method", METHODS)]
+    schedules, names = _schedules(steps, n_steps)
+    n_steps = schedules.shape[1]
+    base_lrs = np.array([check_positive(lr, "base_lr", allow_zero=True) for lr in np.ravel(base_lr)])
+    seed_list = _seeds(seeds)
+    if base_lrs.size == 0 or not seed_list:
+        raise InputError("base_lr" if base_lrs.size == 0 else "seeds", "an empty sequence", "at least one")
+    sampling, batch = _sampling(problem, batch_size, replacement)
+    record_at = _record_points(record, n_steps)
+    for name in diagnostics:
+        check_choice(name, "diagnostics", DIAGNOSTICS)
+    weights, ratios = _wrapper(to_last_iterate, n_steps)
+    values, series, slots = _options(row, method, problem, options, n_steps)
+
+    loop = _compiled_loop()
+    channels = ["f", *(["f_average"] if average or row.averages else []), *dict.fromkeys(diagnostics)]
+    columns = np.array([channels.index(name) if name in channels else -1 for name in loop.CHANNELS])
+    shape = (len(names), base_lrs.size, len(seed_list))
+    runs = int(np.prod(shape))
+    which, lr_index, seed_index = (index.ravel() for index in np.indices(shape))
+    points = np.tile(problem.x0, (runs, 1))
+    store = np.full((runs, record_at.size, len(channels)), np.nan)
+    scalars, extras = np.zeros((runs, FIRST + row.scalars)), np.zeros((runs, 2))
+    stopped, ticks = np.full((runs, 1), -1), np.zeros((runs, 2), dtype=np.int64)
+    needs_x_star = "distance" in diagnostics or weights.size > 0
+    packed = _pack(problem)
+    start = problem.value(problem.x0)
+    arguments = (
+        oracle_of(problem.kind, problem.sparse),
+        row.step,
+        *packed,
+        problem.n_samples,
+        np.array(seed_list, dtype=np.uint64)[seed_index],
+        sampling,
+        batch,
+        check_positive(noise, "noise", allow_zero=True),
+        base_lrs[lr_index],
+        schedules,
+        which,
+        values,
+        series,
+        slots,
+        row.vectors,
+        problem.n_samples if row.uses_memory else 0,
+        row.output,
+        row.uses_loss,
+        "f_average" in channels,
+        weights,
+        ratios,
+        np.ascontiguousarray(problem.x_star) if needs_x_star else np.empty(0),
+        _CEILING * max(1.0, abs(start)),
+        record_at,
+        columns,
+        store,
+        points,
+        scalars,
+        extras,
+        stopped,
+        ticks,
+    )
+    loop.run_all(*arguments)
+    stopped, f = stopped.reshape(shape), store[:, :, 0].reshape(*shape, -1)
+    f[(stopped >= 0)[..., None] & (record_at >= stopped[..., None])] = np.inf
+    chosen = {name: values[i] for i, name in enumerate(row.options)}
+    chosen |= {name: series[j] for j, name in enumerate(list(row.options)[i] for i in slots)}
+    return Simulation(
+        problem=problem,
+        method=method,
+        options=chosen,
+        schedules=tuple(names),
+        steps=schedules,
+        base_lrs=base_lrs,
+        seeds=tuple(seed_list),
+        recorded=record_at,
+        f=f,
+        diagnostics={name: store[:, :, i].reshape(*shape, -1) for i, name in enumerate(channels) if i},
+        points=points.reshape(*shape, -1),
+        scalars=scalars.reshape(*shape, -1),
+        stopped_at=stopped,
+        largest_gradient=extras[:, loop.LARGEST].reshape(shape),
+        regret=extras[:, loop.REGRET].reshape(shape),
+        stochastic=sampling != loop.FULL or noise > 0.0,
+        noise=float(noise),
+        wrapped=weights.size > 0,
+        _row=row,
+    )
+
+
+def _compiled_loop() -> Any:
+    """Import the loop, which compiles on first use; Numba calls function pointers experimental since 2019."""
+    from numba import NumbaExperimentalFeatureWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
+        from . import loop
+    return loop
+
+
+def _schedules(steps: Any, n_steps: int | None) -> tuple[Array, list[str]]:
+    """Return float64[schedules, N] and a name for each."""
+    if n_steps is not None:
+        n_steps = check_count(n_steps, "n_steps")
+    if isinstance(steps, Mapping):
+        named = [(str(name), value) for name, value in steps.items()]
+    elif isinstance(steps, str):
+        named = [(steps, steps)]
+    elif isinstance(steps, Sequence) and steps and all(isinstance(value, (str, np.ndarray, list)) for value in steps):
+        named = [(value if isinstance(value, str) else f"schedule {i}", value) for i, value in enumerate(steps)]
+    elif np.ndim(steps) == 2:
+        named = [(f"schedule {i}", value) for i, value in enumerate(steps)]
+    else:
+        named = [("schedule", steps)]
+    if not named:
+        raise InputError("steps", "no schedule", "at least one schedule")
+    rows: list[Array] = []
+    for name, value in named:
+        label = "steps" if name == "schedule" else f"steps[{name!r}]"
+        if isinstance(value, str):
+            if n_steps is None:
+                raise InputError("n_steps", None, f"the number of steps, because {label} is given as text")
+            value = parse(value, n_steps)
+        row = check_steps(value, label)
+        if n_steps is not None and row.size < n_steps:
+            raise InputError(label, f"{row.size} step sizes", f"at least n_steps = {n_steps}")
+        if rows and n_steps is None and row.size != rows[0].size:
+            raise InputError(label, f"{row.size} step sizes", f"{rows[0].size}, as many as the first schedule")
+        rows.append(row[:n_steps])
+    return np.ascontiguousarray(rows), [name for name, _ in named]
+
+
+def _seeds(seeds: Any) -> list[int]:
+    """Return the seeds as non-negative integers."""
+    if np.ndim(seeds) == 0:
+        return list(range(check_count(seeds, "seeds")))
+    return [check_count(int(seed) if isinstance(seed, np.integer) else seed, "seeds", minimum=0) for seed in seeds]
+
+
+def _sampling(problem: Problem, batch_size: int | None, replacement: bool) -> tuple[int, int]:
+    """Return the kind of sampling and the batch size (0 for the full objective)."""
+    loop = _compiled_loop()
+    if batch_size is None:
+        return loop.FULL, 0
+    batch = check_count(batch_size, "batch_size")
+    if not problem.stochastic:
+        raise InputError("batch_size", batch, f"None, because {problem.name!r} is no mean over samples")
+    if batch > problem.n_samples:
+        raise InputError("batch_size", batch, f"at most the {problem.n_samples} samples")
+    return (loop.REPLACEMENT if replacement else loop.PERMUTATION), batch
+
+
+def _record_points(record: Any, n_steps: int) -> npt.NDArray[np.int64]:
+    """Return the steps to record, ascending, always with 0 and N."""
+    if np.ndim(record) == 0:
+        count = check_count(record, "record")
+        return np.unique(np.round(np.linspace(0, n_steps, min(count, n_steps) + 1)).astype(np.int64))
+    chosen = np.asarray(record)
+    if (
+        chosen.ndim != 1
+        or chosen.dtype.kind not in "iu"
+        or (chosen.size and not 0 <= chosen.min() <= chosen.max() <= n_steps)
+    ):
+        raise InputError("record", record, f"a number of steps to record, or steps from 0 to {n_steps}")
+    return np.unique(np.concatenate([chosen, [0, n_steps]])).astype(np.int64)
+
+
+def _wrapper(to_last_iterate: Any, n_steps: int) -> tuple[Array, Array]:
+    """Return the weights w_0..w_N and the ratios w_{k+1:N} / w_{0:N}; empty without the wrapper."""
+    if isinstance(to_last_iterate, bool):
+        if not to_last_iterate:
+            return np.empty(0), np.empty(0)
+        weights = np.ones(n_steps + 1)
+    else:
+        weights = check_vector(to_last_iterate, "to_last_iterate")
+        if weights.size != n_steps + 1 or weights.min() <= 0.0:
+            raise InputError("to_last_iterate", weights, f"True or {n_steps + 1} positive weights, one a point")
+    tails = np.cumsum(weights[::-1])[::-1]
+    return weights, tails[1:] / tails[0]
+
+
+def _options(
+    row: Method, method: str, problem: Problem, given: Mapping[str, Any], n_steps: int
+) -> tuple[Array, Array, npt.NDArray[np.int64]]:
+    """Return the options' values, the per-step series float64[m, N] and which options they belong to."""
+    for name in given:
+        if name not in row.options:
+            known = ", ".join(row.options) or "no options"
+            raise InputError(name, given[name], f"an option of {method!r}: {known}")
+    values, series, slots = np.zeros(len(row.options)), list[Array](), list[int]()
+    for i, (name, default) in enumerate(row.options.items()):
+        value = given.get(name, default)
+        if isinstance(value, str):
+            if name in given:
+                raise InputError(name, value, "a number")
+            value = getattr(problem, value)
+        if np.ndim(value) == 1:
+            curve = check_vector(value, name)
+            if curve.size < n_steps:
+                raise InputError(name, f"{curve.size} values", f"one for each of {n_steps} steps")
+            series.append(curve[:n_steps])
+            slots.append(i)
+            values[i] = curve[0]
+        elif isinstance(value, (bool, np.bool_)):
+            if not isinstance(default, bool):
+                raise InputError(name, value, "a number")
+            values[i] = float(value)
+        else:
+            if isinstance(value, (int, float, np.number)) and np.isinf(float(value)) and float(value) > 0:
+                values[i] = np.inf
+            else:
+                values[i] = check_vector([value], name)[0]
+    table = np.ascontiguousarray(series) if series else np.zeros((0, n_steps))
+    return values, table, np.array(slots, dtype=np.int64)
+
+
+def _pack(problem: Problem) -> tuple[Array, npt.NDArray[np.int64], Array, Array]:
+    """Return values, index, target and params as the oracles read them (see ``protocol.py``)."""
+    arrays = problem.arrays
+    params = np.array([arrays.kind, arrays.n_outputs, arrays.l2, arrays.tie, arrays.tie_tolerance], dtype=np.float64)
+    if arrays.sparse:
+        return arrays.data, np.concatenate([arrays.indptr, arrays.indices]), arrays.targets, params
+    return arrays.dense.ravel(), np.empty(0, dtype=np.int64), arrays.targets, params

@@ -1,0 +1,26 @@
+"""Stochastic (sub)gradient descent, x_{k+1} = x_k - h_k g_k: the method that the exact rate is about."""
+
+from numba import njit
+
+from ..numba_options import JIT
+from .protocol import Bound, Method, RunFacts
+
+
+@njit(**JIT)
+def sgd(k, lr, loss, x, g, rows, state, memory, scalars, options):
+    """x_{k+1} = x_k - h_k g_k."""
+    for j in range(x.size):
+        x[j] -= lr * g[j]
+
+
+def sgd_bound(facts: RunFacts) -> Bound:
+    """Return the exact worst-case rate of the last iterate, in expectation where gradients are stochastic."""
+    from ..rates import exact_rate
+
+    if facts.G is None or facts.D is None:
+        return Bound(None, reason="the rate needs D and G")
+    value = exact_rate(facts.lrs, D=facts.D, G=facts.G).value
+    return Bound(value, source="exact rate of the last iterate (arXiv 2307.11134, 2310.07831)")
+
+
+METHODS = {"sgd": Method(sgd, bound=sgd_bound)}
