@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..theory.certificates import Certificate, StepMatrixCertificate
+from ..theory.step_matrices import check_step_matrix
 from ..theory.validation import (
     Array,
     InputError,
@@ -20,7 +22,7 @@ from ..theory.validation import (
 from . import worst_case_cone as cone
 from .worst_case_bounds import LowerBound, UpperBound, lower_bound, upper_bound, violated
 from .worst_case_cone import Inequalities, Scaled, SolverError
-from .worst_case_function import WorstCaseFunction, check_step_matrix, from_gram
+from .worst_case_function import WorstCaseFunction, from_gram
 
 __all__ = ["Multipliers", "SolverError", "WorstCase", "WorstCaseFunction", "worst_case"]
 
@@ -111,6 +113,21 @@ class WorstCase:
         """A convex function, Lipschitz with the given caps, on which the method attains ``lower``."""
         points = np.hstack([np.ones((self.G.size, 1)), -self.H])
         return from_gram(self._gram, self._levels, points, self.G, self.D)
+
+    def certificate(self) -> StepMatrixCertificate:
+        """Return the multipliers as a certificate, cleaned so that ``.prove()`` holds in exact arithmetic.
+
+        Raises
+        ------
+        InputError
+            With ``norm_caps="equality"`` where a multiplier of a norm is negative: certificates speak of upper bounds.
+        """
+        found = self.multipliers
+        if found.caps.min() < 0.0:
+            raise InputError("norm_caps", "multipliers of either sign", "inequalities, for a certificate")
+        return Certificate.step_matrix(
+            self.H, found.pairs.T, 2.0 * found.distance, 2.0 * found.caps, D=self.D, G=self.G
+        )
 
 
 def worst_case(

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..theory.problem_core import Problem
+from ..theory.problem_minimum import Minimum
+from ..theory.step_matrices import check_step_matrix
 from ..theory.validation import Array, InputError, check_count, check_vector
 
 TIE = 1e-9
@@ -101,6 +104,29 @@ class WorstCaseFunction:
             values[k] = self.value(x) - self.f_star
         return values
 
+    def problem(self) -> Problem:
+        """Return the function as a problem for ``lastiterate.simulate``, with the same resisting oracle.
+
+        Examples
+        --------
+        >>> import lastiterate as li
+        >>> result = li.worst_case(li.step_matrix.sgd([0.5]))
+        >>> result.function.problem().f_star
+        0.0
+        """
+        tie = TIE * self.lipschitz * float(np.linalg.norm(self.x0 - self.x_star))
+        largest = abs(self.value(self.x0)) + abs(self.f_star)
+        return Problem(
+            "worst-case function",
+            "max_affine",
+            np.ascontiguousarray(self.slopes),
+            self.intercepts,
+            self.x0,
+            tie="step",
+            tie_tolerance=tie / (1.0 + largest),
+            known=Minimum(self.x_star, self.f_star, 0.0, "semidefinite program"),
+        )
+
     def save(self, path: str | Path) -> None:
         """Write an npz file (no pickle), all at once or not at all."""
         target = Path(path)
@@ -143,30 +169,6 @@ class WorstCaseFunction:
 
 
 _ARRAYS = ("slopes", "intercepts", "x0", "x_star")
-
-
-def check_step_matrix(H: Any, name: str = "H") -> Array:
-    """Return a step matrix as float64[N+1, N+1]; it is square, finite and strictly lower triangular."""
-    try:
-        matrix = np.asarray(H)
-    except ValueError as error:
-        raise InputError(name, "ragged rows", "a square matrix") from error
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
-        raise InputError(name, f"an array of shape {matrix.shape}", "a square matrix")
-    if matrix.dtype.kind not in "fiu":
-        raise InputError(name, f"dtype {matrix.dtype}", "a matrix of real numbers")
-    matrix = np.ascontiguousarray(matrix, dtype=np.float64)
-    if not np.isfinite(matrix).all():
-        row, column = np.argwhere(~np.isfinite(matrix))[0]
-        raise InputError(name, f"{name}[{row}, {column}] = {matrix[row, column]}", "finite entries")
-    upper = np.argwhere(np.triu(matrix) != 0.0)
-    if upper.size:
-        row, column = upper[0]
-        value = matrix[row, column]
-        raise InputError(
-            name, f"{name}[{row}, {column}] = {value}", "a strictly lower triangular matrix (x_k uses g_j, j < k)"
-        )
-    return matrix
 
 
 def from_gram(gram: Array, levels: Array, points: Array, norms: Array, distance: float) -> WorstCaseFunction:
