@@ -106,7 +106,7 @@ def load_schedule(text: str, n_steps: int) -> Any:
     import lastiterate as li
 
     if Path(text).suffix in (".json", ".csv", ".npy"):
-        from lastiterate.experiments.norms import read_schedule
+        from lastiterate.experiments.schedule_files import read_schedule
 
         return read_schedule(Path(text))
     return li.schedules.parse(text, n_steps)
