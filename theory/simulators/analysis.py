@@ -1,4 +1,4 @@
-"""What users ask of a sweep over base learning rates: the best one for each schedule, and how wide the good range is."""
+"""What users ask of a sweep over base learning rates: the best for each schedule, and how wide the good range is."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

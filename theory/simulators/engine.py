@@ -103,17 +103,17 @@ def simulate(
     """
     row = METHODS[check_choice(method, "method", METHODS)]
     schedules, names = _schedules(steps, n_steps)
-    n_steps = schedules.shape[1]
+    N = schedules.shape[1]
     base_lrs = np.array([check_positive(lr, "base_lr", allow_zero=True) for lr in np.ravel(base_lr)])
     seed_list = _seeds(seeds)
     if base_lrs.size == 0 or not seed_list:
         raise InputError("base_lr" if base_lrs.size == 0 else "seeds", "an empty sequence", "at least one")
     sampling, batch = _sampling(problem, batch_size, replacement)
-    record_at = _record_points(record, n_steps)
+    record_at = _record_points(record, N)
     for name in diagnostics:
         check_choice(name, "diagnostics", DIAGNOSTICS)
-    weights, ratios = _wrapper(to_last_iterate, n_steps)
-    values, series, slots = _options(row, method, problem, options, n_steps)
+    weights, ratios = _wrapper(to_last_iterate, N)
+    values, series, slots = _options(row, method, problem, options, N)
 
     loop = _compiled_loop()
     channels = ["f", *(["f_average"] if average or row.averages else []), *dict.fromkeys(diagnostics)]
@@ -123,7 +123,8 @@ def simulate(
     which, lr_index, seed_index = (index.ravel() for index in np.indices(shape))
     points = np.tile(problem.x0, (runs, 1))
     store = np.full((runs, record_at.size, len(channels)), np.nan)
-    scalars, extras = np.zeros((runs, FIRST + row.scalars)), np.zeros((runs, 2))
+    scalars, extras = np.zeros((runs, FIRST + row.scalars)), np.zeros((runs, 3))
+    extras[:, loop.BEST] = np.inf
     stopped, ticks = np.full((runs, 1), -1), np.zeros((runs, 2), dtype=np.int64)
     needs_x_star = "distance" in diagnostics or weights.size > 0
     packed = _pack(problem)
@@ -181,6 +182,7 @@ def simulate(
         scalars=scalars.reshape(*shape, -1),
         stopped_at=stopped,
         largest_gradient=extras[:, loop.LARGEST].reshape(shape),
+        lowest=extras[:, loop.BEST].reshape(shape),
         regret=extras[:, loop.REGRET].reshape(shape),
         stochastic=sampling != loop.FULL or noise > 0.0,
         noise=float(noise),

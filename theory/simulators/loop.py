@@ -1,3 +1,4 @@
+# pyright: reportMissingParameterType=false
 """The compiled loop: one run after another in parallel, batches drawn from a generator of each run's own.
 
 Every random number is a function of the run's seed alone, never of the thread, so results are identical for any number
@@ -5,6 +6,7 @@ of threads. The loop is compiled once: oracle and step arrive as function pointe
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import boolean, float64, int64, njit, prange, types, uint64
@@ -12,9 +14,11 @@ from numba import boolean, float64, int64, njit, prange, types, uint64
 from ..numba_options import JIT, JIT_PARALLEL
 from .protocol import D_ESTIMATE, ORACLE, STEP, STEP_SIZE, WEIGHT, Matrix, Rows, Vector
 
+INNER: dict[str, Any] = {**JIT, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+OUTER: dict[str, Any] = {**JIT_PARALLEL, "no_cfunc_wrapper": True}
 FULL, REPLACEMENT, PERMUTATION = 0, 1, 2
 CHANNELS = ("f", "f_average", "grad_l2", "grad_l1", "distance", "D_estimate", "step_size", "move")
-REGRET, LARGEST = 0, 1  # weighted regret of the learner inside the wrapper; largest gradient norm seen
+REGRET, LARGEST, BEST = 0, 1, 2  # the learner's weighted regret inside the wrapper; largest norm, lowest f seen
 F, F_AVERAGE, GRAD_L2, GRAD_L1, DISTANCE, D_SEEN, STEP_SEEN, MOVE = range(len(CHANNELS))
 
 
@@ -113,7 +117,7 @@ RUN = types.void(
 )  # fmt: skip
 
 
-@njit(RUN, **JIT, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(RUN, **INNER)
 def run_one(
     oracle, step,
     values, index, target, params, n_samples,
@@ -153,8 +157,8 @@ def run_one(
         last = k == n_steps
         rows = draw(random, sampling, k, batch, order, n_samples)
         loss = oracle(k, x, rows, values, index, target, params, uses_loss or (recording and sampling == FULL), work, g)
+        row = record[min(slot, record_at.size - 1)]
         if recording:
-            row = record[slot]
             point = x if output < 0 or k == 0 or wrapped else state[output]
             f = loss
             if sampling != FULL or (output >= 0 and k > 0):
@@ -164,8 +168,11 @@ def run_one(
                 row[columns[F_AVERAGE]] = oracle(k, mean, everything, values, index, target, params, True, work, spare)
             if columns[DISTANCE] >= 0:
                 row[columns[DISTANCE]] = distance(point, x_star)
+            extras[BEST] = min(extras[BEST], f)
             if not f <= ceiling:
                 stopped[0] = k
+        elif uses_loss and sampling == FULL and output < 0:
+            extras[BEST] = min(extras[BEST], loss)
         if noise > 0.0:
             add_noise(noisy, noise, g)
         size = norm2(g)
@@ -230,7 +237,7 @@ ALL = types.void(
 )  # fmt: skip
 
 
-@njit(ALL, **JIT_PARALLEL, no_cfunc_wrapper=True)
+@njit(ALL, **OUTER)
 def run_all(
     oracle, step,
     values, index, target, params, n_samples,

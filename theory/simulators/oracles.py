@@ -1,3 +1,4 @@
+# pyright: reportMissingParameterType=false
 """Compiled values and subgradients: one oracle a family of losses and layout of the data (see ``protocol.py``).
 
 Sums over features may be reordered (``reassoc``, ``contract``) so that they vectorise; NaN and infinity stay intact.
@@ -179,9 +180,9 @@ def dense_max_affine(k, x, rows, values, index, target, params, with_value, work
         piece = _dense_piece(i, x, values, target)
         if piece > best:
             top, best = i, piece
-    if params[TIE] > 0.0 and k < target.size:
-        if _dense_piece(k, x, values, target) >= best - params[TOLERANCE] * (1.0 + abs(best)):
-            top = k
+    slack = params[TOLERANCE] * (1.0 + abs(best))
+    if params[TIE] > 0.0 and k < target.size and _dense_piece(k, x, values, target) >= best - slack:
+        top = k
     for j in range(d):
         g[j] = values[top * d + j]
     return _regularise(params[L2], x, 1.0, best, with_value, g)
@@ -204,9 +205,9 @@ def sparse_max_affine(k, x, rows, values, index, target, params, with_value, wor
         piece = _sparse_piece(i, x, values, index, target)
         if piece > best:
             top, best = i, piece
-    if params[TIE] > 0.0 and k < n:
-        if _sparse_piece(k, x, values, index, target) >= best - params[TOLERANCE] * (1.0 + abs(best)):
-            top = k
+    slack = params[TOLERANCE] * (1.0 + abs(best))
+    if params[TIE] > 0.0 and k < n and _sparse_piece(k, x, values, index, target) >= best - slack:
+        top = k
     g[:] = 0.0
     for j in range(index[top], index[top + 1]):
         g[index[n + 1 + j]] = values[j]

@@ -4,26 +4,28 @@
 
     value = oracle(k, x, rows, values, index, target, params, with_value, work, g)
 
-writes a subgradient at ``x`` into ``g`` and returns the value there. ``rows`` are the data points of the batch; an empty
-``rows`` means the full objective. Dense data lie row-major in ``values`` with an empty ``index``; CSR data have ``values``
-and ``index = indptr ++ indices``. ``target`` holds labels or right-hand sides, ``params`` the kind's other numbers (kind,
-outputs, l2, tie, tie tolerance). ``k`` is the step, for oracles that resist. With ``with_value`` false the value may be
-skipped (return 0.0). ``work`` is scratch. The value and subgradient include the regulariser.
+writes a subgradient at ``x`` into ``g`` and returns the value there. ``rows`` are the data points of the batch; an
+empty ``rows`` means the full objective. Dense data lie row-major in ``values`` with an empty ``index``; CSR data have
+``values`` and ``index = indptr ++ indices``. ``target`` holds labels or right-hand sides, ``params`` the kind's other
+numbers (kind, outputs, l2, tie, tie tolerance). ``k`` is the step, for oracles that resist. With ``with_value`` false
+the value may be skipped (return 0.0). ``work`` is scratch. The value and subgradient include the regulariser.
 
 **Step** (one compiled function a method)::
 
     step(k, lr, loss, x, g, rows, state, memory, scalars, options)
 
-receives the subgradient ``g`` at ``x`` (and the batch value ``loss`` if the row says `uses_loss`) and moves ``x`` in place
-to the point where the next subgradient is wanted. ``k == 0`` is the moment to initialise; all storage starts at zero.
-``lr = base_lr * steps[k]``. ``state`` is float64[vectors, d], ``memory`` float64[n_samples] (empty unless the row asks),
-``scalars`` float64[3 + scalars]: the engine reads ``scalars[WEIGHT]`` (weight of this x in the averaged iterate),
-``scalars[D_ESTIMATE]`` and ``scalars[STEP_SIZE]``, which it sets to lr, its last value and lr before each call; the
-method's own scalars start at ``FIRST``. ``options`` holds the row's options in their order, booleans as 0.0 and 1.0; an
-option given as an array has its value of step k.
+receives the subgradient ``g`` at ``x`` (and the batch value ``loss`` if the row says `uses_loss`) and moves ``x`` in
+place to the point where the next subgradient is wanted. ``k == 0`` is the moment to initialise; all storage starts at
+zero. ``lr = base_lr * steps[k]``. ``state`` is float64[vectors, d], ``memory`` float64[n_samples] (empty unless the row
+asks), ``scalars`` float64[3 + scalars]: the engine reads ``scalars[WEIGHT]`` (weight of this x in the averaged
+iterate), ``scalars[D_ESTIMATE]`` and ``scalars[STEP_SIZE]``, which it sets to lr, its last value and lr before each
+call; the method's own scalars start at ``FIRST``. ``options`` holds the row's options in their order, booleans as 0.0
+and 1.0; an option given as an array has its value of step k. ``g`` may be used as scratch.
 
 Both are called through function pointers: the engine compiles once, each oracle and each step once, whatever they are
-combined with. They live in files of their own and must not raise; helpers that they call live in the same file.
+combined with. They live in files of their own and must not raise; helpers that they call live in the same file. Plain
+loops compile several times faster than array expressions. Their parameter types are stated here and nowhere else, so
+such files start with ``# pyright: reportMissingParameterType=false``.
 """
 
 from collections.abc import Callable, Mapping
@@ -63,10 +65,13 @@ class RunFacts:
     lrs: Array
     options: Mapping[str, Any]
     scalars: Array
-    G: float | None  # includes additive noise
-    D: float | None
+    G: float  # for stochastic gradients a bound on the root mean square norm, noise included
+    D: float
     stochastic: bool
-    regret: float = float("nan")  # weighted regret over the sum of the weights, last-iterate wrapper only
+
+
+def _no_theorem(facts: RunFacts) -> Bound:
+    return Bound(None, reason="no theorem is known for this method")
 
 
 def no_bound(reason: str) -> Callable[[RunFacts], Bound]:
@@ -91,4 +96,4 @@ class Method:
     uses_memory: bool = False
     averages: bool = False  # its guarantee is about the averaged iterate, so f of the average is always recorded
     posterior: bool = False  # the bound uses final scalars, so it differs from seed to seed
-    bound: Callable[[RunFacts], Bound] = no_bound("no theorem is known for this method")
+    bound: Callable[[RunFacts], Bound] = _no_theorem

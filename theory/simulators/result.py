@@ -50,6 +50,7 @@ class Simulation:
     scalars: Array = field(repr=False)
     stopped_at: npt.NDArray[np.int64] = field(repr=False)
     largest_gradient: Array = field(repr=False)
+    lowest: Array = field(repr=False)
     regret: Array = field(repr=False)
     stochastic: bool
     noise: float
@@ -78,8 +79,8 @@ class Simulation:
 
     @property
     def best(self) -> Array:
-        """The lowest recorded f of each run, float64[schedule, base_lr, seed]."""
-        return np.nanmin(self.f, axis=-1)
+        """The lowest f evaluated in each run, at least at the recorded steps, float64[schedule, base_lr, seed]."""
+        return self.lowest
 
     @property
     def averaged(self) -> Array:
@@ -114,15 +115,19 @@ class Simulation:
             if self.stochastic:
                 return Bound(None, reason="the measured regret bounds the gap in expectation only")
             return Bound(value, source=source) if np.isfinite(value) else Bound(None, reason="the run has diverged")
-        if np.isfinite(problem.G_radius):  # not globally Lipschitz: the norms that were seen are what holds
-            if self.stochastic:
-                return Bound(None, reason="f is not globally Lipschitz, and stochastic gradients were seen only once")
-            G = float(self.largest_gradient[run])
-            if not np.isfinite(G) or self.stopped_at[run] >= 0:
-                return Bound(None, reason="the run has diverged, and f is not globally Lipschitz")
-        else:
-            G = float(np.hypot(problem.G_stochastic if self.stochastic else problem.G, self.noise))
-        return self._row.bound(RunFacts(problem, lrs, self.options, self.scalars[run], G, problem.D, self.stochastic))
+        if not np.isfinite(problem.G_radius):
+            largest = float(np.hypot(problem.G_stochastic if self.stochastic else problem.G, self.noise))
+        elif self.stochastic:
+            return Bound(
+                None, reason="f is not globally Lipschitz, and stochastic gradients have no bound of their own"
+            )
+        else:  # the norms that were seen are what the proof uses
+            largest = float(self.largest_gradient[run])
+        if self.stopped_at[run] >= 0:
+            return Bound(None, reason="the run has diverged")
+        return self._row.bound(
+            RunFacts(problem, lrs, self.options, self.scalars[run], largest, problem.D, self.stochastic)
+        )
 
     @property
     def bound(self) -> Array | None:

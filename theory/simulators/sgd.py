@@ -1,3 +1,4 @@
+# pyright: reportMissingParameterType=false
 """Stochastic (sub)gradient descent, x_{k+1} = x_k - h_k g_k: the method that the exact rate is about."""
 
 from numba import njit
@@ -17,8 +18,6 @@ def sgd_bound(facts: RunFacts) -> Bound:
     """Return the exact worst-case rate of the last iterate, in expectation where gradients are stochastic."""
     from ..rates import exact_rate
 
-    if facts.G is None or facts.D is None:
-        return Bound(None, reason="the rate needs D and G")
     value = exact_rate(facts.lrs, D=facts.D, G=facts.G).value
     return Bound(value, source="exact rate of the last iterate (arXiv 2307.11134, 2310.07831)")
 
