@@ -4,6 +4,7 @@ N steps ``h_0..h_{N-1}`` lead from x_0 to x_N; f is convex, ||x_0 - x*|| <= D an
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,14 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from .rate_kernels import (
-    Scaled,
-    exact_terms,
-    recursion_weights,
-    theorem10_terms,
-    tuned_exact_bracket,
-    tuned_theorem10_bracket,
-)
+from .rate_brackets import exact_bracket, theorem10_bracket, tuned_exact_bracket, tuned_theorem10_bracket
+from .rate_kernels import Scaled, exact_terms, recursion_weights, terms_for_many, theorem10_terms
 from .scalar_search import Minimum, Objective, global_minimum
 from .validation import Array, InputError, check_choice, check_gradient_bounds, check_positive, check_steps
 
@@ -94,9 +89,10 @@ class Rate:
 
         if self.bound == "average":
             raise InputError("bound", self.bound, "a bound on the last iterate")
-        proof = exact_rate(self.steps, self._D, self._G) if self.bound == "theorem10" else self
+        caps = self._G if self._G.size > 1 else float(self._G[0])
+        proof = exact_rate(self.steps, self._D, caps) if self.bound == "theorem10" else self
         tails = np.cumsum(proof.weights[::-1])[::-1]
-        return Certificate.for_sgd(self.steps, 1.0 / tails[1:], proof.sigma, self._D, self._G)
+        return Certificate.for_sgd(self.steps, 1.0 / tails[1:], proof.sigma, self._D, caps)
 
 
 def exact_rate(
@@ -134,8 +130,9 @@ def exact_rate(
     Notes
     -----
     The bracket: with any upper bound B on the rate, the minimiser has sigma G_N <= sqrt(2 B), and the last nonzero step
-    has weight h_m / sigma, so h_m G_m / sigma <= sqrt(2 B). On the bracket the search is global, see
-    `lastiterate.theory.scalar_search`.
+    has weight h_m / sigma, so h_m G_m / sigma <= sqrt(2 B). Moreover sigma and h_m / sigma lead to the same s_m and
+    differ only in sigma^2 G_N^2 + (h_m / sigma)^2 G_m^2, so one side of sigma^2 = h_m can be left out. On what remains
+    the search is global, see `lastiterate.theory.scalar_search`.
 
     Examples
     --------
@@ -156,14 +153,10 @@ def exact_rate(
     if run is None:
         return _standing_still(checked, distance, caps, kind, math.sqrt(distance / caps[-1]))
 
-    def objective(tau: Array) -> Array:
-        first, squares = exact_terms(run, np.exp(tau))
+    def value_of(first: Array, squares: Array) -> Array:
         return (run.distance / first) ** 2 + squares
 
-    largest = math.sqrt(run.distance / run.last_cap + run.total)
-    bound = 0.5 * math.log(objective(np.log(np.geomspace(math.sqrt(run.last_step), largest, 8))).min())
-    low = math.log(run.last_step) + math.log(run.last_step_cap) - bound
-    best = global_minimum(objective, low, bound - math.log(run.last_cap), growth=2.0)
+    best = _least_exact(run, value_of, exact_bracket, growth=2.0)
     value = distance * run.top_cap * (best.value / (2.0 * run.distance))
     sigma = math.exp(best.point) * math.sqrt(run.unit)
     return _rate(value, 1.0, sigma, best, kind, checked, distance, caps)
@@ -217,11 +210,7 @@ def theorem10_rate(
         return run.distance * (run.distance / total) + squares
 
     if fictitious is None:
-        bound = math.log(
-            objective(np.log(np.geomspace(run.last_step, run.distance / run.last_cap + run.total, 8))).min()
-        )
-        low = 2.0 * (math.log(run.last_step) + math.log(run.last_step_cap)) - bound
-        best = global_minimum(objective, low, bound - 2.0 * math.log(run.last_cap), growth=1.0)
+        best = global_minimum(objective, *theorem10_bracket(run, objective), growth=1.0, unimodal=True)
     else:
         best = _at(objective, fictitious / run.unit)
     value = distance * run.top_cap * (best.value / (2.0 * run.distance))
@@ -323,28 +312,29 @@ def tune_base_lr(
     run = Scaled.to_largest(checked, caps)
     if run is None:
         raise InputError("steps", "only zeros", "at least one positive step to scale")
+    kind = "upper" if bound == "exact" and not _nonincreasing(caps) else bound
     if bound == "average":
-        value = distance * run.top_cap * math.sqrt(run.squares) / run.total
-        gamma = distance / (run.top_cap * math.sqrt(run.squares)) / run.unit
-        return Rate(value, gamma, 0.0, 0.0, bound, False, checked.size, checked, distance, caps)
-    terms = exact_terms if bound == "exact" else theorem10_terms
-
-    def objective(tau: Array) -> Array:
-        first, squares = terms(run, np.exp(tau))
-        return squares / first**2 if bound == "exact" else squares / first
-
-    if fictitious is not None:
-        best = _at(objective, fictitious / run.unit)
+        best = Minimum(-math.inf, run.squares / run.total**2, 0.0)
+        root, free = math.sqrt(run.squares), 0.0
+    elif bound == "exact":
+        best = _least_exact(run, lambda first, squares: squares / first**2, tuned_exact_bracket, growth=4.0)
+        first, squares = exact_terms(run, np.exp([best.point]))
+        root, free = float(first[0] * np.sqrt(squares[0])), math.exp(best.point)
     else:
-        bracket = tuned_exact_bracket if bound == "exact" else tuned_theorem10_bracket
-        low, high = bracket(run, objective)
-        best = global_minimum(objective, low, high, growth=4.0 if bound == "exact" else 2.0)
-    free = math.exp(best.point)
-    first, squares = (float(term[0]) for term in terms(run, np.array([free])))
-    root = first * math.sqrt(squares) if bound == "exact" else math.sqrt(first) * math.sqrt(squares)
+
+        def objective(tau: Array) -> Array:
+            total, squares = theorem10_terms(run, np.exp(tau))
+            return squares / total
+
+        if fictitious is None:
+            best = global_minimum(objective, *tuned_theorem10_bracket(run, objective), growth=2.0, unimodal=True)
+        else:
+            best = _at(objective, fictitious / run.unit)
+        free = math.exp(best.point)
+        total, squares = theorem10_terms(run, np.array([free]))
+        root = float(np.sqrt(total[0]) * np.sqrt(squares[0]))
     gamma = distance / (run.top_cap * root) / run.unit
-    sigma = free * (math.sqrt(gamma * run.unit) if bound == "exact" else gamma * run.unit)
-    kind = bound if bound == "theorem10" or _nonincreasing(caps) else "upper"
+    sigma = math.sqrt(gamma * run.unit) * free if bound == "exact" else gamma * run.unit * free
     return _rate(distance * run.top_cap * math.sqrt(best.value), gamma, sigma, best, kind, checked, distance, caps)
 
 
@@ -372,6 +362,23 @@ def _split_last(
 
 def _nonincreasing(caps: Array) -> bool:
     return bool((caps[1:] <= caps[:-1]).all())
+
+
+def _least_exact(
+    run: Scaled,
+    value_of: Callable[[Array, Array], Array],
+    bracket: Callable[[Scaled, Objective], tuple[float, float]],
+    growth: float,
+) -> Minimum:
+    """Minimise a function of `exact_terms` over log sigma, and evaluate it there without any shortcut."""
+    terms = terms_for_many(run)
+
+    def objective(tau: Array) -> Array:
+        return value_of(*terms(np.exp(tau)))
+
+    found = global_minimum(objective, *bracket(run, objective), growth)
+    value = float(value_of(*exact_terms(run, np.exp([found.point])))[0])
+    return Minimum(found.point, value, found.tolerance + abs(value - found.value) / value)
 
 
 def _at(objective: Objective, free: float) -> Minimum:

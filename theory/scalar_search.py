@@ -46,23 +46,30 @@ class Minimum(NamedTuple):
     tolerance: float
 
 
-def global_minimum(objective: Objective, low: float, high: float, growth: float) -> Minimum:
-    """Minimise a positive V with V'' <= growth^2 V over [low, high]; ``objective`` maps arrays to arrays."""
+def global_minimum(objective: Objective, low: float, high: float, growth: float, *, unimodal: bool = False) -> Minimum:
+    """Minimise a positive V with V'' <= growth^2 V over [low, high]; ``objective`` maps arrays to arrays.
+
+    For a ``unimodal`` V only the cells beside the best point stay in play.
+    """
     width = min(0.25, 0.5 / growth)
-    points = np.linspace(low, high, _rounded_up(max(2.0, growth * (high - low))))
+    count = 2 * _LANES if unimodal else _LANES * math.ceil(max(1.0, growth * (high - low)) / _LANES)
+    points = np.linspace(low, high, count)
     values = objective(points)
     while True:
         gaps = np.diff(points)
-        alive = _cell_floor(values[:-1], values[1:], growth * gaps) < values.min()
+        best = int(np.argmin(values))
+        if unimodal:
+            alive = np.abs(np.arange(gaps.size) + 0.5 - best) < 1.0
+        else:
+            alive = _cell_floor(values[:-1], values[1:], growth * gaps) < values[best]
         wide = np.flatnonzero(alive & (gaps > width / 4.0))
         if wide.size == 0:
             break
-        parts = max(2, 4 * _LANES // wide.size)
+        parts = max(2, (2 if unimodal else 4) * _LANES // wide.size)
         inner = (points[wide, None] + gaps[wide, None] * (np.arange(1, parts) / parts)).ravel()
         order = np.searchsorted(points, inner)
         points = np.insert(points, order, inner)
         values = np.insert(values, order, objective(inner))
-    best = int(np.argmin(values))
     cells = _merged(points, alive, width)
     if len(cells) == 0:
         return Minimum(float(points[best]), float(values[best]), 0.0)
@@ -78,10 +85,6 @@ def global_minimum(objective: Objective, low: float, high: float, growth: float)
         point, value = float(points[best]), float(values[best])
     floor = min(y for _, y in lowest)
     return Minimum(point, value, max(0.0, value - floor) / value + _interpolation_error(width / 2.0, growth))
-
-
-def _rounded_up(count: float) -> int:
-    return _LANES * math.ceil(count / _LANES)
 
 
 def _cell_floor(left: Array, right: Array, span: Array) -> Array:

@@ -26,7 +26,7 @@ _NAMES = {
     "theorem10_rate": "lastiterate.theory.rates",
     "average_iterate_rate": "lastiterate.theory.rates",
     "tune_base_lr": "lastiterate.theory.rates",
-    "rate_curve": "lastiterate.theory.rates",
+    "rate_curve": "lastiterate.theory.curves",
     "Rate": "lastiterate.theory.rates",
     "optimal_schedule": "lastiterate.theory.optimal",
     "optimal_continuation": "lastiterate.theory.optimal",
