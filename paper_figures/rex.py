@@ -71,7 +71,7 @@ def _draw(data: Data) -> Any:
     bottom.set_yticks(y, [name.replace(":", "\n").replace("polynomial\npower=0.5", "sqrt(1-s)") for name in names])
     bottom.set(xlabel="rate / (DG/√T), tuned, T = 1000", xlim=(0, 3.5))
     bottom.grid(axis="y", visible=False)
-    bottom.legend(loc=(0.68, 0.55))
+    bottom.legend(loc="upper right")
     figure.set_size_inches(3.4, 5.4)
     return figure
 

@@ -1,0 +1,138 @@
+"""Registry, cache, page and runner, on small figures made for the tests."""
+
+import json
+
+import pytest
+from matplotlib.figure import Figure as Canvas
+from typer.testing import CliRunner
+
+from lastiterate.cli import app
+from lastiterate.paper_figures import registry, run
+from lastiterate.paper_figures.cache import Cache
+from lastiterate.paper_figures.registry import Figure, close, select
+from lastiterate.theory.validation import InputError
+
+
+def draw(data):
+    canvas = Canvas()
+    canvas.subplots().plot(data["x"])
+    return canvas
+
+
+@pytest.fixture
+def calls():
+    return []
+
+
+@pytest.fixture
+def two_figures(monkeypatch, calls):
+    """Two cheap figures in the place of the registry's: one agrees with its claim, one differs."""
+
+    def compute(name, value):
+        def numbers():
+            calls.append(name)
+            return {"x": [0.0, value]}
+
+        return lambda settings: settings.cache.get(name, numbers)
+
+    def make(name, value):
+        def check(data):
+            return [close("value", data["x"][1], 1.0, 0.1)]
+
+        return Figure(
+            name, "Paper (0000.00000)", "shows", "must see", "caption", "1 s", compute(name, value), draw, check
+        )
+
+    figures = {"good": make("good", 1.0), "bad": make("bad", 2.0)}
+    monkeypatch.setattr(registry, "all_figures", lambda: figures)
+    return figures
+
+
+def test_pictures_page_and_cache_are_written_and_nothing_else(two_figures, tmp_path):
+    outcomes = run.make_figures(out=tmp_path, progress=False)
+    assert [outcome.state for outcome in outcomes] == ["pass", "differs"]
+    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    pictures = {f"{name}.{suffix}" for name in ("good", "bad") for suffix in ("png", "pdf")}
+    assert written == pictures | {"figures.md", "cache/quick/good.json", "cache/quick/bad.json"}
+
+
+def test_page_shows_what_differs_with_its_numbers(two_figures, tmp_path):
+    run.make_figures(out=tmp_path, progress=False)
+    page = (tmp_path / "figures.md").read_text()
+    assert "| value: 1 ± 0.1 | 2 | **differs** |" in page
+    assert "| value: 1 ± 0.1 | 1 | pass |" in page
+    assert "![good](good.png)" in page
+
+
+def test_warm_cache_computes_nothing_and_a_deleted_entry_only_itself(two_figures, calls, tmp_path):
+    run.make_figures(out=tmp_path, progress=False)
+    run.make_figures(out=tmp_path, progress=False)
+    assert calls == ["good", "bad"]
+    (tmp_path / "cache/quick/bad.json").unlink()
+    run.make_figures(out=tmp_path, progress=False)
+    assert calls == ["good", "bad", "bad"]
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"schema": 1}', "[1]", '"x"', b"\xff\xfe\x00"])
+def test_corrupted_cache_entry_is_computed_again_with_a_warning(content, calls, tmp_path):
+    cache = Cache(tmp_path)
+    assert cache.get("entry", lambda: 1.5) == 1.5
+    path = tmp_path / "entry.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.warns(UserWarning, match=r"entry\.json is not a readable cache entry"):
+        assert cache.get("entry", lambda: 2.5) == 2.5
+    assert json.loads(path.read_text())["value"] == 2.5
+
+
+def test_entry_made_by_other_code_is_computed_again(tmp_path):
+    cache = Cache(tmp_path)
+    assert cache.get("entry", lambda: 1, code=test_page_shows_what_differs_with_its_numbers) == 1
+    assert cache.get("entry", lambda: 2, code=test_entry_made_by_other_code_is_computed_again) == 2
+
+
+def test_entry_carries_its_provenance(tmp_path):
+    Cache(tmp_path).get("entry", lambda: {"a": [1]})
+    provenance = json.loads((tmp_path / "entry.json").read_text())["provenance"]
+    assert {"source", "seconds", "created", "python", "machine", "versions"} == set(provenance)
+
+
+def test_what_json_cannot_hold_is_an_error_and_leaves_no_entry(tmp_path):
+    with pytest.raises(TypeError, match="object"):
+        Cache(tmp_path).get("entry", lambda: {"a": object()})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_figure_lists_the_known_ones_and_suggests_the_nearest():
+    with pytest.raises(InputError, match=r"rex-constants.*did you mean rex-constants\?"):
+        select(["rex-constant"])
+
+
+def test_absent_data_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match="nowhere"):
+        run.make_figures(["rex-constants"], out=tmp_path, data=tmp_path / "nowhere", progress=False)
+
+
+def test_figure_without_its_data_is_skipped_and_the_page_says_what_to_provide(two_figures, monkeypatch, tmp_path):
+    def compute(settings):
+        raise run.MissingData("--data", None, "a folder with training logs")
+
+    needy = Figure("needy", "Paper", "shows", "must", "caption", "1 s", compute, draw, lambda data: [])
+    monkeypatch.setattr(registry, "all_figures", lambda: {"needy": needy, **two_figures})
+    with pytest.warns(UserWarning, match="needy skipped"):
+        outcomes = run.make_figures(out=tmp_path, progress=False)
+    assert [outcome.state for outcome in outcomes] == ["skipped", "pass", "differs"]
+    assert "a folder with training logs" in (tmp_path / "figures.md").read_text()
+
+
+def test_command_prints_outcomes(two_figures, tmp_path):
+    result = CliRunner().invoke(app, ["figures", "--out", str(tmp_path), "--json"])
+    assert result.exit_code == 0, result.output
+    rows = {row["figure"]: row for row in json.loads(result.output)["rows"]}
+    assert rows["good"]["outcome"] == "pass"
+    assert rows["bad"]["checks"] == "0/1"
+
+
+def test_every_registered_figure_is_described():
+    for name, figure in registry.all_figures().items():
+        assert name == figure.name
+        assert all((figure.paper, figure.shows, figure.must_see, figure.caption, figure.cost))
