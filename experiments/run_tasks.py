@@ -1,0 +1,99 @@
+"""What a worker does with a run specification: find the target, run it, and never let an error escape."""
+
+import importlib
+import importlib.util
+import math
+import os
+import platform
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..theory.validation import InputError
+from .run_specs import RunSpec, code_version
+from .store import Outcome
+
+Results = tuple[dict[str, float], dict[str, npt.NDArray[Any]], bool]
+"""Metrics, curves, and whether the run diverged."""
+
+
+def execute(spec: RunSpec, device: str = "cpu", expected_code: str | None = None) -> Outcome:
+    """Run ``spec`` and return its outcome; whatever it raises becomes an outcome with status "failed".
+
+    Parameters
+    ----------
+    spec : RunSpec
+        The run.
+    device : str
+        Torch device for workloads.
+    expected_code : str, optional
+        The driver's `code_version`; a worker with other sources refuses, because its result would be filed wrongly.
+    """
+    start = time.perf_counter()
+    try:
+        if expected_code is not None and code_version() != expected_code:
+            raise RuntimeError(f"the worker has code {code_version()}, the driver {expected_code}: install the same")
+        metrics, curves, diverged = _RUNNERS[spec.kind](spec, device)
+        status, error = ("diverged" if diverged else "done"), None
+    except Exception as failure:  # a user's function may raise anything; the other runs go on
+        metrics, curves, status, error = {}, {}, "failed", _explain(failure)
+    return Outcome(status, metrics, curves, time.perf_counter() - start, _versions(), error)
+
+
+def _run_function(spec: RunSpec, device: str) -> Results:
+    """Call the user's function; numbers it returns are metrics, arrays are curves."""
+    module_name, _, name = spec.name.rpartition(":")
+    function = _find_function(module_name, name)
+    values = function(spec)
+    if not isinstance(values, Mapping):
+        raise InputError("result", values, "a mapping of names to numbers and arrays")
+    metrics = {key: float(value) for key, value in values.items() if np.ndim(value) == 0}
+    curves = {key: np.asarray(value) for key, value in values.items() if np.ndim(value) > 0}
+    return metrics, curves, not all(math.isfinite(value) for value in metrics.values())
+
+
+def _find_function(module_name: str, name: str) -> Callable[[RunSpec], Any]:
+    if not module_name or not name:
+        raise InputError(
+            "target", f"function:{module_name}:{name}", "function:package.module:name or function:file.py:name"
+        )
+    module = _load_file(Path(module_name)) if module_name.endswith(".py") else importlib.import_module(module_name)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise InputError("target", f"{module_name} without a function {name!r}", "the name of a function in the module")
+    return function
+
+
+@lru_cache(maxsize=32)
+def _load_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"sweep_target_{path.stem}", path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise InputError("target", str(path), "the path of an existing Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_RUNNERS: dict[str, Callable[[RunSpec, str], Results]] = {
+    "function": _run_function,
+}
+
+
+def _explain(error: Exception) -> str:
+    """One line for the table, then where it happened."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error}\n  in {last.name} ({os.path.basename(last.filename)}:{last.lineno})"
+
+
+@lru_cache(maxsize=1)
+def _versions() -> dict[str, str]:
+    names = ("lastiterate", "numpy", "numba")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
