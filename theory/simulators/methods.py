@@ -5,7 +5,7 @@ from importlib import import_module
 from ..validation import check_choice
 from .protocol import Method
 
-FAMILIES = ("sgd",)
+FAMILIES = ("sgd", "momentum", "dual_averaging", "adaptive")
 
 METHODS: dict[str, Method] = {}
 for _family in FAMILIES:
