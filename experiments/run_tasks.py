@@ -17,9 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..theory.schedules import parse
 from ..theory.validation import InputError
+from .problem_texts import parse_options, parse_problem
 from .run_specs import RunSpec, code_version
 from .store import Outcome
+
+DEFAULT_STEPS = 1000
 
 Results = tuple[dict[str, float], dict[str, npt.NDArray[Any]], bool]
 """Metrics, curves, and whether the run diverged."""
@@ -82,7 +86,58 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
+def _run_problem(spec: RunSpec, device: str) -> Results:
+    """Simulate a method on a convex problem; options of the specification go to `simulate`."""
+    from ..theory.simulators.engine import simulate
+
+    method, options = parse_options(spec.method or "sgd", "method")
+    problem = _problem(spec.name)
+    run = simulate(
+        problem,
+        method,
+        spec.schedule,
+        base_lr=spec.base_lr,
+        seeds=[spec.seed],
+        n_steps=DEFAULT_STEPS if spec.n_steps is None else spec.n_steps,
+        progress=False,
+        **{**spec.options, **options},
+    )
+    final, best = float(run.final[0, 0, 0]), float(run.best[0, 0, 0])
+    metrics = {"final": final, "best": best, "gap": final - problem.f_star}
+    curves = {"step": run.recorded, "f": run.f[0, 0, 0]}
+    return metrics, curves, bool(run.diverged[0, 0, 0])
+
+
+@lru_cache(maxsize=8)
+def _problem(text: str) -> Any:
+    return parse_problem(text)
+
+
+def _run_workload(spec: RunSpec, device: str) -> Results:
+    """Train a workload once; the options are ``size``, ``data`` and fields of `TrainingSettings`."""
+    from .training import TrainingSettings, train
+
+    options = dict(spec.options)
+    workload = _workload(spec.name, options.pop("size", "tiny"), options.pop("data", None))
+    steps = parse(spec.schedule, workload.n_steps if spec.n_steps is None else spec.n_steps)
+    try:
+        settings = TrainingSettings(device=device, **options)
+    except TypeError as error:
+        raise InputError("options", options, f"size, data and settings of a training run ({error})") from error
+    run = train(workload, steps, spec.base_lr, spec.seed, optimizer=spec.method or None, settings=settings)
+    return dict(run.final), {"loss": run.losses, "l1": run.l1, "l2": run.l2}, run.diverged_at is not None
+
+
+@lru_cache(maxsize=8)
+def _workload(name: str, size: str, data: str | None) -> Any:
+    from .workloads.protocol import load_workload
+
+    return load_workload(name, size=size, data=data)
+
+
 _RUNNERS: dict[str, Callable[[RunSpec, str], Results]] = {
+    "problem": _run_problem,
+    "workload": _run_workload,
     "function": _run_function,
 }
 
