@@ -147,8 +147,8 @@ def train(
         Specification, see `make_optimizer`; default that of the workload.
     settings : TrainingSettings, optional
     checkpoint : str or Path, optional
-        File from which the run resumes if it exists, and to which it saves its state. On the CPU a resumed run is
-        bitwise equal to an uninterrupted one.
+        File from which the run resumes if it exists, and to which it saves its state, at the end too. On the CPU a
+        resumed run is bitwise equal to an uninterrupted one.
     checkpoint_minutes : float
         Minutes between two checkpoints.
     stop_after : int, optional
@@ -191,6 +191,8 @@ def train(
                 diverged_at = _collect(state)
                 if diverged_at is not None:
                     break
+        if checkpoint is not None and diverged_at is None and stop_after is None:
+            _save(checkpoint, configuration, state, values.size, device)
         final = {} if diverged_at is not None else _evaluate(workload, state)
     if diverged_at is None and not all(math.isfinite(value) for value in final.values()):
         diverged_at, final = values.size, {}
