@@ -187,6 +187,11 @@ class Problem:
             bounds = bounds + self.l2 * (np.abs(self.x_star) + self.G_radius)
         return bounds
 
+    @property
+    def G_inf(self) -> float:
+        """Bound on the largest coordinate of every full subgradient within `G_radius` of `x_star`."""
+        return float(self.coordinate_bounds.max())
+
     @cached_property
     def _row_norms(self) -> Array:
         return np.sqrt(np.asarray((self.matrix * self.matrix).sum(axis=1)).ravel())

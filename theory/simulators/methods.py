@@ -5,7 +5,16 @@ from importlib import import_module
 from ..validation import check_choice
 from .protocol import Method
 
-FAMILIES = ("sgd", "momentum", "dual_averaging", "adaptive")
+FAMILIES = (
+    "sgd",
+    "momentum",
+    "dual_averaging",
+    "adaptive",
+    "polyak",
+    "distance_estimation",
+    "practical_estimation",
+    "mechanic",
+)
 
 METHODS: dict[str, Method] = {}
 for _family in FAMILIES:
