@@ -118,8 +118,8 @@ class Response:
         sqrt(A / B), NaN if a coefficient is zero.
     relative_error : float
         Root mean square of the residuals over the spread of the fitted losses.
-    n_points : int
-        Number of base learning rates in the fit.
+    lowest, highest : float
+        Range of base learning rates in the fit.
     """
 
     A: float
@@ -127,7 +127,8 @@ class Response:
     C: float
     best_lr: float
     relative_error: float
-    n_points: int
+    lowest: float
+    highest: float
 
     def __call__(self, base_lr: npt.ArrayLike) -> Array:
         """Return the fitted loss at ``base_lr``."""
@@ -175,7 +176,8 @@ def fit_response(base_lrs: npt.ArrayLike, losses: npt.ArrayLike) -> Response | N
         C=offset,
         best_lr=middle * math.sqrt(falling / rising) if falling > 0 and rising > 0 else math.nan,
         relative_error=residual / spread if spread > 0 else 0.0,
-        n_points=int(lrs.size),
+        lowest=float(lrs.min()),
+        highest=float(lrs.max()),
     )
 
 
