@@ -49,6 +49,11 @@ def process_group(device: torch.device) -> Generator[None]:
         dist.destroy_process_group()
 
 
+def launched_rank() -> int:
+    """Return the rank that torchrun gave this process, 0 if it was started alone; known before and after training."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def world() -> tuple[int, int]:
     """Return the rank of this process and the number of processes; (0, 1) alone.
 

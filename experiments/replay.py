@@ -18,7 +18,7 @@ from ..theory import schedules as families
 from ..theory.rates import tune_base_lr
 from ..theory.refinement import NORM_OF_RULE, Refinement, RefinementWarning, refine, smooth_norms
 from ..theory.validation import Array, InputError, check_choice, check_count, check_positive
-from .distributed import check_device, process_group, world
+from .distributed import check_device, launched_rank, process_group, world
 from .optimizers import OPTIMIZERS
 from .provenance import provenance
 from .replay_results import RefinementRound, Replay, ScheduleReplay, WorkloadReplay
@@ -419,7 +419,7 @@ class _progress:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         console = Console(stderr=True)
-        shown = (console.is_terminal if wanted is None else wanted) and int(os.environ.get("RANK", "0")) == 0
+        shown = (console.is_terminal if wanted is None else wanted) and launched_rank() == 0
         columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=console, disable=not shown)
         self._total = 0

@@ -94,8 +94,8 @@ def _compared(row: Row, higher_is_better: bool) -> str:
         return f"{word} by {abs(difference.mean):.3g} (one seed: no statement about certainty)"
     sure = "significant" if difference.p_corrected < SIGNIFICANT else "not significant"
     return (
-        f"{word} by {abs(difference.mean):.3g}, 95% interval (uncorrected) {difference.low:.3g} to {difference.high:.3g}, "
-        f"p = {difference.p_corrected:.2g} corrected for the number of schedules ({sure})"
+        f"{word} by {abs(difference.mean):.3g}, 95% interval (uncorrected) {difference.low:.3g} to "
+        f"{difference.high:.3g}, p = {difference.p_corrected:.2g} corrected for the number of schedules ({sure})"
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..theory.validation import Array
+from .analyse import Analysis
 from .replay_files import block_means
 from .replay_results import Replay, ScheduleReplay, WorkloadReplay
 from .statistics import as_losses, fit_response
@@ -59,6 +61,24 @@ def rank_figure(result: Replay) -> Figure:
         axes.barh(names[::-1], [ranking.mean_ranks[name] for name in names[::-1]], color=COLOURS[5])
         axes.set_xlabel(f"mean rank over {ranking.n_workloads} workloads (1 is best)")
         axes.grid(axis="y", visible=False)
+    return figure
+
+
+def analysis_figure(analysis: Analysis) -> Figure:
+    """Draw logged losses above the exact bounds at the same steps."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 6.4), layout="constrained")
+        FigureCanvasAgg(figure)
+        above, below = figure.subplots(2, 1, sharex=True)
+        for number, run in enumerate(analysis.runs):
+            look = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+            above.plot(run.horizons, run.losses, label=Path(run.source).stem, **look)
+            below.plot(run.horizons, run.curve, **look)
+        late = np.concatenate([run.losses[run.horizons > 0.1 * run.n_steps] for run in analysis.runs])
+        bounds = np.concatenate([run.curve[run.horizons > 0.1 * run.n_steps] for run in analysis.runs])
+        above.set(ylabel=analysis.runs[0].loss_column, ylim=(late.min() - 0.05 * np.ptp(late), late.max()))
+        below.set(ylabel="exact bound", xlabel="steps", ylim=(bounds.min() - 0.05 * np.ptp(bounds), bounds.max()))
+        figure.legend(loc="outside upper center", ncols=1)
     return figure
 
 

@@ -1,0 +1,108 @@
+"""Command ``refine``: gradient norms of a run in, schedule of the next run out."""
+
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ._output import JsonFlag, PlotOption, emit
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(refine)
+
+
+def refine(
+    log: Annotated[Path, typer.Argument(help="CSV, W&B export, npy, npz, JSONL, trainer_state.json or TensorBoard.")],
+    rule: Annotated[str, typer.Option(help="sgd for L2 norms (power -2), adam for L1 norms (power -1).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Schedule file: .json, .csv or .npy.")] = Path(
+        "schedule.json"
+    ),
+    column: Annotated[str | None, typer.Option(help="Column of the norms, if there are several.")] = None,
+    horizon: Annotated[int | None, typer.Option(help="Steps of the next run; default those of the log.")] = None,
+    smoothing: Annotated[float, typer.Option(help="Width of the median filter, a fraction of training.")] = 0.1,
+    positions: Annotated[
+        str, typer.Option(help="Logged rows are equally spaced (rows), or at their steps (steps).")
+    ] = "rows",
+    trim: Annotated[int | None, typer.Option(help="Rows left out at both ends; default 2 for W&B exports.")] = None,
+    drop_bad: Annotated[
+        bool, typer.Option("--drop-bad", help="Leave out norms that are not positive and finite.")
+    ] = False,
+    snippet: Annotated[str | None, typer.Option(help="Print code that uses it: torch, hf, lightning or optax.")] = None,
+    as_json: JsonFlag = False,
+    plot: PlotOption = None,
+) -> None:
+    """Refine a schedule from the gradient norms of a previous run and write it to a file."""
+    from lastiterate.experiments.norms import read_norms
+    from lastiterate.experiments.schedule_files import snippet as code
+    from lastiterate.experiments.schedule_files import write_schedule
+    from lastiterate.theory.refinement import NORM_OF_RULE
+    from lastiterate.theory.refinement import refine as compute
+    from lastiterate.theory.validation import InputError
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        found = read_norms(log, column=column, positions=positions, trim=trim, drop_bad=drop_bad)  # type: ignore[arg-type]
+        refinement = compute(found, rule=rule, smoothing=smoothing, n_steps=horizon)  # type: ignore[arg-type]
+    other = {"l1": "l2", "l2": "l1"}[NORM_OF_RULE[rule]]
+    if other in found.column.lower():
+        raise InputError("rule", f"{rule} with the column {found.column!r}", f"norms of the kind {NORM_OF_RULE[rule]}")
+    text = None if snippet is None else code(snippet, out, refinement.steps.size, rule)
+    provenance = {
+        "source": str(log),
+        "column": found.column,
+        "rule": rule,
+        "smoothing": smoothing,
+        "gain": refinement.gain,
+        "degenerate": refinement.degenerate,
+        "notes": list(found.notes),
+    }
+    write_schedule(refinement.steps, out, provenance)
+    if plot is not None:
+        _plot(found, refinement, plot)
+    fractions = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99]
+    n = refinement.steps.size
+    rows: list[dict[str, Any]] = [
+        {"training done": f"{fraction:.0%}", "multiplier": float(refinement.steps[min(round(fraction * n), n - 1)])}
+        for fraction in fractions
+    ]
+    extra: dict[str, Any] = {
+        "schedule": str(out),
+        "norms": f"{len(found)} from column {found.column!r} ({found.kind})",
+        "horizon": n,
+        "predicted gain over linear decay": refinement.gain,
+        "peak": refinement.peak,
+        "degenerate": refinement.degenerate,
+        "notes": "; ".join(found.notes) or None,
+    }
+    if as_json and text is not None:
+        extra["snippet"] = text
+    emit(rows, as_json=as_json, title=f"Refined schedule, {rule} rule", extra=extra)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for warning in caught:
+        console.print(f"[bold yellow]warning:[/] {warning.message}")
+    if text is not None and not as_json:
+        typer.echo(text)
+
+
+def _plot(found: Any, refinement: Any, path: Path) -> None:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 6.0), layout="constrained")
+    above, below = figure.subplots(2, 1)
+    raw = np.asarray(found)
+    where = np.arange(raw.size) if found.positions is None else found.positions - found.positions[0]
+    above.plot(100.0 * (where + 0.5) / (where[-1] + 1), raw, linewidth=0.4, color="#E69F00", label="recorded")
+    share = 100.0 * (np.arange(refinement.steps.size) + 0.5) / refinement.steps.size
+    above.plot(share, refinement.smoothed, color="#000000", label="smoothed")
+    above.set(ylabel="gradient norm", yscale="log")
+    above.legend(frameon=False)
+    below.plot(share, refinement.steps, color="#0072B2", label="refined")
+    below.plot(share, 1.0 - share / 100.0, color="#999999", linestyle="--", label="linear")
+    below.set(xlabel="training done (%)", ylabel="learning rate / base learning rate")
+    below.legend(frameon=False)
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,184 @@
+"""Commands ``replay``, ``report`` and ``analyse``: schedules on real workloads, and recorded runs of others."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ._output import JsonFlag, PlotOption, emit
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command()(replay)
+    app.command()(report)
+    app.command()(analyse)
+
+
+def replay(
+    workloads: Annotated[list[str] | None, typer.Argument(help="Names, or paths of your own; none lists them.")] = None,
+    schedules: Annotated[
+        list[str] | None,
+        typer.Option("--schedule", "-s", help="Schedule (repeat the option); a family, a file, or refined."),
+    ] = None,
+    base_lrs: Annotated[
+        list[float] | None, typer.Option("--base-lr", help="Base learning rate (repeat the option for a grid).")
+    ] = None,
+    n_seeds: Annotated[int, typer.Option("--seeds", help="Number of seeds.")] = 3,
+    n_steps: Annotated[int | None, typer.Option("--steps", "-n", help="Horizon; default the workload's.")] = None,
+    size: Annotated[str, typer.Option(help="tiny (seconds on a CPU) or full.")] = "tiny",
+    data: Annotated[Path | None, typer.Option(help="Folder with data, for the workloads that read files.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Optimiser, for instance adamw:weight_decay=0.1.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Refinement rule, sgd or adam; default by optimiser.")] = None,
+    smoothing: Annotated[float, typer.Option(help="Width of the median filter of the norms.")] = 0.1,
+    rounds: Annotated[
+        int, typer.Option(help="How often to refine, each time on the norms of the last refined runs.")
+    ] = 1,
+    extensions: Annotated[int, typer.Option(help="How often a grid may be extended.")] = 3,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    precision: Annotated[str, typer.Option(help="float32, bf16 or fp16.")] = "float32",
+    clip: Annotated[float | None, typer.Option(help="Largest L2 norm of the gradient.")] = None,
+    accumulate: Annotated[int, typer.Option(help="Parts in which the gradient of a batch is computed.")] = 1,
+    compile_model: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="Refuse nondeterministic kernels.")] = False,
+    threads: Annotated[int, typer.Option(help="Threads of one run on the CPU.")] = 1,
+    jobs: Annotated[int | None, typer.Option(help="Parallel runs; default one a core on the CPU.")] = None,
+    checkpoints: Annotated[Path | None, typer.Option(help="Folder; an interrupted replay resumes from it.")] = None,
+    checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints of a run.")] = 10.0,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for replay.json and report.html.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Replay schedules on workloads over base learning rates and seeds, the refined schedule among them."""
+    if not workloads:
+        from lastiterate.experiments.workloads.protocol import known_workloads
+
+        emit([{"workload": name} for name in known_workloads()], as_json=as_json, title="Workloads")
+        return
+    from lastiterate.experiments.distributed import launched_rank
+    from lastiterate.experiments.replay import DEFAULT_SCHEDULES
+    from lastiterate.experiments.replay import replay as run
+    from lastiterate.experiments.report import findings
+    from lastiterate.experiments.training import TrainingSettings
+
+    settings = TrainingSettings(
+        device=device,
+        precision=precision,
+        clip=clip,
+        accumulate=accumulate,
+        compile=compile_model,
+        deterministic=deterministic,
+        threads=threads,
+    )
+    result = run(
+        workloads,
+        schedules or DEFAULT_SCHEDULES,
+        size=size,  # type: ignore[arg-type]
+        data=data,
+        optimizer=optimizer,
+        n_steps=n_steps,
+        base_lrs=base_lrs,
+        n_seeds=n_seeds,
+        rule=rule,  # type: ignore[arg-type]
+        smoothing=smoothing,
+        rounds=rounds,
+        extensions=extensions,
+        settings=settings,
+        jobs=jobs,
+        checkpoints=checkpoints,
+        checkpoint_minutes=checkpoint_minutes,
+    )
+    if launched_rank() > 0:
+        return
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        result.save(out / "replay.json")
+        result.write_report(out / "report.html")
+    sentences = {workload.workload: findings(workload) for workload in result.workloads}
+    show(result, sentences, as_json)
+    if out is not None and not as_json:
+        typer.echo(f"written: {out / 'report.html'}, {out / 'replay.json'}")
+
+
+def show(result: Any, sentences: dict[str, list[str]], as_json: bool) -> None:
+    """Print a table of best results for each workload, and what they mean."""
+    if as_json:
+        rows = [{key: _json_number(value) for key, value in row.items()} for row in result.table()]
+        emit(rows, as_json=True, extra={"provenance": result.provenance, "findings": sentences})
+        return
+    for workload in result.workloads:
+        rows = [
+            {
+                "schedule": row.schedule,
+                "base lr": "none" if row.base_lr is None else f"{row.base_lr:.3g}",
+                "mean": _json_number(row.mean),
+                "± se": "" if math.isnan(row.standard_error) else f"{row.standard_error:.2g}",
+                "- linear": "" if row.difference is None else f"{row.difference.mean:+.3g}",
+                "p": "" if row.difference is None else f"{row.difference.p_corrected:.2g}",
+                "optimum": row.grid,
+                "diverged": row.diverged,
+            }
+            for row in workload.table()
+        ]
+        emit(rows, as_json=False, title=f"{workload.workload}: {workload.metric} at the best base learning rate")
+        for sentence in sentences[workload.workload]:
+            typer.echo(f"  {sentence}")
+
+
+def report(
+    results: Annotated[Path, typer.Argument(help="replay.json of a replay.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file.")] = Path("report.html"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Write the HTML report of a saved replay."""
+    from lastiterate.experiments.replay_files import load
+    from lastiterate.experiments.report import findings
+
+    result = load(results)
+    result.write_report(out)
+    show(result, {workload.workload: findings(workload) for workload in result.workloads}, as_json)
+
+
+def analyse(
+    logs: Annotated[list[Path], typer.Argument(help="Logs with loss, learning rate and gradient norm.")],
+    rule: Annotated[str, typer.Option(help="sgd takes norms as L2 bounds, adam takes L1 norms.")] = "sgd",
+    smoothing: Annotated[float, typer.Option(help="Width of the median filter of the norms.")] = 0.1,
+    loss: Annotated[str | None, typer.Option(help="Column of the loss.")] = None,
+    lr: Annotated[str | None, typer.Option(help="Column of the learning rate.")] = None,
+    norm: Annotated[str | None, typer.Option(help="Column of the gradient norm.")] = None,
+    n_steps: Annotated[int | None, typer.Option("--steps", "-n", help="Horizon; default the last step.")] = None,
+    as_json: JsonFlag = False,
+    plot: PlotOption = None,
+) -> None:
+    """Compare recorded runs with the convex bounds of their schedules and gradient norms."""
+    from lastiterate.experiments.analyse import analyse as compute
+
+    analysis = compute(logs, rule=rule, smoothing=smoothing, loss=loss, lr=lr, norm=norm, n_steps=n_steps)
+    rows: list[dict[str, Any]] = [
+        {
+            "log": Path(run.source).name,
+            "steps": run.n_steps,
+            "peak lr": run.peak_lr,
+            "final loss": run.final_loss,
+            "bound": run.bound,
+            "tuned bound / D": run.tuned_bound,
+            "implied D": run.implied_D,
+            "loss ~ bound (tau)": _json_number(run.curve_correlation),
+        }
+        for run in analysis.runs
+    ]
+    extra = {
+        "common D": analysis.common_D,
+        "tau of final loss and bound": _json_number(analysis.tau_bound),
+        "tau of final loss and tuned bound": _json_number(analysis.tau_tuned),
+        "loss column": analysis.runs[0].loss_column,
+    }
+    emit(rows, as_json=as_json, title="Recorded runs and their convex bounds", extra=extra)
+    if plot is not None:
+        from lastiterate.experiments.report_figures import analysis_figure
+
+        analysis_figure(analysis).savefig(plot, dpi=150)
+
+
+def _json_number(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
