@@ -52,6 +52,23 @@ def execute(spec: RunSpec, device: str = "cpu", expected_code: str | None = None
     return Outcome(status, metrics, curves, time.perf_counter() - start, _versions(), error)
 
 
+def steps_of(schedule: str, n_steps: int) -> npt.NDArray[np.float64]:
+    """Return the steps of a schedule specification, or of ``values:`` and numbers separated by slashes.
+
+    >>> steps_of("values:1/0.5", 2), steps_of("linear", 2)
+    (array([1. , 0.5]), array([1. , 0.5]))
+    """
+    if not schedule.startswith("values:"):
+        return parse(schedule, n_steps)
+    try:
+        values = np.array([float(part) for part in schedule.removeprefix("values:").split("/")])
+    except ValueError as error:
+        raise InputError("schedule", schedule[:80], "values: and numbers separated by slashes") from error
+    if values.size != n_steps:
+        raise InputError("schedule", f"{values.size} values", f"{n_steps} values, one a step")
+    return values
+
+
 def _run_function(spec: RunSpec, device: str) -> Results:
     """Call the user's function; numbers it returns are metrics, arrays are curves."""
     module_name, _, name = spec.name.rpartition(":")
@@ -95,10 +112,9 @@ def _run_problem(spec: RunSpec, device: str) -> Results:
     run = simulate(
         problem,
         method,
-        spec.schedule,
+        steps_of(spec.schedule, DEFAULT_STEPS if spec.n_steps is None else spec.n_steps),
         base_lr=spec.base_lr,
         seeds=[spec.seed],
-        n_steps=DEFAULT_STEPS if spec.n_steps is None else spec.n_steps,
         progress=False,
         **{**spec.options, **options},
     )
@@ -119,7 +135,7 @@ def _run_workload(spec: RunSpec, device: str) -> Results:
 
     options = dict(spec.options)
     workload = _workload(spec.name, options.pop("size", "tiny"), options.pop("data", None))
-    steps = parse(spec.schedule, workload.n_steps if spec.n_steps is None else spec.n_steps)
+    steps = steps_of(spec.schedule, workload.n_steps if spec.n_steps is None else spec.n_steps)
     try:
         settings = TrainingSettings(device=device, **options)
     except TypeError as error:
