@@ -24,8 +24,16 @@ if TYPE_CHECKING:
 Data = dict[str, Any]
 
 MODULES = (
+    "refinement",
+    "logistic_suite",
     "exact_vs_known",
+    "agreement",
     "rex",
+    "distance_estimation",
+    "mechanic",
+    "polyak",
+    "gradagrad",
+    "madgrad",
 )
 
 
