@@ -1,7 +1,7 @@
 """Theory beside practice for runs of others: logs with loss, learning rate and gradient norm."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from ..theory.curves import rate_curve
 from ..theory.rates import exact_rate, tune_base_lr
-from ..theory.refinement import POWERS, smooth_norms, to_horizon
+from ..theory.refinement import POWERS, smooth_norms
 from ..theory.validation import Array, InputError, check_choice, check_count
-from .norm_formats import LogTable, numbers, read_table
+from .norm_formats import LogTable, in_order, numbers, read_table
 from .statistics import rank_correlation
 
-CURVE_POINTS = 60
+CURVE_POINTS = 100
+MISSING_START = 0.05
+WORDS = {"loss": ("loss",), "lr": ("lr", "learning_rate", "learning rate"), "norm": ("norm",)}
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,6 +45,8 @@ class RunAnalysis:
         Exact bound after so many steps, at the common D.
     curve_correlation : float
         Kendall's tau between ``losses`` and ``curve``.
+    notes : tuple of str
+        What was done about a log that starts late.
     """
 
     source: str
@@ -57,6 +61,7 @@ class RunAnalysis:
     losses: Array
     curve: Array
     curve_correlation: float
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Show the numbers that are compared."""
@@ -84,6 +89,7 @@ class _Log:
     loss_steps: Array
     loss: Array
     loss_column: str
+    notes: tuple[str, ...]
 
 
 def analyse(
@@ -94,6 +100,7 @@ def analyse(
     loss: str | None = None,
     lr: str | None = None,
     norm: str | None = None,
+    prefix: str | Path | None = None,
     n_steps: int | None = None,
 ) -> Analysis:
     """Compare the measured losses of recorded runs with the convex bounds of their schedules and gradient norms.
@@ -108,6 +115,8 @@ def analyse(
         Median filter of the norms, see `refine`.
     loss, lr, norm : str, optional
         Column names (or their ends), where the usual ones are not found: the validation loss if there is one.
+    prefix : str or Path, optional
+        Log that gives the steps before the first one of a log that starts late, as a cooldown from a checkpoint does.
     n_steps : int, optional
         Horizon, default the last logged step.
 
@@ -123,15 +132,17 @@ def analyse(
     check_choice(rule, "rule", POWERS)
     if not logs:
         raise InputError("logs", logs, "at least one log")
-    read = [_read(path, rule, smoothing, loss, lr, norm, n_steps) for path in logs]
+    names = {"loss": loss, "lr": lr, "norm": norm}
+    read = [_read(path, rule, smoothing, names, prefix, n_steps) for path in logs]
     tuned = [tune_base_lr(log.steps / log.steps.max(), D=1.0, G=log.caps) for log in read]
     implied = [float(log.steps.max() / best.base_lr) for log, best in zip(read, tuned, strict=True)]
     common = float(np.median(implied))
     runs: list[RunAnalysis] = []
     for log, best, distance in zip(read, tuned, implied, strict=True):
-        curve = rate_curve(log.steps, D=common, G=log.caps, bound="exact", horizons=CURVE_POINTS)
+        wanted = np.unique(np.linspace(1, min(log.steps.size, int(log.loss_steps[-1])), CURVE_POINTS).astype(np.int64))
+        curve = rate_curve(log.steps, D=common, G=log.caps, bound="exact", horizons=wanted)
         losses = np.interp(curve.horizons, log.loss_steps, log.loss)
-        seen = (curve.horizons >= log.loss_steps[0]) & (curve.horizons <= log.loss_steps[-1])
+        seen = curve.horizons >= log.loss_steps[0]
         runs.append(
             RunAnalysis(
                 source=log.source,
@@ -146,6 +157,7 @@ def analyse(
                 losses=losses[seen],
                 curve=np.asarray(curve.values)[seen],
                 curve_correlation=rank_correlation(losses[seen], np.asarray(curve.values)[seen]),
+                notes=log.notes,
             )
         )
     finals = [run.final_loss for run in runs]
@@ -158,43 +170,59 @@ def analyse(
 
 
 def _read(
-    path: str | Path, rule: str, smoothing: float, loss: str | None, lr: str | None, norm: str | None, n: int | None
+    path: str | Path,
+    rule: str,
+    smoothing: float,
+    names: Mapping[str, str | None],
+    prefix: str | Path | None,
+    n_steps: int | None,
 ) -> _Log:
-    table = read_table(path)
-    loss_column = _find(table, loss, ("loss",), "loss", path, prefer="val")
-    lr_column = _find(table, lr, ("lr", "learning_rate", "learning rate"), "lr", path)
-    norm_column = _find(table, norm, ("norm",), "norm", path)
-    lr_steps, lrs = _column(table, lr_column, path)
-    loss_steps, losses = _column(table, loss_column, path)
-    norm_steps, logged = _column(table, norm_column, path)
-    last = max(int(lr_steps[-1]), lrs.size)
-    horizon = check_count(n, "n_steps") if n is not None else last
-    steps = np.interp(np.linspace(lr_steps[0], lr_steps[-1], horizon), lr_steps, lrs)
+    notes: list[str] = []
+    columns = _columns(path, names)
+    first, last = columns["lr"][1][0], columns["lr"][1][-1]
+    if prefix is not None and Path(prefix) != Path(path) and first > MISSING_START * last:
+        columns = {key: _joined(earlier, columns[key]) for key, earlier in _columns(prefix, names).items()}
+        notes.append(f"steps before {first:g} are those of {Path(prefix).name}")
+    elif first > MISSING_START * last:
+        notes.append(
+            f"nothing was logged before step {first:g}: first values are held (prefix=... gives an earlier log)"
+        )
+    name, lr_steps, lrs = columns["lr"]
+    horizon = check_count(n_steps, "n_steps") if n_steps is not None else max(int(last), 1)
+    places = np.linspace(min(lr_steps[0], 1.0), last, horizon)
+    steps = np.interp(places, lr_steps, lrs)
     if steps.min() < 0.0 or steps.max() == 0.0:
-        raise InputError("logs", f"{path}, {lr_column} from {steps.min():g} to {steps.max():g}", "learning rates >= 0")
-    norms = to_horizon(smooth_norms(logged, smoothing), horizon, norm_steps)
+        raise InputError("logs", f"{path}, {name} from {steps.min():g} to {steps.max():g}", "learning rates >= 0")
+    _, norm_steps, norms = columns["norm"]
+    norms = np.exp(np.interp(places, norm_steps, np.log(smooth_norms(norms, smoothing))))
     caps = np.sqrt(norms) if rule == "adam" else norms
-    return _Log(str(path), steps, caps, loss_steps, losses, loss_column)
+    loss_column, loss_steps, losses = columns["loss"]
+    return _Log(str(path), steps, caps, loss_steps, losses, loss_column, tuple(notes))
 
 
-def _column(table: LogTable, name: str, path: str | Path) -> tuple[Array, Array]:
-    """Steps and finite values of a column; of several values at one step the last counts."""
-    steps, values = table.steps[name], numbers(table, name, path)
-    if not np.isfinite(values).all():
-        index = int(np.argmin(np.isfinite(values)))
-        where = f"{path}, {name} = {values[index]} at step {steps[index]:g}"
-        raise InputError("logs", where, "finite numbers: a run that did not diverge")
-    spacings = np.diff(steps)
-    if spacings.size and spacings.min() < 0.0:
-        raise InputError("logs", f"{path}, {name} with steps that go back", "steps that increase")
-    last = np.append(spacings > 0.0, True)
-    return steps[last], values[last]
+def _columns(path: str | Path, names: Mapping[str, str | None]) -> dict[str, tuple[str, Array, Array]]:
+    """Name, steps and finite values of the loss, the learning rate and the norm."""
+    table = read_table(path)
+    columns: dict[str, tuple[str, Array, Array]] = {}
+    for key, words in WORDS.items():
+        name = _find(table, names[key], words, key, path)
+        steps, values, _ = in_order(table.steps[name], numbers(table, name, path))
+        if not np.isfinite(values).all():
+            index = int(np.argmin(np.isfinite(values)))
+            where = f"{path}, {name} = {values[index]} at step {steps[index]:g}"
+            raise InputError("logs", where, "finite numbers: a run that did not diverge")
+        columns[key] = (name, steps, values)
+    return columns
 
 
-def _find(
-    table: LogTable, given: str | None, words: tuple[str, ...], argument: str, path: str | Path, prefer: str = ""
-) -> str:
-    """The column that ``given`` names, or the longest whose name ends in one of the words; ``prefer`` wins."""
+def _joined(earlier: tuple[str, Array, Array], later: tuple[str, Array, Array]) -> tuple[str, Array, Array]:
+    """The earlier log up to the first step of the later one, then the later one."""
+    before = earlier[1] < later[1][0]
+    return later[0], np.append(earlier[1][before], later[1]), np.append(earlier[2][before], later[2])
+
+
+def _find(table: LogTable, given: str | None, words: tuple[str, ...], argument: str, path: str | Path) -> str:
+    """The column that ``given`` names, or the one whose name ends in one of the words; a validation loss wins."""
     names = [
         name for name, column in table.columns.items() if column.size > 1 and not name.endswith(("__MIN", "__MAX"))
     ]
@@ -203,7 +231,7 @@ def _find(
     else:
         ends = re.compile(rf"(^|[^a-z])({'|'.join(words)})$", re.IGNORECASE)
         found = [name for name in names if ends.search(name)]
-        found = [name for name in found if prefer and prefer in name.lower()] or found
+        found = [name for name in found if argument == "loss" and "val" in name.lower()] or found
         found = sorted(found, key=lambda name: -table.columns[name].size)[: 1 if argument != "norm" else None]
     if len(found) != 1:
         listed = ", ".join(map(repr, names)) or "none"

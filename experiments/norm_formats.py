@@ -121,6 +121,18 @@ def numbers(table: LogTable, name: str, source: str | Path) -> Array:
     raise InputError("path", f"{source}, line {bad.line}, column {name!r}: {bad.text!r}", "a number in every cell")
 
 
+def in_order(steps: Array, values: Array) -> tuple[Array, Array, int]:
+    """Sort by step; of several values at one step, as a resumed run leaves them, the last counts.
+
+    >>> [part.tolist() for part in in_order(np.array([0.0, 1.0, 2.0, 1.0]), np.array([5.0, 6.0, 7.0, 8.0]))[:2]]
+    [[0.0, 1.0, 2.0], [5.0, 8.0, 7.0]]
+    """
+    order = np.argsort(steps, kind="stable")
+    last = np.append(np.diff(steps[order]) > 0.0, True)[: steps.size]
+    kept = order[last]
+    return steps[kept], values[kept], int(steps.size - kept.size)
+
+
 def _is_number(cell: str) -> bool:
     try:
         float(cell)

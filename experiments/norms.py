@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..theory.validation import Array, InputError, check_choice, check_count
-from .norm_formats import LogTable, numbers, read_table
+from .norm_formats import LogTable, in_order, numbers, read_table
 
 POSITIONS = ("rows", "steps")
 WANDB_TRIM = 2
@@ -118,7 +118,12 @@ def read_norms(
     name = _choose_column(table, column, path)
     values, steps = numbers(table, name, path), table.steps[name]
     check_choice(positions, "positions", POSITIONS)
+    if not np.isfinite(steps).all():
+        raise InputError("steps", steps[~np.isfinite(steps)][0], "finite step numbers")
     notes: list[str] = []
+    steps, values, repeated = in_order(steps, values)
+    if repeated:
+        notes.append(f"{repeated} steps were logged again (a resumed run); the last value counts")
     if table.blanks.get(name):
         notes.append(f"{table.blanks[name]} blank cells were skipped")
     n_rows = values.size
@@ -181,13 +186,10 @@ def _drop_or_refuse(values: Array, steps: Array, name: str, drop_bad: bool, note
 def _check_holes(
     steps: Array, positions: Literal["rows", "steps"], drop_bad: bool, notes: list[str]
 ) -> Literal["rows", "steps"]:
-    """Refuse steps that go back and holes of over a twentieth of training that the usual spacing does not explain."""
+    """Refuse holes of over a twentieth of training that the usual spacing does not explain."""
     spacings = np.diff(steps)
     if spacings.size == 0:
         return positions
-    if not np.isfinite(steps).all() or spacings.min() <= 0.0:
-        index = int(np.argmin(spacings))
-        raise InputError("steps", f"{steps[index]:g} followed by {steps[index + 1]:g}", "steps that increase")
     widest = int(np.argmax(spacings))
     hole = spacings[widest] > 20.0 * np.median(spacings) and spacings[widest] > 0.05 * (steps[-1] - steps[0])
     if not hole:

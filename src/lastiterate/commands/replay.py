@@ -111,11 +111,11 @@ def show(result: Any, sentences: dict[str, list[str]], as_json: bool) -> None:
             {
                 "schedule": row.schedule,
                 "base lr": "none" if row.base_lr is None else f"{row.base_lr:.3g}",
-                "mean": _json_number(row.mean),
-                "± se": "" if math.isnan(row.standard_error) else f"{row.standard_error:.2g}",
-                "- linear": "" if row.difference is None else f"{row.difference.mean:+.3g}",
+                "mean": f"{row.mean:.4g}",
+                "std err": "" if math.isnan(row.standard_error) else f"{row.standard_error:.2g}",
+                "to linear": "" if row.difference is None else f"{row.difference.mean:+.3g}",
                 "p": "" if row.difference is None else f"{row.difference.p_corrected:.2g}",
-                "optimum": row.grid,
+                "grid": row.grid,
                 "diverged": row.diverged,
             }
             for row in workload.table()
@@ -146,33 +146,44 @@ def analyse(
     loss: Annotated[str | None, typer.Option(help="Column of the loss.")] = None,
     lr: Annotated[str | None, typer.Option(help="Column of the learning rate.")] = None,
     norm: Annotated[str | None, typer.Option(help="Column of the gradient norm.")] = None,
+    prefix: Annotated[
+        Path | None, typer.Option(help="Log of the steps before the start of a log that starts late.")
+    ] = None,
     n_steps: Annotated[int | None, typer.Option("--steps", "-n", help="Horizon; default the last step.")] = None,
     as_json: JsonFlag = False,
     plot: PlotOption = None,
 ) -> None:
     """Compare recorded runs with the convex bounds of their schedules and gradient norms."""
+    import numpy as np
+
     from lastiterate.experiments.analyse import analyse as compute
 
-    analysis = compute(logs, rule=rule, smoothing=smoothing, loss=loss, lr=lr, norm=norm, n_steps=n_steps)
+    analysis = compute(
+        logs, rule=rule, smoothing=smoothing, loss=loss, lr=lr, norm=norm, prefix=prefix, n_steps=n_steps
+    )
     rows: list[dict[str, Any]] = [
         {
-            "log": Path(run.source).name,
-            "steps": run.n_steps,
-            "peak lr": run.peak_lr,
-            "final loss": run.final_loss,
-            "bound": run.bound,
-            "tuned bound / D": run.tuned_bound,
-            "implied D": run.implied_D,
-            "loss ~ bound (tau)": _json_number(run.curve_correlation),
+            "log": Path(run.source).stem,
+            "loss": f"{run.final_loss:.4g}",
+            "bound": f"{run.bound:.3g}",
+            "tuned/D": f"{run.tuned_bound:.3g}",
+            "D": f"{run.implied_D:.3g}",
+            "tau": "" if math.isnan(run.curve_correlation) else f"{run.curve_correlation:.2f}",
         }
         for run in analysis.runs
     ]
     extra = {
         "common D": analysis.common_D,
+        "columns": "final loss; bound at the common D; bound tuned over D; D for which the peak lr is best; "
+        "Kendall's tau of the loss curve and the bound along training",
         "tau of final loss and bound": _json_number(analysis.tau_bound),
         "tau of final loss and tuned bound": _json_number(analysis.tau_tuned),
         "loss column": analysis.runs[0].loss_column,
+        "notes": "; ".join(f"{Path(run.source).name}: {note}" for run in analysis.runs for note in run.notes) or None,
     }
+    if as_json:
+        plain = [{key: value for key, value in vars(run).items() if np.ndim(value) == 0} for run in analysis.runs]
+        rows = [{key: _json_number(value) for key, value in run.items()} for run in plain]
     emit(rows, as_json=as_json, title="Recorded runs and their convex bounds", extra=extra)
     if plot is not None:
         from lastiterate.experiments.report_figures import analysis_figure
