@@ -12,7 +12,6 @@ from .protocol import batch_indices, device_of
 
 Batch = tuple[Tensor, ...]
 Model = Callable[..., Tensor]
-_EVALUATED = 1024  # training examples on which the reported loss is computed; fixed, so that runs are comparable
 _CHUNK = 256
 
 
@@ -33,6 +32,8 @@ class Examples:
     keyed : bool
         Whether a training batch gets a last column of int64 keys, one an example, drawn from (seed, step):
         what dropout and masking are made of, so that no global generator is touched.
+    evaluated : int or None
+        How many training examples the reported loss is computed on (all: None); always the first ones.
     source : str
         Where the examples come from, in words.
     """
@@ -50,6 +51,7 @@ class Examples:
     objective: Callable[[Model, Batch], Tensor]
     scores: Callable[[Model, Batch], Mapping[str, Tensor]]
     keyed: bool = False
+    evaluated: int | None = 1024
     source: str = ""
 
     def build_model(self) -> nn.Module:
@@ -68,7 +70,7 @@ class Examples:
 
     def evaluate(self, model: nn.Module) -> Mapping[str, float]:
         """Return the loss on fixed training examples, and the loss and scores on the held-out ones."""
-        seen = tuple(column[:_EVALUATED] for column in self.train)
+        seen = tuple(column[: self.evaluated] for column in self.train)
 
         def losses(part: Batch) -> Mapping[str, Tensor]:
             return {"loss": self.objective(model, part)}
