@@ -8,7 +8,8 @@ duality or strong convexity at the returned point, whatever the solver's status 
 import json
 import os
 import tempfile
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,17 @@ _CACHE_SCHEMA = 1
 _GOAL = 1e-10
 _NEWTON_GOAL = 1e-12
 _NEWTON_STEPS = 200
+_SVD_LIMIT = 2000
+_REPAIRS = 3
+_BLOCK = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class Minimum:
-    """A point, its value, and a certified bound on value - inf f; ``attained`` is False for an infimum at infinity."""
+    """A point, its value, and a certified bound on value - inf f; ``attained`` is False for an infimum at infinity.
+
+    On nearly collinear columns the value of x itself, rounded, can lie above ``value`` by some 1e-10.
+    """
 
     x: Array = field(repr=False)
     value: float
@@ -48,7 +55,9 @@ def cached_minimum(problem: "Problem") -> Minimum:
     if path.exists():
         stored = json.loads(path.read_text())
         found = Minimum(np.array(stored["x"]), stored["value"], stored["gap"], stored["method"], stored["attained"])
-        if stored["schema"] == _CACHE_SCHEMA and abs(problem.value(found.x) - found.value) <= 1e-12 * (1 + found.value):
+        if stored["schema"] == _CACHE_SCHEMA and abs(problem.value(found.x) - found.value) <= 1e-8 * (
+            1 + abs(found.value)
+        ):
             return found
     found = _solve(problem)
     _write(path, problem, found)
@@ -230,15 +239,30 @@ def _least_squares(problem: "Problem") -> Minimum:
 
 
 def _newton(problem: "Problem") -> Minimum:
+    """Damped Newton, without l2 in an orthonormal basis of the columns, where minima at infinity stay well scaled."""
+    if problem.l2 or min(problem.matrix.shape) > _SVD_LIMIT:
+        return _damped_newton(problem)
+    matrix = problem.matrix.toarray() if problem.sparse else problem.matrix
+    left, sizes, right = np.linalg.svd(matrix, full_matrices=False)
+    keep = sizes > 1e-12 * sizes[0]
+    scale = np.sqrt(problem.n_samples)
+    found = _damped_newton(replace(problem, matrix=np.ascontiguousarray(left[:, keep] * scale)))
+    blocks = found.x.reshape(problem.n_outputs, -1)
+    x = np.ascontiguousarray((blocks * (scale / sizes[keep])) @ right[keep]).ravel()
+    return replace(found, x=x)
+
+
+def _damped_newton(problem: "Problem") -> Minimum:
     x = np.zeros(problem.dim)
     value, gap, step = problem.value(x), np.inf, x
     for _ in range(_NEWTON_STEPS):
         gradient = problem.subgradient(x)
-        step = _newton_step(problem, x, gradient)
+        solve = _pseudo_inverse(_logistic_hessian(problem, x))
+        step = -solve(gradient)
         if problem.l2:
             gap = float(gradient @ gradient) / (2.0 * problem.l2)
         else:
-            gap = max(0.0, min(value, value - _entropy_bound(problem, x, step)))
+            gap = max(0.0, min(value, value - _entropy_bound(problem, x, solve)))
         if gap <= _NEWTON_GOAL:
             break
         slope, scale = float(gradient @ step), 1.0
@@ -252,11 +276,12 @@ def _newton(problem: "Problem") -> Minimum:
     return Minimum(x, value, gap, f"damped Newton, certified by {certificate}", attained)
 
 
-def _newton_step(problem: "Problem", x: Array, gradient: Array) -> Array:
-    """Minimum-norm Newton step: the Hessian of a softmax is singular along equal shifts of all classes."""
-    eigenvalues, vectors = np.linalg.eigh(_logistic_hessian(problem, x))
+def _pseudo_inverse(hessian: Array) -> Callable[[Array], Array]:
+    """Minimum-norm solution: the Hessian of a softmax is singular along equal shifts of all classes."""
+    eigenvalues, vectors = np.linalg.eigh(hessian)
     keep = eigenvalues > 1e-15 * eigenvalues[-1]
-    return -vectors[:, keep] @ ((vectors[:, keep].T @ gradient) / eigenvalues[keep])
+    vectors, eigenvalues = vectors[:, keep], eigenvalues[keep]
+    return lambda right: vectors @ ((vectors.T @ right) / eigenvalues)
 
 
 def _probabilities(problem: "Problem", x: Array) -> Array:
@@ -275,13 +300,30 @@ def _logistic_hessian(problem: "Problem", x: Array) -> Array:
     if problem.kind == "logistic":
         hessian = _weighted_gram(matrix, chances[:, 0] * chances[:, 1]) / n
         return hessian + problem.l2 * np.eye(p)
-    K = problem.n_outputs
-    hessian = np.zeros((K, p, K, p))
-    for k in range(K):
-        for j in range(k + 1):
-            weight = chances[:, k] * (float(k == j) - chances[:, j])
-            hessian[k, :, j, :] = hessian[j, :, k, :] = _weighted_gram(matrix, weight) / n
-    return hessian.reshape(K * p, K * p) + problem.l2 * np.eye(K * p)
+    if problem.sparse:
+        matrix = matrix.toarray()
+    hessian = _softmax_hessian(matrix, chances).reshape(problem.dim, problem.dim) / n
+    return hessian + problem.l2 * np.eye(problem.dim)
+
+
+def _softmax_hessian(matrix: Array, chances: Array) -> Array:
+    """Sum of (diag(q) - q q^T) x a a^T over samples, float64[K, p, K, p], by one product of pairwise products."""
+    (n, p), classes = matrix.shape, chances.shape[1]
+    i, j = np.triu_indices(p)
+    k, m = np.triu_indices(classes)
+    mixed, own = np.zeros((i.size, k.size)), np.zeros((i.size, classes))
+    block = max(1, _BLOCK // max(i.size, k.size))
+    for start in range(0, n, block):
+        rows, share = matrix[start : start + block], chances[start : start + block]
+        pairs = (rows[:, i] * rows[:, j]).T
+        mixed -= pairs @ (share[:, k] * share[:, m])
+        own += pairs @ share
+    mixed[:, k == m] += own
+    hessian = np.empty((classes, p, classes, p))
+    for left, right in ((k, m), (m, k)):
+        for row, column in ((i, j), (j, i)):
+            hessian[left[None, :], row[:, None], right[None, :], column[:, None]] = mixed
+    return hessian
 
 
 def _weighted_gram(matrix: Any, weight: Array) -> Array:
@@ -290,25 +332,31 @@ def _weighted_gram(matrix: Any, weight: Array) -> Array:
     return (matrix.T @ (matrix * weight[:, None])).toarray()
 
 
-def _entropy_bound(problem: "Problem", x: Array, step: Array) -> float:
-    """Lower bound on inf f: the dual value at the class probabilities that one Newton step makes dual feasible."""
+def _entropy_bound(problem: "Problem", x: Array, solve: Callable[[Array], Array]) -> float:
+    """Lower bound on inf f: the entropy of class probabilities that Newton steps have made dual feasible.
+
+    Dual feasible means matrix^T (probabilities - labels) = 0; what clipping and rounding leave of it is paid for.
+    """
     from scipy.special import entr
 
+    binary = problem.kind == "logistic"
+    chosen = (problem.targets > 0.0 if binary else problem.targets).astype(np.int64)
     chances = _probabilities(problem, x)
-    if problem.kind == "softmax":
-        moved = np.asarray(problem.matrix @ step.reshape(problem.n_outputs, -1).T)
-        chosen = problem.targets.astype(np.int64)
-    else:
-        margins = np.asarray(problem.matrix @ step)
-        moved = np.stack([np.zeros_like(margins), margins], axis=1)
-        chosen = (problem.targets > 0.0).astype(np.int64)
-    change = chances * (moved - np.sum(chances * moved, axis=1, keepdims=True))
-    dual = chances + change
-    if dual.min() < 0.0:
-        return -np.inf
+    dual = chances.copy()
+    misfit = _misfit(problem, dual, chosen)
+    for _ in range(_REPAIRS):
+        step = -solve(misfit)
+        moved = problem.matrix @ step.reshape(problem.n_outputs, -1).T
+        moved = np.hstack([np.zeros_like(moved), moved]) if binary else moved
+        dual = np.maximum(dual + chances * (moved - np.sum(chances * moved, axis=1, keepdims=True)), 0.0)
+        dual /= dual.sum(axis=1, keepdims=True)
+        misfit = _misfit(problem, dual, chosen)
+    slack = float(np.linalg.norm(misfit)) * (2.0 * float(np.linalg.norm(x)) + 1.0)
+    return float(np.mean(entr(dual).sum(axis=1))) - slack
+
+
+def _misfit(problem: "Problem", dual: Array, chosen: Any) -> Array:
     residual = dual.copy()
     residual[np.arange(len(chosen)), chosen] -= 1.0
-    # rows of `residual` may leave sum zero only by rounding; the multiplier of x is matrix^T residual = 0
-    misfit = np.asarray(problem.matrix.T @ (residual if problem.kind == "softmax" else residual[:, 1]))
-    slack = float(np.linalg.norm(misfit)) / problem.n_samples * (2.0 * float(np.linalg.norm(x)) + 1.0)
-    return float(np.mean(entr(dual).sum(axis=1))) - slack
+    used = residual[:, 1:] if problem.kind == "logistic" else residual
+    return np.asarray(problem.matrix.T @ used).T.ravel() / problem.n_samples
