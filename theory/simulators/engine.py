@@ -1,5 +1,6 @@
 """`simulate`: every (schedule, base learning rate, seed) of one method on one problem, in parallel."""
 
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,12 +19,13 @@ from ..validation import (
     check_steps,
     check_vector,
 )
-from .methods import METHODS
-from .oracles import oracle_of
+from .methods import method_row
+from .oracles import BLOCK, oracle_of
 from .protocol import FIRST, Method
 from .result import Simulation
 
 DIAGNOSTICS = ("grad_l2", "grad_l1", "distance", "D_estimate", "step_size", "move")
+_PATIENCE = 1.0  # seconds before a progress bar appears
 _CEILING = 1e10  # a run has diverged when f exceeds this many times max(1, |f(x0)|)
 
 
@@ -101,7 +103,7 @@ def simulate(
     >>> run.f.shape, bool(run.gap[0, 0, 0] <= run.bound[0, 0, 0])
     ((1, 1, 1, 100), True)
     """
-    row = METHODS[check_choice(method, "method", METHODS)]
+    row = method_row(method)
     schedules, names = _schedules(steps, n_steps)
     N = schedules.shape[1]
     base_lrs = np.array([check_positive(lr, "base_lr", allow_zero=True) for lr in np.ravel(base_lr)])
@@ -127,32 +129,37 @@ def simulate(
     extras[:, loop.BEST] = np.inf
     stopped, ticks = np.full((runs, 1), -1), np.zeros((runs, 2), dtype=np.int64)
     needs_x_star = "distance" in diagnostics or weights.size > 0
-    packed = _pack(problem)
-    start = problem.value(problem.x0)
+    settings = np.array(
+        [
+            problem.n_samples,
+            sampling,
+            batch,
+            row.vectors,
+            problem.n_samples if row.uses_memory else 0,
+            row.output,
+            row.uses_loss,
+            "f_average" in channels,
+            max(BLOCK, problem.n_outputs),
+        ]
+    )
     arguments = (
+        loop.run_one,
         oracle_of(problem.kind, problem.sparse),
         row.step,
-        *packed,
-        problem.n_samples,
+        *_pack(problem),
+        settings,
         np.array(seed_list, dtype=np.uint64)[seed_index],
-        sampling,
-        batch,
         check_positive(noise, "noise", allow_zero=True),
+        _CEILING * max(1.0, abs(problem.value(problem.x0))),
         base_lrs[lr_index],
         schedules,
         which,
         values,
         series,
         slots,
-        row.vectors,
-        problem.n_samples if row.uses_memory else 0,
-        row.output,
-        row.uses_loss,
-        "f_average" in channels,
         weights,
         ratios,
         np.ascontiguousarray(problem.x_star) if needs_x_star else np.empty(0),
-        _CEILING * max(1.0, abs(start)),
         record_at,
         columns,
         store,
@@ -162,11 +169,12 @@ def simulate(
         stopped,
         ticks,
     )
-    loop.run_all(*arguments)
+    _run(loop, arguments, ticks, N, progress)
     stopped, f = stopped.reshape(shape), store[:, :, 0].reshape(*shape, -1)
     f[(stopped >= 0)[..., None] & (record_at >= stopped[..., None])] = np.inf
     chosen = {name: values[i] for i, name in enumerate(row.options)}
     chosen |= {name: series[j] for j, name in enumerate(list(row.options)[i] for i in slots)}
+    _check_minimum(row, chosen, extras[:, loop.BEST])
     return Simulation(
         problem=problem,
         method=method,
@@ -199,6 +207,61 @@ def _compiled_loop() -> Any:
         warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
         from . import loop
     return loop
+
+
+def _run(
+    loop: Any, arguments: tuple[Any, ...], ticks: npt.NDArray[np.int64], n_steps: int, progress: bool | None
+) -> None:
+    """Run all, with a progress bar once it takes longer than a second; Ctrl-C stops the runs at their next step."""
+    if progress is False:
+        loop.run_all(*arguments)
+        return
+    from numba import get_num_threads, set_num_threads
+
+    threads, failures = get_num_threads(), list[BaseException]()
+
+    def work() -> None:
+        try:
+            set_num_threads(threads)  # the setting belongs to the calling thread
+            loop.run_all(*arguments)
+        except BaseException as error:
+            failures.append(error)
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    try:
+        worker.join(_PATIENCE)
+        if worker.is_alive():
+            _watch(worker, ticks, n_steps, progress)
+    except KeyboardInterrupt:
+        ticks[:, 1] = -1
+        raise
+    finally:
+        worker.join()
+    if failures:
+        raise failures[0]
+
+
+def _watch(worker: threading.Thread, ticks: npt.NDArray[np.int64], n_steps: int, progress: bool | None) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, force_terminal=True if progress else None)
+    columns = (TextColumn("simulate"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("simulate", total=(n_steps + 1) * len(ticks))
+        while worker.is_alive():
+            worker.join(0.2)
+            bar.update(task, completed=int(ticks[:, 0].sum()))
+
+
+def _check_minimum(method: Method, options: Mapping[str, Any], lowest: Array) -> None:
+    """Refuse a minimum or lower bound that the run has disproved by a value below it."""
+    seen = float(np.min(lowest))
+    for name, default in method.options.items():
+        claimed = name in ("f_star", "lower_bound") or default == "f_star"
+        if claimed and np.any(np.asarray(options[name]) > seen + 1e-9 * max(1.0, abs(seen))):
+            raise InputError(name, options[name], f"at most {seen!r}, a value that the run has seen")
 
 
 def _schedules(steps: Any, n_steps: int | None) -> tuple[Array, list[str]]:

@@ -9,17 +9,38 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import boolean, float64, int64, njit, prange, types, uint64
+from numba import float64, int64, njit, prange, types, uint64
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from ..numba_options import JIT, JIT_PARALLEL
-from .protocol import D_ESTIMATE, ORACLE, STEP, STEP_SIZE, WEIGHT, Matrix, Rows, Vector
+from .protocol import D_ESTIMATE, ORACLE, STEP, STEP_SIZE, SUMS, WEIGHT, Matrix, Rows, Vector
 
-INNER: dict[str, Any] = {**JIT, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+INNER: dict[str, Any] = {**JIT, "no_cpython_wrapper": True}
 OUTER: dict[str, Any] = {**JIT_PARALLEL, "no_cfunc_wrapper": True}
+
 FULL, REPLACEMENT, PERMUTATION = 0, 1, 2
+SAMPLES, SAMPLING, BATCH, VECTORS, MEMORY, OUTPUT, USES_LOSS, AVERAGE, SCRATCH = range(9)  # places in ``settings``
+GRADIENT, SPARE, MEAN, BEFORE, LEARNER, PLAYED, OWN = range(7)  # rows of ``storage``; the method's own follow
+REGRET, LARGEST, BEST = range(3)  # places in ``extras``: the learner's weighted regret, largest norm, lowest f seen
 CHANNELS = ("f", "f_average", "grad_l2", "grad_l1", "distance", "D_estimate", "step_size", "move")
-REGRET, LARGEST, BEST = 0, 1, 2  # the learner's weighted regret inside the wrapper; largest norm, lowest f seen
 F, F_AVERAGE, GRAD_L2, GRAD_L1, DISTANCE, D_SEEN, STEP_SEEN, MOVE = range(len(CHANNELS))
+
+
+@intrinsic
+def borrow(typing_context: Any, array: Any = None) -> Any:  # pyright: ignore[reportUnusedParameter]
+    """Return a view of an array without its reference count, whose atomic updates would cost more than small steps.
+
+    The caller keeps the array alive.
+    """
+
+    def codegen(context, builder, signature, args):  # pyright: ignore[reportUnusedParameter]
+        view = cgutils.create_struct_proxy(array)(context, builder, value=args[0])
+        view.meminfo = cgutils.get_null_value(view.meminfo.type)
+        view.parent = cgutils.get_null_value(view.parent.type)
+        return view._getvalue()
+
+    return array(array), codegen
 
 
 @njit(**JIT)
@@ -58,9 +79,8 @@ def draw(random, sampling, k, batch, order, n):
     if sampling == REPLACEMENT:
         for i in range(batch):
             order[i] = below(random, n)
-        return order
-    per_epoch = (n + batch - 1) // batch
-    start = (k % per_epoch) * batch
+        return order[:batch]
+    start = (k % ((n + batch - 1) // batch)) * batch
     if start == 0:
         for i in range(n - 1, 0, -1):
             j = below(random, i + 1)
@@ -68,7 +88,7 @@ def draw(random, sampling, k, batch, order, n):
     return order[start : min(start + batch, n)]
 
 
-@njit(**JIT)
+@njit(**SUMS)
 def norm1(v):
     """Sum of absolute values."""
     total = 0.0
@@ -77,11 +97,18 @@ def norm1(v):
     return total
 
 
-@njit(**JIT)
+@njit(**SUMS)
+def norm2(v):
+    """Euclidean norm; not finite as soon as one entry is not."""
+    total = 0.0
+    for j in range(v.size):
+        total += v[j] * v[j]
+    return math.sqrt(total)
+
+
+@njit(**SUMS)
 def distance(a, b):
-    """Euclidean distance; a nan where there is no second point."""
-    if b.size == 0:
-        return np.nan
+    """Euclidean distance."""
     total = 0.0
     for j in range(a.size):
         total += (a[j] - b[j]) ** 2
@@ -95,83 +122,100 @@ def copy_to(target, source):
         target[j] = source[j]
 
 
-@njit(**JIT)
-def norm2(v):
-    """Euclidean norm; not finite as soon as one entry is not."""
+@njit(**SUMS)
+def move_towards(target, source, share):
+    """target += share (source - target)."""
+    for j in range(target.size):
+        target[j] += share * (source[j] - target[j])
+
+
+@njit(**SUMS)
+def add_moved(x, ratio, after, before):
+    """x += ratio (after - before)."""
+    for j in range(x.size):
+        x[j] += ratio * (after[j] - before[j])
+
+
+@njit(**SUMS)
+def product_with_difference(g, a, b):
+    """<g, a - b>."""
     total = 0.0
-    for j in range(v.size):
-        total += v[j] * v[j]
-    return math.sqrt(total)
+    for j in range(g.size):
+        total += g[j] * (a[j] - b[j])
+    return total
 
 
 RUN = types.void(
     ORACLE_TYPE := types.FunctionType(ORACLE),
     STEP_TYPE := types.FunctionType(STEP),
-    Vector, Rows, Vector, Vector, int64,  # values, index, target, params, n_samples
-    uint64, int64, int64, float64,  # seed, sampling, batch, noise
-    float64, Vector, Vector, Matrix, Rows,  # base_lr, steps, options, series, slots
-    int64, int64, int64, boolean, boolean,  # vectors, memory, output, uses_loss, average
-    Vector, Vector, Vector, float64,  # learner weights, ratios, x_star, ceiling
-    Rows, Rows, Matrix,  # record at, columns, record
+    Vector, Rows, Vector, Vector,  # the problem: values, index, target, params
+    Rows, uint64, float64, float64,  # settings, seed, noise, ceiling
+    float64, Vector, Vector, Matrix, Rows,  # base_lr, steps, options, per-step options and which they are
+    Vector, Vector, Vector,  # learner weights, ratios, x_star
+    Rows, Rows, Matrix,  # steps to record, column of each channel, record
     Vector, Vector, Vector, Rows, Rows,  # x, scalars, extras, stopped, progress
+    Matrix, Vector, Rows,  # storage, scratch, order
 )  # fmt: skip
 
 
 @njit(RUN, **INNER)
 def run_one(
     oracle, step,
-    values, index, target, params, n_samples,
-    seed, sampling, batch, noise,
+    values, index, target, params,
+    settings, seed, noise, ceiling,
     base_lr, steps, options, series, slots,
-    vectors, memory_size, output, uses_loss, average,
-    weights, ratios, x_star, ceiling,
+    weights, ratios, x_star,
     record_at, columns, record,
     x, scalars, extras, stopped, progress,
+    storage, scratch, order,
 ):  # fmt: skip
-    """Run one method once; ``x`` starts as x0 and ends as the last point, ``record`` receives the chosen channels."""
-    d, n_steps, wrapped = x.size, steps.size, ratios.size > 0
+    """Run one method once; ``x`` starts as x0 and ends as the returned point, ``record`` receives the channels."""
+    values, index, target, params = borrow(values), borrow(index), borrow(target), borrow(params)
+    x, scalars, record, order, storage = borrow(x), borrow(scalars), borrow(record), borrow(order), borrow(storage)
+    scratch = borrow(scratch)
+    n, sampling, output = settings[SAMPLES], settings[SAMPLING], settings[OUTPUT]
+    average, wrapped, n_steps = settings[AVERAGE] > 0, ratios.size > 0, steps.size
+    g, spare, mean, before = storage[GRADIENT], storage[SPARE], storage[MEAN], storage[BEFORE]
+    learner, played = storage[LEARNER] if wrapped else x, storage[PLAYED]  # the point that the method moves
+    state, everything = storage[OWN:], order[:0]
+    now, memory = scratch[: options.size], scratch[options.size : options.size + settings[MEMORY]]
+    work = scratch[options.size + settings[MEMORY] :]
+    copy_to(now, options)
+    copy_to(mean, x)
+    if wrapped:
+        copy_to(learner, x)
     random, noisy = np.empty(1, np.uint64), np.empty(1, np.uint64)
     random[0] = seed
     random[0] = next_bits(random)
     noisy[0] = next_bits(random)
-    order = np.arange(n_samples if sampling == PERMUTATION else batch if sampling == REPLACEMENT else 0)
-    state, memory, work = np.zeros((vectors, d)), np.zeros(memory_size), np.empty(max(256, int(params[1])))
-    g, spare, now = np.empty(d), np.empty(d), np.empty(options.size)
-    copy_to(now, options)
-    mean, learner = np.empty(d if average else 0), x
-    if average:
-        copy_to(mean, x)
-    before = np.empty(d if average or columns[MOVE] >= 0 else 0)
-    if wrapped:
-        learner = np.empty(d)  # the point that the method moves
-        copy_to(learner, x)
-    played = np.empty(d if wrapped else 0)
     scalars[D_ESTIMATE] = np.nan
-    everything = order[:0]
     total_weight, slot, weight, final_weight = 0.0, 0, 1.0, 0.0
     for j in range(weights.size):
         final_weight += weights[j]
 
     for k in range(n_steps + 1):
-        recording = slot < record_at.size and record_at[slot] == k
-        last = k == n_steps
-        rows = draw(random, sampling, k, batch, order, n_samples)
-        loss = oracle(k, x, rows, values, index, target, params, uses_loss or (recording and sampling == FULL), work, g)
+        recording, last = slot < record_at.size and record_at[slot] == k, k == n_steps
         row = record[min(slot, record_at.size - 1)]
+        rows = draw(random, sampling, k, settings[BATCH], order, n)
+        with_value = settings[USES_LOSS] > 0 or (recording and sampling == FULL)
+        loss = oracle(k, x, rows, values, index, target, params, with_value, work, g)
         if recording:
-            point = x if output < 0 or k == 0 or wrapped else state[output]
             f = loss
-            if sampling != FULL or (output >= 0 and k > 0):
-                f = oracle(k, point, everything, values, index, target, params, True, work, spare)
+            point = x if output < 0 or k == 0 or wrapped else state[output]
+            both = 2 if columns[F_AVERAGE] >= 0 else 1
+            for i in range(0 if sampling != FULL or (output >= 0 and k > 0) else 1, both):
+                value = oracle(k, mean if i else point, everything, values, index, target, params, True, work, spare)
+                if i:
+                    row[columns[F_AVERAGE]] = value
+                else:
+                    f = value
             row[columns[F]] = f
-            if columns[F_AVERAGE] >= 0:
-                row[columns[F_AVERAGE]] = oracle(k, mean, everything, values, index, target, params, True, work, spare)
+            extras[BEST] = min(extras[BEST], f)
             if columns[DISTANCE] >= 0:
                 row[columns[DISTANCE]] = distance(point, x_star)
-            extras[BEST] = min(extras[BEST], f)
             if not f <= ceiling:
                 stopped[0] = k
-        elif uses_loss and sampling == FULL and output < 0:
+        elif settings[USES_LOSS] > 0 and sampling == FULL and output < 0:
             extras[BEST] = min(extras[BEST], loss)
         if noise > 0.0:
             add_noise(noisy, noise, g)
@@ -188,30 +232,25 @@ def run_one(
             return
         if wrapped:
             weight = weights[k]
-            if x_star.size:
-                for j in range(d):
-                    extras[REGRET] += weight / final_weight * g[j] * (learner[j] - x_star[j])
+            if x_star.size > 0:
+                extras[REGRET] += weight / final_weight * product_with_difference(g, learner, x_star)
             copy_to(played, learner)
-            if weight != 1.0:
-                for j in range(d):
-                    g[j] *= weight
+            for j in range(g.size):
+                g[j] *= weight
         if not last:
             for i in range(slots.size):
                 now[slots[i]] = series[i, k]
             lr = base_lr * steps[k]
             scalars[WEIGHT] = lr
             scalars[STEP_SIZE] = lr
-            if before.size:
+            if average or columns[MOVE] >= 0:
                 copy_to(before, x)
             step(k, lr, weight * loss, learner, g, rows, state, memory, scalars, now)
             if wrapped:
-                for j in range(d):
-                    x[j] += ratios[k] * (learner[j] - played[j])
+                add_moved(x, ratios[k], learner, played)
             if average and scalars[WEIGHT] > 0.0:
                 total_weight += scalars[WEIGHT]
-                share = scalars[WEIGHT] / total_weight
-                for j in range(d):
-                    mean[j] += share * (before[j] - mean[j])
+                move_towards(mean, before, scalars[WEIGHT] / total_weight)
         if recording:
             if columns[D_SEEN] >= 0:
                 row[columns[D_SEEN]] = scalars[D_ESTIMATE]
@@ -226,12 +265,11 @@ def run_one(
 
 
 ALL = types.void(
-    ORACLE_TYPE, STEP_TYPE,
-    Vector, Rows, Vector, Vector, int64,
-    uint64[::1], int64, int64, float64,
+    types.FunctionType(RUN), ORACLE_TYPE, STEP_TYPE,
+    Vector, Rows, Vector, Vector,
+    Rows, uint64[::1], float64, float64,
     Vector, Matrix, Rows, Vector, Matrix, Rows,  # base_lrs, schedules, which schedule, options, series, slots
-    int64, int64, int64, boolean, boolean,
-    Vector, Vector, Vector, float64,
+    Vector, Vector, Vector,
     Rows, Rows, float64[:, :, ::1],
     Matrix, Matrix, Matrix, int64[:, ::1], int64[:, ::1],
 )  # fmt: skip
@@ -239,24 +277,26 @@ ALL = types.void(
 
 @njit(ALL, **OUTER)
 def run_all(
-    oracle, step,
-    values, index, target, params, n_samples,
-    seeds, sampling, batch, noise,
+    run, oracle, step,
+    values, index, target, params,
+    settings, seeds, noise, ceiling,
     base_lrs, schedules, which, options, series, slots,
-    vectors, memory_size, output, uses_loss, average,
-    weights, ratios, x_star, ceiling,
+    weights, ratios, x_star,
     record_at, columns, record,
     points, scalars, extras, stopped, progress,
 ):  # fmt: skip
-    """Run every (schedule, base learning rate, seed) of a batch, in parallel over runs."""
+    """Run every (schedule, base learning rate, seed) of a batch; ``run`` is `run_one`, not to be compiled in again."""
     for r in prange(seeds.size):
-        run_one(
+        storage = np.zeros((OWN + settings[VECTORS], points.shape[1]))
+        scratch = np.zeros(options.size + settings[MEMORY] + settings[SCRATCH])
+        order = np.arange(max(settings[BATCH], settings[SAMPLES] if settings[SAMPLING] == PERMUTATION else 0))
+        run(
             oracle, step,
-            values, index, target, params, n_samples,
-            seeds[r], sampling, batch, noise,
+            values, index, target, params,
+            settings, seeds[r], noise, ceiling,
             base_lrs[r], schedules[which[r]], options, series, slots,
-            vectors, memory_size, output, uses_loss, average,
-            weights, ratios, x_star, ceiling,
+            weights, ratios, x_star,
             record_at, columns, record[r],
             points[r], scalars[r], extras[r], stopped[r], progress[r],
+            storage, scratch, order,
         )  # fmt: skip

@@ -1,7 +1,7 @@
 # pyright: reportMissingParameterType=false
 """Compiled values and subgradients: one oracle a family of losses and layout of the data (see ``protocol.py``).
 
-Sums over features may be reordered (``reassoc``, ``contract``) so that they vectorise; NaN and infinity stay intact.
+Rows are handled in blocks: all margins, then all slopes, then the sum of slope times row, so that each loop vectorises.
 """
 
 import math
@@ -12,23 +12,11 @@ from numba import njit
 
 from ..numba_options import JIT
 from ..problem_core import KINDS
+from .protocol import SUMS
 
-SUMS: dict[str, Any] = {**JIT, "fastmath": {"reassoc", "contract"}}
-BLOCK = 64  # rows that share one pass over the gradient
+BLOCK, WIDE = 64, 1 << 15  # rows a block; fewer where a row is long, so that the second pass finds them in the cache
 KIND, OUTPUTS, L2, TIE, TOLERANCE = range(5)
 ABSOLUTE, HINGE, LOGISTIC, SQUARED = KINDS["absolute"], KINDS["hinge"], KINDS["logistic"], KINDS["squared"]
-
-
-@njit(**JIT)
-def _slope(kind, margin, target):
-    """Return the derivative of one sample's loss with respect to its margin a_i x."""
-    if kind == LOGISTIC:
-        return -target / (1.0 + math.exp(target * margin))
-    if kind == HINGE:
-        return -target if target * margin < 1.0 else 0.0
-    if kind == ABSOLUTE:
-        return np.sign(margin - target)
-    return margin - target
 
 
 @njit(**JIT)
@@ -44,6 +32,25 @@ def _loss(kind, margin, target):
     return 0.5 * (margin - target) ** 2
 
 
+@njit(**JIT)
+def _slopes(kind, rows, first, size, target, with_value, work):
+    """Turn the margins in ``work[:size]`` into derivatives of the losses; return the sum of the losses."""
+    value = 0.0
+    for i in range(size):
+        label, margin = target[rows[first + i]] if rows.size else target[first + i], work[i]
+        if with_value:
+            value += _loss(kind, margin, label)
+        if kind == LOGISTIC:
+            work[i] = -label / (1.0 + math.exp(label * margin))
+        elif kind == HINGE:
+            work[i] = -label if label * margin < 1.0 else 0.0
+        elif kind == ABSOLUTE:
+            work[i] = np.sign(margin - label)
+        else:
+            work[i] = margin - label
+    return value
+
+
 @njit(**SUMS)
 def _regularise(l2, x, scale, value, with_value, g):
     """Divide the accumulated gradient by the number of rows and add the l2 term; return the value of the mean."""
@@ -56,24 +63,66 @@ def _regularise(l2, x, scale, value, with_value, g):
     return value * scale + 0.5 * l2 * square
 
 
+@njit(**JIT)
+def _start(rows, i, d):
+    """Return where row i of the batch begins; unsigned, because Numba tests signed indices for wrapping around."""
+    return np.uint64(rows[i] if rows.size else i) * np.uint64(d)
+
+
+@njit(**SUMS)
+def _products(values, rows, first, size, x, work):
+    """Write a_i x for the rows of a block into ``work[:size]``, four rows in one pass over x."""
+    d, fours = x.size, size - size % 4
+    for i in range(0, fours, 4):
+        a, b = _start(rows, first + i, d), _start(rows, first + i + 1, d)
+        c, e = _start(rows, first + i + 2, d), _start(rows, first + i + 3, d)
+        s, t, u, v = 0.0, 0.0, 0.0, 0.0
+        for j in range(d):
+            q = np.uint64(j)
+            s += values[a + q] * x[j]
+            t += values[b + q] * x[j]
+            u += values[c + q] * x[j]
+            v += values[e + q] * x[j]
+        work[i], work[i + 1], work[i + 2], work[i + 3] = s, t, u, v
+    for i in range(fours, size):
+        a, s = _start(rows, first + i, d), 0.0
+        for j in range(d):
+            s += values[a + np.uint64(j)] * x[j]
+        work[i] = s
+
+
+@njit(**SUMS)
+def _combine(values, rows, first, size, work, g):
+    """Add the rows of a block, each times its slope in ``work``, to g, four rows in one pass over g."""
+    d, fours = g.size, size - size % 4
+    for i in range(0, fours, 4):
+        a, b = _start(rows, first + i, d), _start(rows, first + i + 1, d)
+        c, e = _start(rows, first + i + 2, d), _start(rows, first + i + 3, d)
+        s, t, u, v = work[i], work[i + 1], work[i + 2], work[i + 3]
+        for j in range(d):
+            q = np.uint64(j)
+            g[j] += s * values[a + q] + t * values[b + q] + u * values[c + q] + v * values[e + q]
+    for i in range(fours, size):
+        a, s = _start(rows, first + i, d), work[i]
+        for j in range(d):
+            g[j] += s * values[a + np.uint64(j)]
+
+
 @njit(**SUMS)
 def dense_margin(k, x, rows, values, index, target, params, with_value, work, g):
     """Mean of losses of a_i x (absolute, hinge, logistic, squared), dense rows."""
-    kind, d = int(params[KIND]), x.size
+    kind = int(params[KIND])
     count = rows.size if rows.size else target.size
-    g[:] = 0.0
-    value = 0.0
-    for i in range(count):
-        row = rows[i] if rows.size else i
-        a = values[row * d : (row + 1) * d]
-        margin = 0.0
-        for j in range(d):
-            margin += a[j] * x[j]
-        slope = _slope(kind, margin, target[row])
-        for j in range(d):
-            g[j] += slope * a[j]
-        if with_value:
-            value += _loss(kind, margin, target[row])
+    block = BLOCK if x.size < WIDE else 4
+    for j in range(x.size):
+        g[j] = 0.0
+    value, first = 0.0, 0
+    while first < count:
+        size = min(block, count - first)
+        _products(values, rows, first, size, x, work)
+        value += _slopes(kind, rows, first, size, target, with_value, work)
+        _combine(values, rows, first, size, work, g)
+        first += size
     return _regularise(params[L2], x, 1.0 / count, value, with_value, g)
 
 
@@ -82,19 +131,23 @@ def sparse_margin(k, x, rows, values, index, target, params, with_value, work, g
     """Mean of losses of a_i x (absolute, hinge, logistic, squared), CSR rows."""
     kind, n = int(params[KIND]), target.size
     count = rows.size if rows.size else n
-    g[:] = 0.0
-    value = 0.0
-    for i in range(count):
-        row = rows[i] if rows.size else i
-        start, stop = index[row], index[row + 1]
-        margin = 0.0
-        for j in range(start, stop):
-            margin += values[j] * x[index[n + 1 + j]]
-        slope = _slope(kind, margin, target[row])
-        for j in range(start, stop):
-            g[index[n + 1 + j]] += slope * values[j]
-        if with_value:
-            value += _loss(kind, margin, target[row])
+    for j in range(x.size):
+        g[j] = 0.0
+    value, first = 0.0, 0
+    while first < count:
+        size = min(BLOCK, count - first)
+        for i in range(size):
+            row = rows[first + i] if rows.size else first + i
+            margin = 0.0
+            for j in range(index[row], index[row + 1]):
+                margin += values[j] * x[index[n + 1 + j]]
+            work[i] = margin
+        value += _slopes(kind, rows, first, size, target, with_value, work)
+        for i in range(size):
+            row = rows[first + i] if rows.size else first + i
+            for j in range(index[row], index[row + 1]):
+                g[index[n + 1 + j]] += work[i] * values[j]
+        first += size
     return _regularise(params[L2], x, 1.0 / count, value, with_value, g)
 
 

@@ -36,7 +36,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import boolean, float64, int64, types
 
+from ..numba_options import JIT
 from ..problem_core import Problem
+
+# sums may be reordered so that they vectorise; NaN and infinity stay what they are
+SUMS: dict[str, Any] = {**JIT, "fastmath": {"reassoc", "contract"}}
 
 Array = npt.NDArray[np.float64]
 
