@@ -190,7 +190,8 @@ def _read(
     name, lr_steps, lrs = columns["lr"]
     horizon = check_count(n_steps, "n_steps") if n_steps is not None else max(int(last), 1)
     places = np.linspace(min(lr_steps[0], 1.0), last, horizon)
-    steps = np.interp(places, lr_steps, lrs)
+    # a rate holds until the next logged one: many programs log zero after the last step, which no step used
+    steps = lrs[np.clip(np.searchsorted(lr_steps, places, side="right") - 1, 0, None)]
     if steps.min() < 0.0 or steps.max() == 0.0:
         raise InputError("logs", f"{path}, {name} from {steps.min():g} to {steps.max():g}", "learning rates >= 0")
     _, norm_steps, norms = columns["norm"]
