@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from ..theory.optimal import theorem10_optimum
 from ..theory.rates import theorem10_rate
 from ..theory.validation import Array, InputError, check_choice
 from .design_constraints import Constraints
@@ -27,18 +28,6 @@ class ConvexSolution:
     status: str
 
 
-def theorem10_reference(D: float, G: Array) -> tuple[Array, Array]:
-    """Return the tails t_{-1}, ..., t_{N-1}, h_N and the steps of the unconstrained optimum of Theorem 10 (any G)."""
-    n = G.size - 1
-    cost, ratio = float(G[n]) ** 2, np.empty(n)
-    for k in range(n - 1, -1, -1):
-        root = float(np.hypot(G[k], np.sqrt(cost)))
-        ratio[k] = G[k] / root
-        cost = 2.0 * G[k] * cost / (root + G[k])
-    tails = D / np.sqrt(cost) * np.cumprod(np.concatenate([[1.0], ratio]))
-    return tails, tails[:-1] * (1.0 - ratio)
-
-
 def solve_steps(D: float, G: Array, constraints: Constraints) -> ConvexSolution:
     """Minimise the bound of Theorem 10 (arXiv 2310.07831, jointly convex in the steps) under linear constraints.
 
@@ -48,7 +37,9 @@ def solve_steps(D: float, G: Array, constraints: Constraints) -> ConvexSolution:
         return ConvexSolution(constraints.fixed, theorem10_rate(constraints.fixed, D, G).value, "fixed")
     cp: Any = import_module("cvxpy")
     n = constraints.n_steps
-    tails, reference = theorem10_reference(D, G)
+    best = theorem10_optimum(n, D, G)
+    reference = best.steps
+    tails = np.cumsum(np.append(reference, best.last_value)[::-1])[::-1]
     unit = D**2 / tails[0]
     free_scale = (
         np.asarray((constraints.basis.T @ reference) / np.maximum(constraints.basis.sum(axis=0).A1, 1e-300))
@@ -58,8 +49,8 @@ def solve_steps(D: float, G: Array, constraints: Constraints) -> ConvexSolution:
     free, tail, cost = cp.Variable(constraints.n_free), cp.Variable(n + 1), cp.Variable(n)
     basis = sparse.diags(1.0 / reference) @ constraints.basis @ sparse.diags(free_scale)
     steps = basis @ free + constraints.fixed / reference
-    ratio = tails[1:] / tails[:-1]
-    balance = tail[:-1] == cp.multiply(ratio, tail[1:]) + cp.multiply(1.0 - ratio, steps)
+    kept, added = tails[1:] / tails[:-1], reference / tails[:-1]
+    balance = tail[:-1] == cp.multiply(kept, tail[1:]) + cp.multiply(added, steps)
     cones = cp.SOC(cost + tail[1:], cp.vstack([2.0 * steps, cost - tail[1:]]), axis=0)
     weights = reference**2 * G[:-1] ** 2 / tails[1:] / unit
     objective = cp.inv_pos(tail[0]) + weights @ cost + (tails[-1] * float(G[-1]) ** 2 / unit) * tail[-1]

@@ -15,11 +15,13 @@ from ..theory.validation import (
     Array,
     InputError,
     check_choice,
+    check_count,
     check_gradient_bounds,
     check_positive,
     check_vector,
 )
 from . import worst_case_cone as cone
+from .rank_reduction import reduce_rank
 from .worst_case_bounds import LowerBound, UpperBound, lower_bound, upper_bound, violated
 from .worst_case_cone import Inequalities, Scaled, SolverError
 from .worst_case_function import WorstCaseFunction, from_gram
@@ -113,6 +115,41 @@ class WorstCase:
         """A convex function, Lipschitz with the given caps, on which the method attains ``lower``."""
         points = np.hstack([np.ones((self.G.size, 1)), -self.H])
         return from_gram(self._gram, self._levels, points, self.G, self.D)
+
+    def low_rank_function(self, heuristic: str = "logdet", *, rounds: int = 6, loss: float = 5e-8) -> WorstCaseFunction:
+        """Look for a worst-case function in few dimensions.
+
+        Parameters
+        ----------
+        heuristic : "trace" or "logdet"
+            What stands in for the rank at fixed value: the trace of the Gram matrix, or its log-determinant by
+            repeated reweighting.
+        rounds : int
+            Reweightings of log-det.
+        loss : float
+            Fraction of the worst-case value that may be given up.
+
+        Returns
+        -------
+        WorstCaseFunction
+            Of the least rank found: an upper bound on the dimension that a worst case needs.
+
+        Examples
+        --------
+        Short steps are worst in one dimension, on the absolute value:
+
+        >>> import lastiterate as li
+        >>> li.worst_case(li.step_matrix.sgd([0.05, 0.05])).low_rank_function().rank
+        1
+        """
+        check_choice(heuristic, "heuristic", ("trace", "logdet"))
+        problem = _scaled(self.H, self.D, self.G, self.norm_caps == "equality")
+        target = self.lower / problem.unit * (1.0 - check_positive(loss, "loss"))
+        gram, levels = reduce_rank(
+            problem, target, heuristic=heuristic, rounds=check_count(rounds, "rounds"), solver=self.solver
+        )
+        points = np.hstack([np.ones((self.G.size, 1)), -self.H])
+        return from_gram(gram, levels * problem.unit, points, self.G, self.D, 1e-9)
 
     def certificate(self) -> StepMatrixCertificate:
         """Return the multipliers as a certificate, cleaned so that ``.prove()`` holds in exact arithmetic.

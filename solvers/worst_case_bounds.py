@@ -108,10 +108,10 @@ def _interior(problem: Scaled) -> Array:
     return gram
 
 
-def shortest_distances(allowed: Array) -> Array | None:
+def shortest_distances(allowed: Array, slack: float = ROUNDING) -> Array | None:
     """Largest f with f_i - f_j <= allowed[i, j] and f = 0 at the last node, or None where a cycle forbids it."""
     n = allowed.shape[0] - 1
-    tolerance = ROUNDING * max(1.0, float(np.abs(allowed).max()))
+    tolerance = slack * max(1.0, float(np.abs(allowed).max()))
     levels = allowed[:n, n].copy()
     for _ in range(n + 2):
         shorter = np.minimum(levels, (allowed[:n, :n] + levels[None, :]).min(axis=1))

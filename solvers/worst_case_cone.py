@@ -109,12 +109,13 @@ class ConeSolution:
 
 @dataclass(frozen=True)
 class ConeData:
-    """min cost.x subject to equal @ x = right, x >= 0 on ``signed``, and psd @ x the svec of a semidefinite matrix."""
+    """Minimise cost.x: equal @ x = right, x[signed] >= 0, constant + psd @ x the svec of a semidefinite matrix."""
 
     cost: Array
     equal: Any
     right: Array
     psd: Any
+    constant: Array
     signed: Index
     n_inequalities: int
 
@@ -146,6 +147,7 @@ def cone_data(problem: Scaled, kept: Inequalities) -> ConeData:
         equal=sparse.hstack([flow, sparse.csc_matrix((n, order))], format="csc"),
         right=objective,
         psd=sparse.hstack([matrix, caps], format="csc"),
+        constant=np.zeros(size),
         signed=np.arange(count + (1 if problem.equality else order)),
         n_inequalities=count,
     )
@@ -182,7 +184,7 @@ def _solve_clarabel(
         (-np.ones(data.signed.size), (np.arange(data.signed.size), data.signed)), shape=(data.signed.size, n)
     )
     matrix = sparse.vstack([data.equal, signs, -data.psd], format="csc")
-    right = np.concatenate([data.right, np.zeros(data.signed.size + order_size)])
+    right = np.concatenate([data.right, np.zeros(data.signed.size), data.constant])
     order = _order(order_size)
     cones = [
         clarabel.ZeroConeT(data.right.size),
@@ -231,7 +233,7 @@ def _solve_cvxpy(data: ConeData, solver: str, tolerance: float) -> ConeSolution:
     check_installed(solver)
     order = _order(data.psd.shape[0])
     unknowns, slack = cp.Variable(data.cost.size), cp.Variable((order, order), PSD=True)
-    cone = _svec_to_matrix(order) @ (data.psd @ unknowns) == cp.vec(slack, order="F")
+    cone = _svec_to_matrix(order) @ (data.psd @ unknowns + data.constant) == cp.vec(slack, order="F")
     balance = data.equal @ unknowns == data.right
     constraints = [balance, unknowns[data.signed] >= 0, cone]
     model = cp.Problem(cp.Minimize(data.cost @ unknowns), constraints)
@@ -283,7 +285,13 @@ def _from_svec(vector: Array) -> Array:
     row, column = _upper(order)
     matrix = np.zeros((order, order))
     matrix[row, column] = np.where(row == column, vector, vector * np.sqrt(0.5))
-    return np.maximum(matrix, matrix.T) if order == 1 else matrix + np.triu(matrix, 1).T
+    return matrix + np.triu(matrix, 1).T
+
+
+def to_svec(matrix: Array) -> Array:
+    """Upper triangle, column by column, with the entries off the diagonal times sqrt 2."""
+    row, column = _upper(matrix.shape[0])
+    return matrix[row, column] * np.where(row == column, 1.0, np.sqrt(2.0))
 
 
 def _svec_to_matrix(order: int) -> Any:

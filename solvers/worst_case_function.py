@@ -95,14 +95,23 @@ class WorstCaseFunction:
         >>> abs(result.function.run(H)[-1] / result.value - 1.0) < 1e-7
         True
         """
+        return np.array([self.value(x) for x in self.path(H)]) - self.f_star
+
+    def path(self, H: Any) -> Array:
+        """Return the points x_0, ..., x_N of the method with step matrix ``H``."""
         matrix = check_step_matrix(H)
         gradients = np.zeros((matrix.shape[0], self.rank))
-        values = np.zeros(matrix.shape[0])
+        points = np.zeros((matrix.shape[0], self.rank))
         for k in range(matrix.shape[0]):
-            x = self.x0 - matrix[k, :k] @ gradients[:k]
-            gradients[k] = self.subgradient(x, k)
-            values[k] = self.value(x) - self.f_star
-        return values
+            points[k] = self.x0 - matrix[k, :k] @ gradients[:k]
+            gradients[k] = self.subgradient(points[k], k)
+        return points
+
+    def plot(self, H: Any = None) -> Any:
+        """Return a matplotlib figure of a function of one or two variables, with the run of ``H`` if given."""
+        from .worst_case_plot import plot_function
+
+        return plot_function(self, H)
 
     def problem(self) -> Problem:
         """Return the function as a problem for ``lastiterate.simulate``, with the same resisting oracle.
@@ -171,13 +180,15 @@ class WorstCaseFunction:
 _ARRAYS = ("slopes", "intercepts", "x0", "x_star")
 
 
-def from_gram(gram: Array, levels: Array, points: Array, norms: Array, distance: float) -> WorstCaseFunction:
+def from_gram(
+    gram: Array, levels: Array, points: Array, norms: Array, distance: float, cutoff: float = 1e-13
+) -> WorstCaseFunction:
     """Factor a Gram matrix of (x_0 - x*, g_0, ...) in units of their caps; x* is the origin and f* is zero.
 
     ``points[k]`` holds the coefficients of x_k - x* in the vectors measured in their units.
     """
     values, vectors = np.linalg.eigh(gram)
-    kept = values > 1e-13 * values[-1]
+    kept = values > cutoff * values[-1]
     factor = vectors[:, kept][:, ::-1] * np.sqrt(values[kept][::-1])
     slopes = factor[1:] * norms[:, None]
     iterates = points @ (factor * np.concatenate([[distance], norms])[:, None])

@@ -1,0 +1,205 @@
+"""Commands ``design``, ``optimal`` and ``continue``: the best schedule with, and without, constraints."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ._output import JsonFlag, PlotOption, emit
+
+Horizon = Annotated[int, typer.Option("--steps", "-n", help="Number of steps N.")]
+Distance = Annotated[float, typer.Option("-D", "--distance", help="Distance from the start to a minimiser.")]
+Gradient = Annotated[str, typer.Option("-G", "--gradient", help="Bound on the subgradient norm, or a file of bounds.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Schedule file: .json, .csv or .npy.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command()(design)
+    app.command()(optimal)
+    app.command("continue")(continue_)
+
+
+def design(
+    n_steps: Horizon = 1000,
+    D: Distance = 1.0,
+    G: Gradient = "1",
+    max_step: Annotated[float | None, typer.Option(help="Upper limit on every step.")] = None,
+    min_step: Annotated[float | None, typer.Option(help="Lower limit on every step.")] = None,
+    monotone: Annotated[bool, typer.Option("--monotone", help="Never increase after warm-up.")] = False,
+    warmup: Annotated[int | None, typer.Option(help="Steps of linear warm-up.")] = None,
+    blocks: Annotated[int | None, typer.Option(help="Length of blocks (epochs) of equal learning rate.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="Schedule file of the steps already taken.")] = None,
+    tail: Annotated[str | None, typer.Option(help="Schedule file of the steps fixed at the end.")] = None,
+    budget: Annotated[float | None, typer.Option(help="Upper limit on the sum of the steps.")] = None,
+    max_ratio: Annotated[float | None, typer.Option(help="Largest ratio of neighbouring steps.")] = None,
+    model: Annotated[str | None, typer.Option(help="steps or weights; chosen by the options if absent.")] = None,
+    out: Out = None,
+    as_json: JsonFlag = False,
+    plot: PlotOption = None,
+) -> None:
+    """Design the schedule with the least worst case under constraints."""
+    from lastiterate.solvers.design import design_schedule
+
+    caps = _gradient_bounds(G)
+    found = design_schedule(
+        n_steps,
+        D,
+        caps,
+        max_step=max_step,
+        min_step=min_step,
+        monotone=monotone,
+        warmup=warmup,
+        blocks=blocks,
+        prefix=None if prefix is None else _steps(prefix),
+        tail=None if tail is None else _steps(tail),
+        budget=budget,
+        max_ratio=max_ratio,
+        model=model,
+    )
+    rows: list[dict[str, Any]] = [
+        {"schedule": "designed", "rate": found.value, "over lower bound": found.value / found.lower_bound},
+        {
+            "schedule": "before polishing",
+            "rate": found.convex_value,
+            "over lower bound": found.convex_value / found.lower_bound,
+        },
+    ]
+    extra = {
+        "lower bound": found.lower_bound,
+        "Theorem 10": found.theorem10,
+        "constraint residual": found.residual,
+        "model": found.model,
+        "seconds": found.seconds,
+    }
+    _write(found.steps, out, "design", extra)
+    if plot is not None:
+        _plot({"designed": found.steps, "before polishing": found.convex_steps}, plot)
+    emit(rows, as_json=as_json, title=f"Design, N = {n_steps}", extra=_with_steps(extra, found.steps, as_json))
+
+
+def optimal(
+    n_steps: Horizon = 1000,
+    D: Distance = 1.0,
+    G: Gradient = "1",
+    momentum: Annotated[
+        bool, typer.Option("--momentum", help="What momentum can gain in the worst case (at most 15 steps).")
+    ] = False,
+    starts: Annotated[int, typer.Option(help="Random starts of each optimisation with --momentum.")] = 4,
+    out: Out = None,
+    as_json: JsonFlag = False,
+    plot: PlotOption = None,
+) -> None:
+    """Print the worst-case-optimal schedule; with --momentum optimise momentum and schedule jointly."""
+    if momentum:
+        _optimal_momentum(n_steps, D, float(G), starts, as_json, plot)
+        return
+    import lastiterate as li
+
+    best = li.optimal_schedule(n_steps, D=D, G=_gradient_bounds(G))
+    rows = [
+        {"training done": f"{share:.0%}", "step": float(best.steps[min(round(share * n_steps), n_steps - 1)])}
+        for share in (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
+    ]
+    extra = {"rate": best.value, "largest step": float(best.steps.max())}
+    _write(best.steps, out, "optimal", extra)
+    if plot is not None:
+        _plot({"optimal": best.steps}, plot)
+    emit(rows, as_json=as_json, title=f"Optimal schedule, N = {n_steps}", extra=_with_steps(extra, best.steps, as_json))
+
+
+def continue_(
+    prefix: Annotated[str, typer.Argument(help="Schedule file of the steps taken, or a family such as linear.")],
+    n_steps: Annotated[int, typer.Option("--steps", "-n", help="Number of new steps.")],
+    n_prefix: Annotated[int, typer.Option(help="Steps of the prefix, if it is a family.")] = 1000,
+    base_lr: Annotated[float | None, typer.Option(help="Factor on the prefix; tuned to it if it is a family.")] = None,
+    D: Distance = 1.0,
+    G: Gradient = "1",
+    out: Out = None,
+    as_json: JsonFlag = False,
+    plot: PlotOption = None,
+) -> None:
+    """Extend a run that was already trained: the best steps after a given prefix."""
+    import numpy as np
+
+    import lastiterate as li
+
+    taken = _steps(prefix, n_prefix)
+    caps = _gradient_bounds(G)
+    is_file = Path(prefix).suffix in (".json", ".csv", ".npy")
+    if base_lr is None:
+        first = caps if np.ndim(caps) == 0 else caps[: taken.size + 1]
+        base_lr = 1.0 if is_file else li.tune_base_lr(taken, D=D, G=first).base_lr
+    taken = li.schedules.scale(taken, base_lr)
+    rest = li.optimal_continuation(prefix=taken, n_steps=n_steps, D=D, G=caps)
+    rows = [
+        {"run": "stopped after the prefix", "rate": rest.prefix_value},
+        {"run": "continued", "rate": rest.value},
+        {"run": "optimal from scratch", "rate": rest.scratch_value},
+    ]
+    extra = {"first new step": float(rest.steps[0]), "last step taken": float(taken[-1])}
+    _write(rest.steps, out, "continue", extra)
+    if plot is not None:
+        _plot({"continued": np.concatenate([taken, rest.steps]), "taken": taken}, plot)
+    title = f"{taken.size} steps taken, {n_steps} to come"
+    emit(rows, as_json=as_json, title=title, extra=_with_steps(extra, rest.steps, as_json))
+
+
+def _optimal_momentum(n_steps: int, D: float, G: float, starts: int, as_json: bool, plot: Path | None) -> None:
+    from lastiterate.solvers.joint_momentum import optimise_momentum
+
+    found = optimise_momentum(n_steps, D, G, starts=starts)
+    if plot is not None:
+        from .bounds import save
+
+        save(found.plot(), plot)
+    extra = {"DG/sqrt(N+1)": found.optimum, "starts": starts}
+    emit(found.table(), as_json=as_json, title=f"Momentum in the worst case, N = {n_steps}", extra=extra)
+
+
+def _gradient_bounds(text: str) -> Any:
+    """Return a number, or the array in a schedule file (csv, npy) or text file of numbers."""
+    import numpy as np
+
+    from lastiterate.theory.validation import InputError
+
+    try:
+        return float(text)
+    except ValueError:
+        path = Path(text)
+    if not path.exists():
+        raise InputError("--gradient", text, "a number or a file of bounds")
+    return np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=1)
+
+
+def _steps(text: str, n_steps: int = 1) -> Any:
+    from .bounds import load_schedule
+
+    return load_schedule(text, n_steps)
+
+
+def _write(steps: Any, out: Path | None, command: str, facts: dict[str, Any]) -> None:
+    """Write the steps as they are, that is, as multipliers of a base learning rate of one."""
+    if out is None:
+        return
+    from lastiterate.experiments.schedule_files import write_schedule
+
+    write_schedule(steps, out, {"command": command, "base_lr": 1.0, **facts})
+
+
+def _with_steps(extra: dict[str, Any], steps: Any, as_json: bool) -> dict[str, Any]:
+    return {**extra, "steps": steps.tolist()} if as_json else extra
+
+
+def _plot(schedules: dict[str, Any], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    from .bounds import save
+
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    axes = figure.subplots()
+    for (name, steps), style in zip(schedules.items(), ("-", "--"), strict=False):
+        axes.step(range(steps.size), steps, style, where="post", label=name)
+    axes.set(xlabel="step k", ylabel="step size $h_k$", ylim=(0.0, None))
+    axes.legend(frameon=False)
+    save(figure, path)

@@ -1,0 +1,98 @@
+"""Command ``worst-case``: the exact worst case of a method by semidefinite programming."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ._output import JsonFlag, PlotOption, emit
+
+METHODS = ("sgd", "momentum", "spa", "primal-averaging", "dual-averaging")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("worst-case")(worst_case)
+
+
+def worst_case(
+    schedule: Annotated[str, typer.Argument(help="A family such as linear, a schedule file, or a matrix H (.npy).")],
+    n_steps: Annotated[int, typer.Option("--steps", "-n", help="Number of steps N.")] = 20,
+    method: Annotated[str, typer.Option(help=", ".join(METHODS) + ".")] = "sgd",
+    beta: Annotated[float, typer.Option(help="Momentum; for spa the averaging weight is 1 - beta.")] = 0.9,
+    base_lr: Annotated[
+        float | None,
+        typer.Option(help="Base learning rate; if absent the one that is best for SGD, times 1 - beta for momentum."),
+    ] = None,
+    at: Annotated[str, typer.Option(help="last or average iterate.")] = "last",
+    D: Annotated[float, typer.Option("-D", "--distance", help="Distance from the start to a minimiser.")] = 1.0,
+    G: Annotated[float, typer.Option("-G", "--gradient", help="Bound on the subgradient norm.")] = 1.0,
+    solver: Annotated[str, typer.Option(help="Semidefinite solver.")] = "CLARABEL",
+    time_limit: Annotated[float | None, typer.Option(help="Seconds; then the best certified bounds.")] = None,
+    low_rank: Annotated[bool, typer.Option("--low-rank", help="Look for a worst case in few dimensions.")] = False,
+    prove: Annotated[bool, typer.Option("--prove", help="Prove the upper bound in exact arithmetic.")] = False,
+    certificate: Annotated[Path | None, typer.Option(help="Write the certificate to this JSON file.")] = None,
+    function: Annotated[Path | None, typer.Option(help="Write the worst-case function to this npz file.")] = None,
+    as_json: JsonFlag = False,
+    plot: PlotOption = None,
+) -> None:
+    """Compute the exact worst case of f(x_N) - f* for a fixed-step method, between certified bounds."""
+    from lastiterate.solvers.worst_case import worst_case as solve
+
+    H, used = _step_matrix(schedule, n_steps, method, beta, base_lr, D, G)
+    result = solve(H, D=D, G=G, at=at, solver=solver, time_limit=time_limit)
+    found = result.low_rank_function() if low_rank else result.function
+    unit = D * G / len(H) ** 0.5
+    row: dict[str, Any] = {
+        "worst case": result.value,
+        "over DG/sqrt(N+1)": result.value / unit,
+        "lower": result.lower,
+        "gap": result.gap,
+        "status": result.status,
+        "dimension": found.rank,
+        "seconds": result.seconds,
+    }
+    if prove:
+        row["proved"] = float(result.certificate().prove())
+    if certificate is not None:
+        result.certificate().to_json(certificate)
+    if function is not None:
+        found.save(function)
+    if plot is not None:
+        from lastiterate.solvers.worst_case_plot import plot_worst_case
+
+        from .bounds import save
+
+        save(found.plot(result.H) if found.rank <= 2 else plot_worst_case(result), plot)
+    extra = {"schedule": schedule, "method": method, "n_steps": len(H) - 1, "base_lr": used, "at": at, "D": D, "G": G}
+    emit([row], as_json=as_json, title=f"{method}, {schedule}, N = {len(H) - 1}", extra=extra)
+
+
+def _step_matrix(
+    schedule: str, n_steps: int, method: str, beta: float, base_lr: float | None, D: float, G: float
+) -> tuple[Any, float | None]:
+    """Return the step matrix and the base learning rate that was used."""
+    import numpy as np
+
+    import lastiterate as li
+    from lastiterate.theory.validation import check_choice, check_fraction
+
+    from .bounds import load_schedule
+
+    check_choice(method, "--method", METHODS)
+    check_fraction(beta, "--beta")
+    if Path(schedule).suffix == ".npy" and np.load(schedule, allow_pickle=False).ndim == 2:
+        return li.step_matrix.check_step_matrix(np.load(schedule, allow_pickle=False)), None
+    shape = load_schedule(schedule, n_steps)
+    if base_lr is None:
+        base_lr = li.tune_base_lr(shape, D=D, G=G).base_lr * (1.0 - beta if method == "momentum" else 1.0)
+    steps = li.schedules.scale(shape, base_lr)
+    if method == "sgd":
+        return li.step_matrix.sgd(steps), base_lr
+    if method == "momentum":
+        return li.step_matrix.momentum(steps, beta), base_lr
+    if method == "spa":
+        return li.step_matrix.spa(steps, 1.0 - beta), base_lr
+    if method == "primal-averaging":
+        return li.step_matrix.primal_averaging(steps), base_lr
+    return li.step_matrix.dual_averaging(steps, np.ones(steps.size)), base_lr
