@@ -8,7 +8,7 @@ what is missing.
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from .run_tasks import execute
 from .store import Outcome, Progress, RunRecord, Store, StoreError
 
 __all__ = [
+    "Engine",
     "EngineError",
     "Progress",
     "RunRecord",
@@ -28,6 +29,7 @@ __all__ = [
     "StoreError",
     "SweepResult",
     "grid",
+    "open_engine",
     "read_sweep",
     "run_sweep",
 ]
@@ -82,7 +84,7 @@ def run_sweep(
     specs: Iterable[RunSpec | Mapping[str, Any]],
     store: str | Path,
     *,
-    engine: str = "loky",
+    engine: str | Engine = "loky",
     n_jobs: int | None = None,
     scheduler: str | None = None,
     device: str = "cpu",
@@ -98,8 +100,8 @@ def run_sweep(
         The runs. One that is malformed is reported in the result; the others go on.
     store : str or Path
         The SQLite file of results; created if missing. Several drivers may work on one store at a time.
-    engine : {"loky", "dask"}
-        Processes of this machine, or a Dask cluster.
+    engine : {"loky", "dask"} or Engine
+        Processes of this machine, or a Dask cluster; or an engine that `open_engine` opened and that stays open.
     n_jobs : int, optional
         Workers; by default one per visible device or core. With loky, 1 runs everything in this process.
     scheduler : str, optional
@@ -138,7 +140,9 @@ def run_sweep(
     version = code_version() if code is None else code
     with (
         Store(store) as opened,
-        open_engine(engine, n_jobs=n_jobs, scheduler=scheduler, device=device) as workers,
+        nullcontext(engine)
+        if isinstance(engine, Engine)
+        else open_engine(engine, n_jobs=n_jobs, scheduler=scheduler, device=device) as workers,
     ):
         keys = list(dict.fromkeys(opened.add(accepted, version)))
         opened.register(workers.n_workers)

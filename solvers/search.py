@@ -64,6 +64,12 @@ class FamilyResult:
     cost: float
 
     @property
+    def at_end_of_list(self) -> bool:
+        """Whether the best base rate is an end of the list, so that a longer list might give a better score."""
+        lrs = self.response[0]
+        return lrs.size > 1 and self.best.base_lr in (lrs.min(), lrs.max())
+
+    @property
     def distribution(self) -> Distribution:
         """The empirical distribution of the scores."""
         return distribution(self.scores)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..theory.linear_recursion import LinearRecursion
 from ..theory.problem_core import Problem
-from ..theory.rates import tune_base_lr
+from ..theory.rates import exact_rate, tune_base_lr
 from ..theory.simulators.engine import simulate
 from ..theory.validation import Array, InputError, check_count, check_gradient_bounds, check_positive, check_vector
 from .search_spaces import AnyShape
@@ -275,6 +275,25 @@ class TheoryRate:
             else:
                 values[i], lrs[i] = self.D * float(check_gradient_bounds(self.G, self.n_steps)[-1]), 0.0
         return Evaluation(values[:, None, None], lrs[:, None])
+
+    def value_and_gradient(self, steps: Array) -> tuple[float, Array]:
+        """Return the exact rate of absolute steps and its gradient, for free-form descent.
+
+        At the best free parameter sigma the rate's derivative with respect to it is zero, so the gradient is that of
+        the sum at fixed sigma, by the adjoint of s_k = s_{k+1} + h_k / s_{k+1}.
+        """
+        rate = exact_rate(steps, D=self.D, G=self.G)
+        caps = check_gradient_bounds(self.G, self.n_steps)
+        s, w = np.full(steps.size + 1, rate.sigma), np.zeros(steps.size)
+        for k in range(steps.size - 1, -1, -1):
+            w[k] = steps[k] / s[k + 1]
+            s[k] = s[k + 1] + w[k]
+        gradient, to_s = np.empty(steps.size), -(self.D**2) / s[0] ** 3
+        for k in range(steps.size):
+            to_w = w[k] * caps[k] ** 2 + to_s
+            gradient[k] = to_w / s[k + 1]
+            to_s -= to_w * w[k] / s[k + 1]
+        return rate.value, gradient
 
     def at_horizon(self, n_steps: int) -> "TheoryRate":
         """Return the rate after another number of steps, with the norms resampled in log space."""

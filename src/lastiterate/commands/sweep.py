@@ -1,0 +1,109 @@
+"""Command ``sweep``: many runs, resumable, on this machine or a cluster; their progress; their results as CSV."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ._output import JsonFlag, PlotOption, emit
+
+StoreOption = Annotated[Path, typer.Option("--store", help="SQLite file of results.")]
+EngineOption = Annotated[str, typer.Option(help="Where runs execute: loky (this machine) or dask (a cluster).")]
+SchedulerOption = Annotated[
+    str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:8786; without it a local cluster starts.")
+]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", "-j", help="Workers; by default one per device or core, 1 for this process.")
+]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda (one worker per visible device), or one torch device.")]
+
+sweep = typer.Typer(help="Run many specifications into a store, resume, watch, export.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.add_typer(sweep, name="sweep")
+
+
+@sweep.command()
+def run(
+    file: Annotated[
+        Path | None, typer.Argument(help="TOML file with [[grid]] and [[run]]; without it the store's runs go on.")
+    ] = None,
+    store: StoreOption = Path("runs.db"),
+    engine: EngineOption = "loky",
+    scheduler: SchedulerOption = None,
+    n_jobs: JobsOption = None,
+    device: DeviceOption = "cpu",
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed before.")] = False,
+    metric: Annotated[str | None, typer.Option(help="Metric of the picture; by default the first.")] = None,
+    as_json: JsonFlag = False,
+    plot: PlotOption = None,
+) -> None:
+    """Execute the runs that the store does not have; exit code 1 if some failed or were rejected."""
+    from lastiterate.experiments.sweep import Store, read_sweep, run_sweep
+
+    if file is None:
+        with Store(store, must_exist=True) as opened:
+            specs: list[Any] = list(dict.fromkeys(record.spec for record in opened.records()))
+    else:
+        specs = read_sweep(file)
+    result = run_sweep(
+        specs, store, engine=engine, n_jobs=n_jobs, scheduler=scheduler, device=device, retry_failed=retry_failed
+    )
+    rows = result.table()
+    extra = {"store": str(store), "executed now": result.n_executed, "runs": len(rows), "failed": len(result.failed)}
+    emit(rows, as_json=as_json, title=f"{len(rows)} runs", extra=extra)
+    for index, reason in result.rejected.items():
+        typer.echo(f"run {index} was rejected: {reason}", err=True)
+    for record in result.failed:
+        typer.echo(f"{record.spec.to_json()} failed: {record.error}", err=True)
+    if plot is not None:
+        _plot(rows, metric, plot)
+    if result.failed or result.rejected:
+        raise typer.Exit(1)
+
+
+@sweep.command()
+def status(store: StoreOption = Path("runs.db"), as_json: JsonFlag = False) -> None:
+    """Show how far a sweep is, who works on it, what failed, and how long the rest will take."""
+    from lastiterate.experiments.sweep import Store
+
+    with Store(store, must_exist=True) as opened:
+        progress = opened.progress()
+        failures = opened.records(status="failed")
+    rows = [{"status": name, "runs": count} for name, count in progress.counts.items()]
+    extra = {
+        "drivers at work": progress.n_drivers,
+        "workers": progress.n_workers,
+        "mean seconds a run": progress.mean_wall_s,
+        "seconds left (estimate)": progress.remaining_s,
+        "failures": [
+            {"run": record.spec.to_json(), "error": record.error} if as_json else f"{record.error}"
+            for record in failures[:20]
+        ],
+    }
+    emit(rows, as_json=as_json, title=f"{store}: {progress.n_runs} runs", extra=extra)
+
+
+@sweep.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="CSV file to write.")], store: StoreOption = Path("runs.db")
+) -> None:
+    """Write all runs of a store to a CSV file, one line a run."""
+    from lastiterate.experiments.sweep import Store
+
+    with Store(store, must_exist=True) as opened:
+        count = opened.export_csv(out)
+    typer.echo(f"{count} runs written to {out}")
+
+
+def _plot(rows: list[dict[str, Any]], metric: str | None, path: Path) -> None:
+    from lastiterate.experiments.search_pictures import draw_sweep
+    from lastiterate.theory.validation import check_choice
+
+    from .bounds import save
+
+    names = list(rows[0])[list(rows[0]).index("status") + 1 :] if rows else []
+    chosen = metric or ("final" if "final" in names else "loss" if "loss" in names else next(iter(names), ""))
+    save(draw_sweep(rows, check_choice(chosen, "--metric", names)), path)
