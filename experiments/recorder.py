@@ -31,8 +31,9 @@ class GradNormRecorder:
     scaler : torch.amp.GradScaler, optional
         Gradients are divided by its scale, on the device, if they have not been unscaled yet.
     reduce : torch.distributed.ProcessGroup, optional
-        For gradients that are sharded over processes (FSDP): norms are reduced over the group, once a transfer.
-        Under DDP gradients are averaged before the call; leave it out.
+        Processes over which plain gradients are sharded, as the first version of FSDP does: norms are reduced over
+        the group, once a transfer. Not needed under DDP, which averages gradients before the call, nor under
+        ``fully_shard``, whose gradients know their own group.
 
     Notes
     -----
@@ -92,14 +93,25 @@ class GradNormRecorder:
     @torch.no_grad()
     def _norms(self, parameters: list[Tensor]) -> Tensor:
         """L1 norm and squared-sum root of the gradients of one group, as a device tensor of two numbers."""
-        gradients = [_local(parameter.grad) for parameter in parameters if parameter.grad is not None]
-        if not gradients:
+        present = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if not present:
             device = parameters[0].device if parameters else "cpu"
             return torch.zeros(2, device=device)
+        gradients = [self._local(gradient) for gradient in present]
         # half precision would overflow in the sums
         wide = torch.float64 if any(g.dtype == torch.float64 for g in gradients) else torch.float32
         each_l1, each_l2 = (_foreach_norm(gradients, order, dtype=wide) for order in (1, 2))
         return torch.stack([torch.stack(each_l1).sum(), torch.linalg.vector_norm(torch.stack(each_l2))])
+
+    def _local(self, gradient: Tensor) -> Tensor:
+        """The part of a gradient on this process: itself, a sparse one's values, a distributed one's shard."""
+        if gradient.is_sparse:
+            return gradient.coalesce().values()
+        mesh: Any = getattr(gradient, "device_mesh", None)
+        if mesh is None:
+            return gradient
+        self._reduce = mesh.get_group()
+        return gradient.to_local()  # type: ignore[attr-defined]
 
     def _transfer(self) -> None:
         if not self._pending:
@@ -149,14 +161,6 @@ class GradNormRecorder:
         """Continue after what was recorded before."""
         self._pending.clear()
         self._done = [state["norms"].numpy().astype(np.float64)]
-
-
-def _local(gradient: Tensor) -> Tensor:
-    """The part of a gradient on this process: itself, the values of a sparse one, the shard of a distributed one."""
-    if gradient.is_sparse:
-        return gradient.coalesce().values()
-    to_local = getattr(gradient, "to_local", None)
-    return gradient if to_local is None else to_local()
 
 
 def _reduced(block: Tensor, group: Any) -> Tensor:

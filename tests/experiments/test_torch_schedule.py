@@ -1,0 +1,99 @@
+"""ScheduleLR against its definition, through checkpoints, and in the ways torch uses a scheduler."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lastiterate.experiments.torch_schedule import ScheduleLR
+from lastiterate.theory.validation import InputError
+
+
+def parameters(n=1):
+    return [torch.nn.Parameter(torch.zeros(2)) for _ in range(n)]
+
+
+def played(optimizer, scheduler, n_steps):
+    rates = []
+    for _ in range(n_steps):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+@given(st.lists(st.floats(0.0, 10.0), min_size=1, max_size=20), st.floats(1e-6, 10.0))
+def test_learning_rates_are_base_lr_times_steps_and_hold(steps, base_lr):
+    optimizer = torch.optim.SGD(parameters(), lr=base_lr)
+    rates = played(optimizer, ScheduleLR(optimizer, steps), len(steps) + 3)
+    assert rates == [[base_lr * step] for step in [*steps, *[steps[-1]] * 3]]
+
+
+def test_groups_keep_their_ratio():
+    first, second = parameters(2)
+    optimizer = torch.optim.AdamW([{"params": [first], "lr": 1.0}, {"params": [second], "lr": 0.25}])
+    assert played(optimizer, ScheduleLR(optimizer, [1.0, 0.5]), 2) == [[1.0, 0.25], [0.5, 0.125]]
+
+
+def test_checkpoint_loads_with_weights_only_and_resumes_bitwise():
+    steps = np.random.default_rng(0).uniform(size=40)
+
+    def fresh():
+        optimizer = torch.optim.SGD(parameters(), lr=0.3, momentum=0.9)
+        return optimizer, ScheduleLR(optimizer, steps)
+
+    optimizer, scheduler = fresh()
+    whole = played(optimizer, scheduler, 40)
+    optimizer, scheduler = fresh()
+    played(optimizer, scheduler, 17)
+    buffer = io.BytesIO()
+    torch.save({"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}, buffer)
+    buffer.seek(0)
+    saved = torch.load(buffer, weights_only=True)
+    optimizer, scheduler = fresh()
+    optimizer.load_state_dict(saved["optimizer"])
+    scheduler.load_state_dict(saved["scheduler"])
+    assert played(optimizer, scheduler, 23) == whole[17:]
+
+
+def test_last_epoch_resumes_without_a_checkpoint():
+    optimizer = torch.optim.SGD(parameters(), lr=1.0)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = 1.0
+    scheduler = ScheduleLR(optimizer, [1.0, 0.8, 0.6, 0.4], last_epoch=1)
+    assert played(optimizer, scheduler, 2) == [[0.6], [0.4]]
+
+
+def test_state_of_another_schedule_is_refused():
+    optimizer = torch.optim.SGD(parameters(), lr=1.0)
+    state = ScheduleLR(optimizer, [1.0, 0.5]).state_dict()
+    other = torch.optim.SGD(parameters(), lr=1.0)
+    with pytest.raises(InputError, match=r"steps\[1\] = 0.4.*steps\[1\] = 0.5"):
+        ScheduleLR(other, [1.0, 0.4]).load_state_dict(state)
+    with pytest.raises(InputError, match="3 steps"):
+        ScheduleLR(torch.optim.SGD(parameters(), lr=1.0), [1.0, 0.5, 0.1]).load_state_dict(state)
+
+
+def test_works_inside_sequential_and_chained_schedulers():
+    optimizer = torch.optim.SGD(parameters(), lr=1.0)
+    warmup = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.5, total_iters=2)
+    main = ScheduleLR(optimizer, [0.9, 0.7, 0.5])
+    joined = torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, main], milestones=[2])
+    assert played(optimizer, joined, 5) == [[0.5], [0.75], [0.9], [0.7], [0.5]]
+
+
+def test_lr_as_a_tensor():
+    optimizer = torch.optim.Adam(parameters(), lr=torch.tensor(0.5))
+    scheduler = ScheduleLR(optimizer, [1.0, 0.5])
+    optimizer.step()
+    scheduler.step()
+    assert float(optimizer.param_groups[0]["lr"]) == 0.25
+
+
+@pytest.mark.parametrize("steps", [[], [-1.0], [float("nan")], [[1.0]], ["a"]])
+def test_bad_steps(steps):
+    with pytest.raises(InputError, match="steps"):
+        ScheduleLR(torch.optim.SGD(parameters(), lr=1.0), steps)
