@@ -1,0 +1,93 @@
+"""Command ``simulate``: a method with schedules on a convex problem, next to its theorem."""
+
+from typing import Annotated, Any
+
+import typer
+
+from ._output import JsonFlag, PlotOption, emit
+
+DEFAULT_SCHEDULES = ["linear", "cosine", "wsd:cooldown=0.2", "constant"]
+DEFAULT_GRID = "1e-4..10:16"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(simulate)
+
+
+def simulate(
+    problem: Annotated[str, typer.Argument(help="absolute:x0=2, or kind:dataset such as logistic:breast_cancer.")],
+    schedules: Annotated[list[str] | None, typer.Argument(help="Schedules; four families if none is given.")] = None,
+    method: Annotated[str, typer.Option("--method", "-m", help="A method, with options: momentum:beta=0.5.")] = "sgd",
+    n_steps: Annotated[int, typer.Option("--steps", "-n", help="Number of steps N.")] = 1000,
+    base_lr: Annotated[str, typer.Option(help="Numbers 0.1,0.3 or a geometric grid LOW..HIGH:COUNT.")] = DEFAULT_GRID,
+    seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... of batches and noise.")] = 1,
+    batch_size: Annotated[int | None, typer.Option(help="Samples a batch; the full objective if absent.")] = None,
+    noise: Annotated[float, typer.Option(help="Root mean square norm of noise added to each gradient.")] = 0.0,
+    as_json: JsonFlag = False,
+    plot: PlotOption = None,
+) -> None:
+    """Simulate a method: the best base learning rate of each schedule, its gap, its bound, and how wide it is good."""
+    import lastiterate as li
+    from lastiterate.experiments.problem_texts import parse_options, parse_problem
+
+    from .bounds import load_schedule, save
+
+    name, options = parse_options(method, "method")
+    steps = {text: load_schedule(text, n_steps) for text in schedules or DEFAULT_SCHEDULES}
+    run = li.simulate(
+        parse_problem(problem),
+        name,
+        steps,
+        base_lr=_grid(base_lr),
+        seeds=seeds,
+        batch_size=batch_size,
+        noise=noise,
+        **options,
+    )
+    rows = [_row(run, s, best) for s, best in enumerate(run.sweep())]
+    extra = {
+        "problem": run.problem.name,
+        "method": method,
+        "n_steps": run.n_steps,
+        "bound": run.bound_source or f"none: {run.bound_reason}",
+    }
+    emit(rows, as_json=as_json, title=f"{method} on {problem}, N = {run.n_steps}", extra=extra)
+    if plot is not None:
+        save(run.plot().figure, plot)
+
+
+def _row(run: Any, s: int, best: Any) -> dict[str, Any]:
+    """Return the table's line of one schedule at its best base learning rate."""
+    import numpy as np
+
+    i = int(np.flatnonzero(run.base_lrs == best.base_lr)[0])
+    bound = None if run.bound is None else float(np.nanmean(run.bound[s, i]))
+    return {
+        "schedule": best.schedule,
+        "base_lr": best.base_lr,
+        "gap": best.gap,
+        "best gap": float(np.median(run.best[s, i]) - run.problem.f_star),
+        "bound": bound,
+        "bound on": run.bound_iterate if bound is not None else "",
+        "good from": best.low,
+        "good to": best.high,
+        "decades": best.decades,
+        "diverged": int(run.diverged[s].sum()),
+    }
+
+
+def _grid(text: str) -> Any:
+    """Read base learning rates: ``0.1,0.3`` or ``LOW..HIGH:COUNT``."""
+    import numpy as np
+
+    from lastiterate.theory.validation import InputError, check_count, check_positive
+
+    try:
+        if ".." not in text:
+            return [float(word) for word in text.split(",")]
+        ends, _, count = text.partition(":")
+        low, high = (check_positive(float(word), "--base-lr") for word in ends.split(".."))
+        return np.geomspace(low, high, check_count(int(count), "--base-lr"))
+    except ValueError as error:
+        raise InputError("--base-lr", text, "numbers such as 0.1,0.3 or a grid such as 1e-3..1:16") from error

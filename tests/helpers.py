@@ -1,0 +1,46 @@
+"""Tables that tests cross: problems x methods. A new problem or method is a new row."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from lastiterate.theory import problems
+from lastiterate.theory.problems import Problem
+
+
+def _regression(seed: int = 0, n: int = 40, d: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    matrix = rng.standard_normal((n, d))
+    return matrix, matrix @ rng.standard_normal(d) + rng.standard_normal(n)
+
+
+def _labels(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    matrix, targets = _regression(seed)
+    return matrix, np.where(targets > 0.0, 1.0, -1.0)
+
+
+def _sparse(matrix: np.ndarray) -> object:
+    from scipy import sparse
+
+    return sparse.csr_array(np.where(np.abs(matrix) > 0.6, matrix, 0.0))
+
+
+PROBLEMS: dict[str, Callable[[], Problem]] = {
+    "absolute": lambda: problems.absolute_value(1.0),
+    "weighted": lambda: problems.weighted_absolute([1.0, 0.5, 2.0], [1.0, -3.0, 0.3]),
+    "l1": lambda: problems.l1_regression(*_regression()),
+    "l1 sparse": lambda: problems.l1_regression(_sparse(_regression()[0]), _regression()[1]),
+    "hinge": lambda: problems.hinge(*_labels()),
+    "hinge l2": lambda: problems.hinge(*_labels(), l2=0.1),
+    "logistic": lambda: problems.logistic(*_labels(), l2=0.05),
+    "logistic sparse": lambda: problems.logistic(_sparse(_labels()[0]), _labels()[1], l2=0.05),
+    "softmax": lambda: problems.softmax(_regression()[0], np.arange(40) % 3, l2=0.05),
+    "softmax sparse": lambda: problems.softmax(_sparse(_regression()[0]), np.arange(40) % 3, l2=0.05),
+    "least squares": lambda: problems.least_squares(*_regression()),
+    "quadratic": lambda: problems.quadratic([1.0, 0.5, 0.1]),
+    "max affine": lambda: problems.max_affine(_regression(1, 12, 3)[0], np.abs(_regression(1, 12, 3)[1])),
+    "max coordinate": lambda: problems.max_coordinate(np.full(41, 2.0), D=3.0),
+}
+"""Every kind of problem, small: name to a function that makes it."""
+
+FINITE_SUMS = [name for name in PROBLEMS if not name.startswith("max")]

@@ -1,0 +1,176 @@
+"""The engine: axes, reproducibility, records, divergence, the last-iterate wrapper, bad input."""
+
+import numba
+import numpy as np
+import pytest
+from helpers import PROBLEMS
+from method_references import split_mix
+
+import lastiterate as li
+from lastiterate.theory import problems
+from lastiterate.theory.simulators import loop
+from lastiterate.theory.simulators.engine import simulate
+from lastiterate.theory.simulators.methods import METHODS
+from lastiterate.theory.validation import InputError
+
+
+def test_axes_follow_schedules_base_lrs_and_seeds():
+    problem = PROBLEMS["logistic"]()
+    schedules = {"linear": "linear", "flat": np.ones(50)}
+    run = simulate(
+        problem, "sgd", schedules, n_steps=50, base_lr=[0.1, 0.2, 0.4], seeds=[4, 9], batch_size=8, record=10
+    )
+    assert run.f.shape == (2, 3, 2, 11)
+    assert list(run.axes) == ["schedule", "base_lr", "seed", "step"]
+    assert run.axes["schedule"] == ("linear", "flat")
+    assert run.axes["seed"] == (4, 9)
+    assert run.recorded.tolist() == list(range(0, 51, 5))
+    single = simulate(problem, "sgd", 0.4 * np.ones(50), seeds=[9], batch_size=8, record=10)
+    np.testing.assert_array_equal(run.f[1, 2, 1], single.f[0, 0, 0])
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    problem, threads = PROBLEMS["logistic"](), numba.get_num_threads()
+    chosen = {"base_lr": np.geomspace(0.01, 1.0, 5), "seeds": 4, "batch_size": 4, "noise": 0.3}
+    runs = []
+    try:
+        for count in {1, threads}:
+            numba.set_num_threads(count)
+            runs.append(simulate(problem, "adam", "cosine", n_steps=100, **chosen))
+    finally:
+        numba.set_num_threads(threads)
+    for run in runs[1:]:
+        np.testing.assert_array_equal(run.f, runs[0].f)
+        np.testing.assert_array_equal(run.points, runs[0].points)
+
+
+def test_the_seed_alone_fixes_batches():
+    problem = PROBLEMS["l1"]()
+    runs = [simulate(problem, "sgd", "linear", n_steps=60, seeds=[s], batch_size=2, base_lr=0.1) for s in (1, 1, 2)]
+    np.testing.assert_array_equal(runs[0].f, runs[1].f)
+    assert not np.array_equal(runs[0].f, runs[2].f)
+
+
+def test_generator_vs_python_integers():
+    bits, random = split_mix(12345), np.array([12345], dtype=np.uint64)
+    assert [bits() for _ in range(100)] == [int(loop.next_bits(random)) for _ in range(100)]
+
+
+def test_noise_has_the_stated_norm_and_no_mean():
+    random, total, square = np.array([1], dtype=np.uint64), np.zeros(5), 0.0
+    for _ in range(20_000):
+        g = np.zeros(5)
+        loop.add_noise(random, 2.0, g)
+        total += g
+        square += g @ g
+    assert square / 20_000 == pytest.approx(4.0, rel=0.03)  # standard error 0.0045 relative
+    assert np.abs(total / 20_000).max() < 5 * 2.0 / np.sqrt(5 * 20_000)
+
+
+def test_recording_does_not_change_the_run():
+    problem = PROBLEMS["hinge"]()
+    dense = simulate(problem, "momentum", "linear", n_steps=70, base_lr=0.05, record=70, batch_size=4)
+    sparse = simulate(problem, "momentum", "linear", n_steps=70, base_lr=0.05, record=[13], batch_size=4)
+    assert sparse.recorded.tolist() == [0, 13, 70]
+    np.testing.assert_array_equal(sparse.f[..., 1], dense.f[..., 13])
+    np.testing.assert_array_equal(sparse.points, dense.points)
+
+
+def test_zero_base_lr_stays_and_f_is_taken_after_the_last_step():
+    problem = problems.absolute_value(1.0)
+    run = simulate(problem, "sgd", np.array([0.25]), base_lr=[0.0, 1.0])
+    assert run.final.ravel().tolist() == [1.0, 0.75]
+
+
+def test_a_diverging_run_stops_is_marked_and_leaves_the_others_alone():
+    problem = PROBLEMS["least squares"]()
+    run = simulate(problem, "sgd", np.ones(2000), base_lr=[0.01, 100.0], record=2000)
+    assert run.diverged.ravel().tolist() == [False, True]
+    stop = int(run.stopped_at[0, 1, 0])
+    assert 0 < stop < 100
+    assert np.isinf(run.f[0, 1, 0, stop:]).all()
+    assert np.isfinite(run.f[0, 1, 0, :stop]).all()
+    alone = simulate(problem, "sgd", np.ones(2000), base_lr=[0.01], record=2000)
+    np.testing.assert_array_equal(run.f[0, 0], alone.f[0, 0])
+    assert run.sweep()[0].base_lr == 0.01
+
+
+def test_wrapper_vs_effective_steps_of_sgd():
+    """Around SGD with constant steps and weights one the conversion is SGD with linear decay."""
+    problem, N = PROBLEMS["l1"](), 50
+    wrapped = simulate(problem, "sgd", np.full(N, 0.2), to_last_iterate=True, record=N)
+    plain = simulate(problem, "sgd", 0.2 * li.schedules.linear(N) / li.schedules.linear(N)[0] * N / (N + 1), record=N)
+    np.testing.assert_allclose(wrapped.f, plain.f, rtol=1e-10)
+
+
+@pytest.mark.parametrize("method", ["sgd", "dual_averaging", "adagrad_norm", "adam", "momentum"])
+@pytest.mark.parametrize("name", ["absolute", "l1", "hinge", "max affine", "logistic"])
+def test_wrapper_regret_bounds_the_last_iterate(name, method):
+    problem, N = PROBLEMS[name](), 80
+    weights = np.random.default_rng(1).uniform(0.5, 2.0, N + 1)
+    for chosen in (True, weights):
+        run = simulate(problem, method, np.full(N, 0.1), to_last_iterate=chosen)
+        assert run.bound_iterate == "last"
+        assert run.gap[0, 0, 0] <= run.bound[0, 0, 0] + 1e-12
+
+
+def test_best_is_at_most_the_final_value_and_average_needs_recording():
+    run = simulate(PROBLEMS["l1"](), "sgd", "constant", n_steps=60, base_lr=0.3, average=True)
+    assert run.best <= run.final
+    assert np.isfinite(run.averaged).all()
+    with pytest.raises(InputError, match="average"):
+        _ = simulate(PROBLEMS["l1"](), "sgd", "constant", n_steps=5).averaged
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", ["l1", "logistic sparse", "softmax"])
+def test_every_method_runs_on_batches_and_takes_a_schedule(name, method):
+    problem = PROBLEMS[name]()
+    run = simulate(problem, method, ["linear", "constant"], n_steps=120, base_lr=0.1, batch_size=5, record=4)
+    assert run.f.shape == (2, 1, 1, 5)
+    assert not run.diverged.any()
+    assert np.isfinite(run.f).all()
+    assert run.bound is not None or run.bound_reason
+
+
+@pytest.mark.parametrize(
+    ("arguments", "argument"),
+    [
+        ({"method": "sgdd"}, "method"),
+        ({"steps": np.ones(5), "n_steps": 6}, "steps"),
+        ({"steps": "linear"}, "n_steps"),
+        ({"steps": [np.ones(5), np.ones(6)]}, "steps['schedule 1']"),
+        ({"steps": {}}, "steps"),
+        ({"beta": 0.9}, "beta"),
+        ({"method": "momentum", "beta": np.ones(3)}, "beta"),
+        ({"method": "momentum", "beta": np.nan}, "beta"),
+        ({"method": "momentum", "beta": "large"}, "beta"),
+        ({"method": "momentum", "beta": True}, "beta"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": 41}, "batch_size"),
+        ({"base_lr": -1.0}, "base_lr"),
+        ({"base_lr": []}, "base_lr"),
+        ({"base_lr": np.nan}, "base_lr"),
+        ({"seeds": []}, "seeds"),
+        ({"seeds": [-1]}, "seeds"),
+        ({"noise": -0.1}, "noise"),
+        ({"record": [7]}, "record"),
+        ({"record": 0}, "record"),
+        ({"diagnostics": ["gradient"]}, "diagnostics"),
+        ({"to_last_iterate": np.ones(5)}, "to_last_iterate"),
+    ],
+)
+def test_bad_input_is_named(arguments, argument):
+    with pytest.raises(InputError) as caught:
+        simulate(PROBLEMS["l1"](), **{"steps": np.ones(5), **arguments})
+    assert caught.value.argument == argument
+
+
+def test_no_batches_of_a_problem_that_is_no_mean():
+    with pytest.raises(InputError, match="batch_size"):
+        simulate(PROBLEMS["max affine"](), "sgd", np.ones(3), batch_size=2)
+
+
+def test_a_minimum_above_the_values_seen_is_refused():
+    with pytest.raises(InputError, match="f_star"):
+        simulate(problems.absolute_value(1.0), "polyak", np.ones(10), f_star=2.0)
