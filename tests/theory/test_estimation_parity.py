@@ -79,7 +79,7 @@ def test_dadapt_sgd_vs_dadaptation(options, reference, lrs):
     [
         ({}, {}),
         ({"bias_correction": True}, {"use_bias_correction": True}),
-        ({"beta": 0.8, "beta2": 0.95, "growth_rate": 1.05}, {"betas": (0.8, 0.95), "growth_rate": 1.05}),
+        ({"beta1": 0.8, "beta2": 0.95, "growth_rate": 1.05}, {"betas": (0.8, 0.95), "growth_rate": 1.05}),
         ({"weight_decay": 0.1}, {"weight_decay": 0.1}),
         ({"weight_decay": 0.1, "decouple": True}, {"weight_decay": 0.1, "decouple": True}),
     ],
@@ -152,7 +152,7 @@ def test_momo_vs_momo_opt(options, reference, estimate, lrs):
     ("options", "reference"),
     [
         ({}, {}),
-        ({"lower_bound": -1.0, "beta": 0.8, "beta2": 0.99}, {"lb": -1.0, "betas": (0.8, 0.99)}),
+        ({"lower_bound": -1.0, "beta1": 0.8, "beta2": 0.99}, {"lb": -1.0, "betas": (0.8, 0.99)}),
         ({"weight_decay": 0.1}, {"weight_decay": 0.1}),
         ({"weight_decay": 0.1, "divide": False}, {"weight_decay": 0.1, "divide": False}),
     ],
@@ -171,7 +171,7 @@ def test_momo_adam_vs_momo_opt(options, reference, estimate, lrs):
         ("mechanic_sgd", {}, ("SGD", {})),
         ("mechanic_sgd", {"momentum": 0.9}, ("SGD", {"momentum": 0.9})),
         ("mechanic_adam", {}, ("Adam", {})),
-        ("mechanic_adam", {"beta": 0.8, "beta2": 0.95}, ("Adam", {"betas": (0.8, 0.95)})),
+        ("mechanic_adam", {"beta1": 0.8, "beta2": 0.95}, ("Adam", {"betas": (0.8, 0.95)})),
     ],
 )
 def test_mechanic_vs_mechanic_pytorch(name, options, base, s_decay):

@@ -95,7 +95,7 @@ METHODS = {
     ),
     "mechanic_adam": Method(
         mechanic_adam,
-        {**_TUNER, "beta": 0.9, "beta2": 0.999, "adam_eps": 1e-8},
+        {**_TUNER, "beta1": 0.9, "beta2": 0.999, "adam_eps": 1e-8},
         vectors=5,
         scalars=1 + 4 * TUNERS,
         bound=_NO_CONSTANTS,

@@ -257,7 +257,7 @@ def _momo_bound(facts: RunFacts) -> Bound:
 
 _MOMO = {"beta": 0.9, "lower_bound": 0.0, "weight_decay": 0.0, "bias_correction": False, "estimate": False}
 _MOMO_ADAM = {
-    "beta": 0.9,
+    "beta1": 0.9,
     "beta2": 0.999,
     "eps": 1e-8,
     "lower_bound": 0.0,

@@ -198,7 +198,7 @@ METHODS = {
     "dadapt_adam": Method(
         dadapt_adam,
         {
-            "beta": 0.9,
+            "beta1": 0.9,
             "beta2": 0.999,
             "eps": 1e-8,
             "d0": 1e-6,
@@ -221,7 +221,7 @@ METHODS = {
     "prodigy": Method(
         prodigy,
         {
-            "beta": 0.9,
+            "beta1": 0.9,
             "beta2": 0.999,
             "beta3": -1.0,
             "eps": 1e-8,
