@@ -24,6 +24,8 @@ from .run_specs import RunSpec, code_version
 from .store import Outcome
 
 DEFAULT_STEPS = 1000
+REFUSED = "refused"
+"""Status of a run that a worker would not begin; it never reaches a store."""
 
 Results = tuple[dict[str, float], dict[str, npt.NDArray[Any]], bool]
 """Metrics, curves, and whether the run diverged."""
@@ -42,9 +44,10 @@ def execute(spec: RunSpec, device: str = "cpu", expected_code: str | None = None
         The driver's `code_version`; a worker with other sources refuses, because its result would be filed wrongly.
     """
     start = time.perf_counter()
+    if expected_code is not None and code_version() != expected_code:
+        text = f"a worker has code {code_version()}, the driver {expected_code}: install the same, or start again"
+        return Outcome(REFUSED, error=text)
     try:
-        if expected_code is not None and code_version() != expected_code:
-            raise RuntimeError(f"the worker has code {code_version()}, the driver {expected_code}: install the same")
         metrics, curves, diverged = _RUNNERS[spec.kind](spec, device)
         status, error = ("diverged" if diverged else "done"), None
     except Exception as failure:  # a user's function may raise anything; the other runs go on

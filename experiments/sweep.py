@@ -16,7 +16,7 @@ from typing import Any
 from ..theory.validation import InputError
 from .engines import Engine, EngineError, died, open_engine
 from .run_specs import RunSpec, as_spec, code_version, grid, read_sweep
-from .run_tasks import execute
+from .run_tasks import REFUSED, execute
 from .store import Outcome, Progress, RunRecord, Store, StoreError
 
 __all__ = [
@@ -230,7 +230,10 @@ class _Driver:
             raise EngineError("the cluster is gone; what finished is in the store, start again to go on")
         error = future.exception()
         if error is None:
-            return key, future.result()
+            outcome = future.result()
+            if outcome.status == REFUSED:
+                raise EngineError(str(outcome.error))
+            return key, outcome
         return key, Outcome("failed", error=f"{type(error).__name__}: {error}")
 
     def _after_crash(self, keys: list[str], was_alone: bool) -> None:

@@ -71,6 +71,10 @@ class FreeShape:
 
     values: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        """Turn numbers of other types into floats, whose text is exact."""
+        object.__setattr__(self, "values", tuple(map(float, self.values)))
+
     @property
     def text(self) -> str:
         """All values, separated by slashes."""

@@ -276,10 +276,12 @@ def test_a_target_that_does_not_exist_is_a_failed_run(tmp_path, name):
     assert [record.status for record in result.records] == ["failed", "done"]
 
 
-def test_a_worker_with_other_code_refuses(tmp_path, monkeypatch):
+def test_a_worker_with_other_code_stops_the_sweep_and_nothing_is_stored(tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "code_version", lambda: "0.0+elsewhere")
-    result = run(quadratics(1), tmp_path / "runs.db", code=None)
-    assert "the driver 0.0+elsewhere: install the same" in result.records[0].error
+    with pytest.raises(EngineError, match=r"a worker has code .*, the driver 0\.0\+elsewhere: install the same"):
+        run(quadratics(3), tmp_path / "runs.db", code=None)
+    with Store(tmp_path / "runs.db") as store:
+        assert store.progress().counts["pending"] == 3
 
 
 def test_a_device_is_never_given_to_two_runs_at_a_time(tmp_path, monkeypatch):
