@@ -123,7 +123,7 @@ def _opened(image: Any) -> Any:
 
 
 def _crop(image: Any, side: int, draws: np.ndarray | None) -> np.ndarray:
-    """Cut a square of 40% to 100% of the area at random and mirror half of them, or cut the middle; scale to ``side``."""
+    """Cut a square of 40% to 100% of the area at random, mirrored or not, or the middle; scale it to ``side``."""
     from PIL.Image import Resampling, Transpose
 
     width, height = image.size

@@ -1,0 +1,38 @@
+"""Sixteen runs of the digits MLP as one ensemble against one after the other: at least three times faster."""
+
+import time
+
+import pytest
+
+from lastiterate.experiments.ensemble import train_ensemble
+from lastiterate.experiments.training import train
+from lastiterate.experiments.workloads.protocol import load_workload
+from lastiterate.theory.schedules import cosine, linear
+
+N_STEPS = 100
+
+
+def timed(function):
+    begin = time.perf_counter()
+    function()
+    return time.perf_counter() - begin
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+def test_ensemble_of_sixteen_vs_separate_runs(benchmark, optimizer):
+    workload = load_workload("digits_mlp")
+    base_lrs = (0.001, 0.003, 0.01, 0.03)
+    members = [(s, lr, seed) for s in (linear(N_STEPS), cosine(N_STEPS)) for lr in base_lrs for seed in (0, 1)]
+
+    def together():
+        train_ensemble(workload, members, optimizer=optimizer)
+
+    def separately():
+        for steps, base_lr, seed in members:
+            train(workload, steps, base_lr, seed, optimizer=optimizer)
+
+    together()
+    ratios = [timed(separately) / timed(together) for _ in range(3)]
+    benchmark.extra_info["ratio"] = max(ratios)
+    benchmark.pedantic(together, rounds=2)
+    assert max(ratios) >= 3.0
