@@ -5,6 +5,7 @@ import pytest
 from helpers import FINITE_SUMS, PROBLEMS
 from method_references import METHODS, batches, run
 
+from lastiterate.theory import problems
 from lastiterate.theory.simulators.engine import simulate
 
 N = 40
@@ -121,3 +122,21 @@ def test_spa_map_vs_momentum_for_varying_steps_and_beta():
     averaging = simulate(problem, "spa", eta, c=c, batch_size=8, record=N)
     np.testing.assert_allclose(averaging.f, torch_form.f, rtol=1e-11)
     np.testing.assert_allclose(averaging.points, torch_form.points, atol=1e-11)
+
+
+@pytest.mark.parametrize("kind", ["l1_regression", "logistic"])
+def test_gradagrad_forgives_a_small_first_step_and_adagrad_does_not(kind):
+    """Final gaps after 2000 full-batch steps, first step from 1e-4 D to 1e-1 D."""
+    name, positive = ("diabetes", None) if kind == "l1_regression" else ("breast_cancer", 0)
+    data = problems.dataset(name, scale="standard" if positive is None else "symmetric")
+    if positive is None:
+        problem = problems.l1_regression(data.features, (data.targets - data.targets.mean()) / data.targets.std())
+    else:
+        problem = problems.logistic(data.features, data.one_against_rest(positive), l2=1e-3)
+    base_lrs = problem.D * np.geomspace(1e-4, 1e-1, 4)
+    spread = {}
+    for method in ("gradagrad", "adagrad_norm"):
+        gaps = simulate(problem, method, np.ones(2000), base_lr=base_lrs, record=1).final - problem.f_star
+        spread[method] = gaps.max() / gaps.min()
+    assert spread["gradagrad"] < 8.0
+    assert spread["adagrad_norm"] > 50.0
