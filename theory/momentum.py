@@ -1,0 +1,330 @@
+r"""Momentum: the map between (learning rate, momentum) and the averaging form, and last-iterate rates.
+
+SGD with momentum, m_{k+1} = beta_k m_k + g_k, x_{k+1} = x_k - alpha_k m_{k+1}, is stochastic primal averaging (SPA),
+z_{k+1} = z_k - eta_k g_k, x_{k+1} = (1 - c_{k+1}) x_k + c_{k+1} z_{k+1}, with (Defazio, arXiv 2010.00406)
+
+    alpha_k = c_{k+1} eta_k,   eta_{k+1} = (eta_k - alpha_k) / beta_{k+1},   or beta_k = (1 - c_k) eta_{k-1} / eta_k.
+
+The same x belongs to a whole line of eta: one value is free. Forwards the recursion explodes when the learning rate
+decays, so it is run backwards here, where every term is positive.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import step_matrices
+from .averaging_bound import backward_pass, pair_multipliers, ramped_bound
+from .certificates import Certificate, StepMatrixCertificate
+from .multiplier_search import best_multipliers
+from .rates import Rate, exact_rate
+from .step_matrices import averaging_weights, momentum_factors
+from .validation import InputError, check_count, check_gradient_bounds, check_positive, check_steps
+
+Array = npt.NDArray[np.float64]
+SEARCH_LIMIT = 40
+
+
+def spa_from_momentum(steps: Any, beta: Any = 0.9, *, last: Any = None) -> tuple[Array, Array]:
+    """Return (eta, c) of the averaging form that makes the points of SGD with momentum.
+
+    Parameters
+    ----------
+    steps : array_like, shape (N,)
+        The learning rates alpha_k.
+    beta : float or array_like, shape (N,)
+        The momentum beta_k in [0, 1); ``beta[0]`` has no effect.
+    last : float, optional
+        The free value: eta_{N-1} = alpha_{N-1} + beta_{N-1} last. By default the last learning rate and momentum are
+        taken to go on for ever, so that constants give eta = alpha / (1 - beta), c = 1 - beta.
+
+    Returns
+    -------
+    eta, c : ndarray, shape (N,)
+        eta_k <= max alpha / (1 - max beta), c[k] = c_{k+1} in [0, 1].
+
+    Examples
+    --------
+    >>> spa_from_momentum([0.1, 0.1, 0.1], beta=0.5)
+    (array([0.2, 0.2, 0.2]), array([0.5, 0.5, 0.5]))
+    """
+    alpha = check_steps(steps, allow_empty=True)
+    factors = momentum_factors(beta, alpha.size)
+    if alpha.size == 0:
+        return alpha.copy(), alpha.copy()
+    if last is None:
+        after = alpha[-1] / (1.0 - factors[-1])
+    else:
+        after = check_positive(last, "last", allow_zero=True)
+    eta = np.empty_like(alpha)
+    following = np.append(factors[1:], factors[-1])
+    for k in range(alpha.size - 1, -1, -1):
+        after = alpha[k] + following[k] * after
+        eta[k] = after
+    c = np.divide(alpha, eta, out=np.zeros_like(alpha), where=eta > 0.0)
+    return eta, c
+
+
+def momentum_from_spa(steps: Any, c: Any) -> tuple[Array, Array]:
+    """Return (alpha, beta), the learning rates and momentum that make the points of the averaging form.
+
+    Parameters
+    ----------
+    steps : array_like, shape (N,)
+        The step sizes eta_k of the z sequence.
+    c : float or array_like, shape (N,)
+        The averaging weights c_1, ..., c_N in [0, 1].
+
+    Returns
+    -------
+    alpha, beta : ndarray, shape (N,)
+        beta[0] = 0, and beta exceeds 1 where eta falls faster than 1 - c.
+
+    Examples
+    --------
+    >>> momentum_from_spa([0.2, 0.2, 0.2], c=0.5)
+    (array([0.1, 0.1, 0.1]), array([0. , 0.5, 0.5]))
+    """
+    eta = check_steps(steps, allow_empty=True)
+    weights = averaging_weights(c, eta.size)
+    beta = np.zeros_like(eta)
+    for k in range(1, eta.size):
+        carried = (1.0 - weights[k - 1]) * eta[k - 1]
+        if carried > 0.0:
+            if eta[k] == 0.0 or not np.isfinite(carried / eta[k]):
+                raise InputError("steps", f"steps[{k}] = {eta[k]}", "a step that is not negligible against the buffer")
+            beta[k] = carried / eta[k]
+    return weights * eta, beta
+
+
+@dataclass(frozen=True)
+class MomentumRate(Rate):
+    """A `Rate` of SGD with momentum.
+
+    Attributes
+    ----------
+    method : str
+        ``"closed form"`` (exact), or for an upper bound ``"search"`` (within about 1e-4 of the best that inequalities
+        from later to earlier points prove), ``"ramp"`` (O(N), a few per cent above for N c >> 1) or ``"lipschitz"``.
+    """
+
+    method: str = ""
+    _prove: Callable[[], StepMatrixCertificate] | None = field(repr=False, compare=False, default=None)
+
+    @cached_property
+    def weights(self) -> Array:
+        """Multipliers of f* >= f_k + <g_k, x* - x_k>, float64[N+1], with sum 1."""
+        return self.certificate().optimum
+
+    def certificate(self) -> StepMatrixCertificate:
+        """Return the multipliers of all pairs of points, O(N^2) numbers, in a form that others can check."""
+        assert self._prove is not None
+        return self._prove()
+
+
+def momentum_rate(
+    steps: Any, beta: Any = 0.9, D: Any = 1.0, G: Any = 1.0, *, search_limit: int = SEARCH_LIMIT
+) -> MomentumRate:
+    """Bound f(x_N) - f* for SGD with momentum as in ``torch.optim.SGD``; see `spa_rate`.
+
+    Parameters
+    ----------
+    steps : array_like, shape (N,)
+        The learning rates alpha_k, which multiply the whole buffer.
+    beta : float or array_like, shape (N,)
+        The momentum in [0, 1).
+    D, G : float, float or array_like
+        The distance bound and the gradient bounds.
+    search_limit : int
+        Largest N for which the multipliers are searched.
+
+    Returns
+    -------
+    MomentumRate
+        ``.value``, ``.exact`` (False where the value is only an upper bound), ``.method``, ``.certificate()``.
+
+    Examples
+    --------
+    >>> rate = momentum_rate([0.1, 0.1, 0.1, 0.1], beta=0.0)
+    >>> rate.exact, rate.value == exact_rate([0.1, 0.1, 0.1, 0.1]).value
+    (True, True)
+    """
+    alpha = check_steps(steps, allow_empty=True)
+    factors = momentum_factors(beta, alpha.size)
+    if not factors[1:].any():
+        return _plain(alpha, D, G)
+    eta, c = spa_from_momentum(alpha, factors)
+    return _rate(eta, c, D, G, search_limit, lambda: step_matrices.momentum(alpha, factors))
+
+
+def spa_rate(steps: Any, c: Any, D: Any = 1.0, G: Any = 1.0, *, search_limit: int = SEARCH_LIMIT) -> MomentumRate:
+    r"""Bound f(x_N) - f* for stochastic primal averaging with step sizes ``steps`` and averaging weights ``c``.
+
+    In this order, the first that applies:
+
+    * *closed form*, O(N), exact (verified numerically against semidefinite programs): with m_k = 1 / c_k - 1, m_0 = 0,
+      (1 + m_k) (q_k - q_{k+1}) = m_{k+1} (q_{k+1} - q_{k+2}), q_N = 1, q_{N+1} = 0, the bound is that of SGD with steps
+      h_k q_{k+1} and distance q_0 D, divided by q_0, if alpha_k = v_k - v_{k-1} >= 0 and (1 + m_k) alpha_k >= m_{k+1}
+      alpha_{k+1} for k <= N-2, v_k = q_{k+1} / A_{k+1};
+    * *search*, up to N = ``search_limit``: the least bound that inequalities from later to earlier points prove
+      (`lastiterate.theory.multiplier_search`), an upper bound that is tight to about 1e-4 on all cases tried;
+    * *ramp*, O(N): the theorem of `lastiterate.theory.averaging_bound`, an upper bound;
+    * *lipschitz*: f(x_N) - f* <= G_N (D + sum_j H[N, j] G_j), the fallback where none of these is smaller.
+
+    Parameters
+    ----------
+    steps : array_like, shape (N,)
+        The step sizes eta_k of the z sequence.
+    c : float or array_like, shape (N,)
+        The averaging weights c_1, ..., c_N in [0, 1].
+    D, G : float, float or array_like
+        The distance bound and the gradient bounds.
+    search_limit : int
+        Largest N for which the multipliers are searched: a tenth of a second at N = 20, seconds at N = 40.
+
+    Returns
+    -------
+    MomentumRate
+        ``.value``, ``.exact``, ``.method``, ``.certificate()``.
+
+    Examples
+    --------
+    >>> rate = spa_rate([0.3] * 12, c=0.8)
+    >>> rate.exact, rate.method
+    (True, 'closed form')
+    """
+    eta = check_steps(steps, allow_empty=True)
+    weights = averaging_weights(c, eta.size)
+    if (weights == 1.0).all():
+        return _plain(eta, D, G)
+    return _rate(eta, weights, D, G, search_limit, lambda: step_matrices.spa(eta, weights))
+
+
+def _plain(steps: Array, D: Any, G: Any) -> MomentumRate:
+    """Rate without momentum: that of SGD."""
+    found = exact_rate(steps, D, G)
+    caps = check_gradient_bounds(G, steps.size)
+    sums = np.cumsum(found.weights[::-1])[::-1]
+    v = np.append(1.0 / sums, 0.0)[: steps.size + 1]
+
+    def prove() -> StepMatrixCertificate:
+        pairs, tau = pair_multipliers(np.zeros(v.size), v, found.weights)
+        return Certificate.step_matrix(step_matrices.sgd(steps), pairs, tau, D=D, G=caps)
+
+    return _result(found.value, found, "closed form", steps, float(D), caps, prove)
+
+
+def _rate(eta: Array, c: Array, D: Any, G: Any, search_limit: int, step_matrix: Callable[[], Array]) -> MomentumRate:
+    """Return the best bound that applies; ``step_matrix`` makes H when a certificate asks for it."""
+    distance, caps = check_positive(D, "D"), check_gradient_bounds(G, eta.size)
+    limit = check_count(search_limit, "search_limit", minimum=0)
+    closed = _closed_form(eta, c, distance, caps, step_matrix)
+    if closed is not None:
+        return closed
+    if eta.size <= limit:
+        H = step_matrix()
+        best = best_multipliers(H, distance, caps, gap=1e-5 if eta.size <= 24 else 1e-4)
+        certificate = Certificate.step_matrix(H, best.pairs, best.tau, best.norms, D=distance, G=caps)
+        return _result(certificate.value, None, "search", eta, distance, caps, lambda: certificate)
+    return _ramp(eta, c, distance, caps, step_matrix)
+
+
+def _closed_form(eta: Array, c: Array, D: float, caps: Array, step_matrix: Callable[[], Array]) -> MomentumRate | None:
+    """Return the exact rate where the sign conditions hold."""
+    if c.min() <= 0.0:
+        return None
+    m = np.append(0.0, 1.0 / c - 1.0)
+    falls = np.append(np.zeros(c.size), 1.0)
+    for k in range(c.size - 1, -1, -1):
+        falls[k] = m[k + 1] * falls[k + 1] / (1.0 + m[k])
+    q = np.cumsum(falls[::-1])[::-1]
+    found = exact_rate(eta * q[1:], q[0] * D, caps)
+    A = np.cumsum(found.weights[::-1])[::-1]
+    v = q / A
+    alpha = np.diff(v)
+    slack = 1e-12 * v[-1]
+    if alpha.min() < -slack or (((1.0 + m[:-2]) * alpha[:-1] - m[1:-1] * alpha[1:]) < -slack).any():
+        return None
+
+    def prove() -> StepMatrixCertificate:
+        pairs, tau = pair_multipliers(m, v, found.weights)
+        return Certificate.step_matrix(step_matrix(), pairs, tau, D=D, G=caps)
+
+    return _result(found.value / q[0], found, "closed form", eta, D, caps, prove)
+
+
+def _ramp(eta: Array, c: Array, D: float, caps: Array, step_matrix: Callable[[], Array]) -> MomentumRate:
+    """Return the bound of `averaging_bound` at the best sigma of a refined grid, or the Lipschitz bound."""
+    top = float(caps.max())
+    unit = D / top
+    h, G = eta / unit, caps / top
+    last_row = 0.0
+    for reach, share in zip(np.cumsum(h * G[:-1]), c, strict=True):
+        last_row += float(share * (reach - last_row))
+    lipschitz = float(G[-1]) * (1.0 + last_row)
+    high = math.sqrt(2.0 * lipschitz * (1.0 + min(h.size, 1.0 / max(c[-1], 1e-9)))) / G[-1]
+    low, best_mu = high * 1e-5, np.zeros(h.size + 1)
+    value, sigma = math.inf, high
+    for count in (40, 12, 8):
+        grid = np.geomspace(low, high, count)
+        values = [ramped_bound(h, c, G, 1.0, float(x), 30, best_mu) for x in grid]
+        best = int(np.argmin(values))
+        if values[best] < value:
+            value, sigma = values[best], float(grid[best])
+        low, high = grid[max(best - 1, 0)], grid[min(best + 1, count - 1)]
+    if not value < lipschitz:
+        return _result(
+            lipschitz * D * top,
+            None,
+            "lipschitz",
+            eta,
+            D,
+            caps,
+            lambda: _lipschitz_certificate(step_matrix(), D, caps),
+        )
+
+    def prove() -> StepMatrixCertificate:
+        mu, v, w, growth = (np.zeros(h.size + 1) for _ in range(4))
+        ramped_bound(h, c, G, 1.0, sigma, 30, mu)
+        backward_pass(h, c, G, 1.0, sigma, mu, v, w, growth)
+        pairs, tau = pair_multipliers(mu, v, w)
+        return Certificate.step_matrix(step_matrix(), pairs, tau / unit, D=D, G=caps)
+
+    return _result(value * D * top, None, "ramp", eta, D, caps, prove)
+
+
+def _lipschitz_certificate(H: Array, D: float, caps: Array) -> StepMatrixCertificate:
+    """Certificate of f(x_N) - f* <= <g_N, x_N - x*>."""
+    return Certificate.step_matrix(H, np.zeros_like(H), float(caps[-1]) / D, D=D, G=caps)
+
+
+def _result(
+    value: float,
+    found: Rate | None,
+    method: str,
+    steps: Array,
+    D: float,
+    caps: Array,
+    prove: Callable[[], StepMatrixCertificate],
+) -> MomentumRate:
+    """Assemble the result; only a closed form on bounds for which SGD's rate is exact counts as exact."""
+    exact = found is not None and found.exact
+    return MomentumRate(
+        value=value,
+        base_lr=1.0,
+        sigma=found.sigma if found is not None else math.nan,
+        tolerance=found.tolerance if found is not None else math.nan,
+        bound="exact" if exact else "upper",
+        exact=exact,
+        n_steps=steps.size,
+        _steps=steps,
+        _D=D,
+        _G=caps,
+        method=method,
+        _prove=prove,
+    )
