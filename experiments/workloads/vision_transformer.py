@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ...theory.validation import InputError
+from ...theory.validation import InputError, check_count
 from ._classify import accuracy, classification_loss
 from ._examples import Examples
 from ._images import load_images
@@ -18,8 +18,9 @@ def create(size: str = "tiny", data: Path | None = None, patch: int | None = Non
     tiny = size == "tiny"
     images = load_images(size, data)
     channels, side = images.shape
-    patch = patch or (4 if side % 4 == 0 and side > 8 else 2)
-    if patch < 1 or side % patch:
+    if patch is None:
+        patch = 4 if side % 4 == 0 and side > 8 else 2
+    if check_count(patch, "patch") > side or side % patch:
         raise InputError("patch", patch, f"a divisor of the image side {side}")
     shape = (32, 2, 2) if tiny else (384, 12, 6)
     return Examples(
