@@ -45,7 +45,10 @@ def polyak(k, lr, loss, x, g, rows, state, memory, scalars, options):
 
 @njit(**JIT)
 def sp(k, lr, loss, x, g, rows, state, memory, scalars, options):
-    """x_{k+1} = x_k - min(lr f_i / (||g||^2 + eps), sps_max) g, losses counted from ``f_star``."""
+    """x_{k+1} = x_k - min(lr f_i / (||g||^2 + eps), sps_max) g, losses counted from ``f_star``.
+
+    eps lets samples that are solved rest: without it a logistic loss of 1e-20 still asks for a unit change of margin.
+    """
     square = _dot(g, g) + options[1]
     step = lr * max(0.0, loss - options[0]) / square if square > 0.0 else 0.0
     if step > options[2]:
@@ -272,7 +275,7 @@ _AVERAGED: dict[str, Any] = {"uses_loss": True, "averages": True, "posterior": T
 
 METHODS = {
     "polyak": Method(polyak, {"f_star": "f_star"}, scalars=1, bound=_relaxed_bound, **_AVERAGED),
-    "sp": Method(sp, {"f_star": 0.0, "eps": 0.0, "sps_max": np.inf}, scalars=1, bound=_relaxed_bound, **_AVERAGED),
+    "sp": Method(sp, {"f_star": 0.0, "eps": 1e-12, "sps_max": np.inf}, scalars=1, bound=_relaxed_bound, **_AVERAGED),
     "sps_max": Method(sps_max, {"f_star": 0.0, "c": 1.0}, scalars=1, bound=_sps_bound, **_AVERAGED),
     "taps": Method(taps, {"tau": "f_star", "beta": 0.0}, scalars=2, **_TARGETED),
     "motaps": Method(motaps, {"gamma_tau": -1.0, "beta": 0.0}, scalars=2, **_TARGETED),
