@@ -30,6 +30,7 @@ __all__ = ["Multipliers", "SolverError", "WorstCase", "WorstCaseFunction", "wors
 
 GAP = 1e-9
 ACCEPTED = 1e-6
+VIOLATION = 1e-9
 ROUNDS = 12
 
 
@@ -295,7 +296,7 @@ def _scaled(H: Array, D: float, G: Array, equality: bool) -> Scaled:
 
 
 class _Search:
-    """Constraint generation: half of the inequalities first, then those that the solution breaks."""
+    """Constraint generation: half of the inequalities first where that may do, then those that the solution breaks."""
 
     def __init__(self, problem: Scaled, solver: str, limit: float | None) -> None:
         n = problem.n_points
@@ -309,7 +310,7 @@ class _Search:
     def run(self, report: Callable[[int, int, float], None] | None) -> None:
         """Add inequalities until upper and lower bound meet, or time is up."""
         n = self.problem.n_points
-        kept = Inequalities.halved(n)
+        kept = Inequalities.halved(n) if _accumulates(self.problem.points) else Inequalities.full(n)
         for _ in range(ROUNDS):
             remaining = None if self.limit is None else self.limit - time.monotonic()
             if remaining is not None and remaining <= 0.0:
@@ -330,11 +331,19 @@ class _Search:
                 self.lower = lower
             if self.upper.value - self.lower.value <= GAP * self.upper.value:
                 return
-            source, target = violated(self.problem, found.gram, found.levels, kept, cone.TOLERANCE * 100)
+            source, target = violated(self.problem, found.gram, found.levels, kept, VIOLATION)
             if source.size == 0:
                 self.timed_out = found.status == "MaxTime"
                 return
             kept = kept.adding(source, target)
+
+
+def _accumulates(points: Array) -> bool:
+    """Whether every gradient moves all later points at least as far as earlier ones, as in SGD and momentum.
+
+    Then the inequalities from later to earlier points nearly always give the full value; dual averaging needs others.
+    """
+    return bool(np.all(np.diff(points[:, 1:], axis=0) <= 1e-12))
 
 
 def _progress(wanted: bool | None, n_points: int) -> Any:

@@ -26,7 +26,7 @@ from ..theory.validation import Array
 
 Index = npt.NDArray[np.int64]
 
-TOLERANCE = 1e-11
+TOLERANCE = 1e-10
 MAX_ITERATIONS = 120
 
 

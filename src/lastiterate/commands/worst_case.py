@@ -65,7 +65,8 @@ def worst_case(
 
         save(found.plot(result.H) if found.rank <= 2 else plot_worst_case(result), plot)
     extra = {"schedule": schedule, "method": method, "n_steps": len(H) - 1, "base_lr": used, "at": at, "D": D, "G": G}
-    emit([row], as_json=as_json, title=f"{method}, {schedule}, N = {len(H) - 1}", extra=extra)
+    rows = [row] if as_json else [{"quantity": name, "value": value} for name, value in row.items()]
+    emit(rows, as_json=as_json, title=f"{method}, {schedule}, N = {len(H) - 1}", extra=extra)
 
 
 def _step_matrix(
