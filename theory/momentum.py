@@ -11,8 +11,6 @@ decays, so it is run backwards here, where every term is positive.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,13 +19,12 @@ import numpy.typing as npt
 from . import step_matrices
 from .averaging_bound import backward_pass, pair_multipliers, ramped_bound
 from .certificates import Certificate, StepMatrixCertificate
-from .multiplier_search import best_multipliers
-from .rates import Rate, exact_rate
+from .certified_rate import SEARCH_LIMIT, CertifiedRate, assemble, lipschitz_rate, searched_rate
+from .rates import exact_rate
 from .step_matrices import averaging_weights, momentum_factors
 from .validation import InputError, check_count, check_gradient_bounds, check_positive, check_steps
 
 Array = npt.NDArray[np.float64]
-SEARCH_LIMIT = 40
 
 
 def spa_from_momentum(steps: Any, beta: Any = 0.9, *, last: Any = None) -> tuple[Array, Array]:
@@ -102,34 +99,9 @@ def momentum_from_spa(steps: Any, c: Any) -> tuple[Array, Array]:
     return weights * eta, beta
 
 
-@dataclass(frozen=True)
-class MomentumRate(Rate):
-    """A `Rate` of SGD with momentum.
-
-    Attributes
-    ----------
-    method : str
-        ``"closed form"`` (exact), or for an upper bound ``"search"`` (within about 1e-4 of the best that inequalities
-        from later to earlier points prove), ``"ramp"`` (O(N), a few per cent above for N c >> 1) or ``"lipschitz"``.
-    """
-
-    method: str = ""
-    _prove: Callable[[], StepMatrixCertificate] | None = field(repr=False, compare=False, default=None)
-
-    @cached_property
-    def weights(self) -> Array:
-        """Multipliers of f* >= f_k + <g_k, x* - x_k>, float64[N+1], with sum 1."""
-        return self.certificate().optimum
-
-    def certificate(self) -> StepMatrixCertificate:
-        """Return the multipliers of all pairs of points, O(N^2) numbers, in a form that others can check."""
-        assert self._prove is not None
-        return self._prove()
-
-
 def momentum_rate(
     steps: Any, beta: Any = 0.9, D: Any = 1.0, G: Any = 1.0, *, search_limit: int = SEARCH_LIMIT
-) -> MomentumRate:
+) -> CertifiedRate:
     """Bound f(x_N) - f* for SGD with momentum as in ``torch.optim.SGD``; see `spa_rate`.
 
     Parameters
@@ -145,7 +117,7 @@ def momentum_rate(
 
     Returns
     -------
-    MomentumRate
+    CertifiedRate
         ``.value``, ``.exact`` (False where the value is only an upper bound), ``.method``, ``.certificate()``.
 
     Examples
@@ -162,7 +134,7 @@ def momentum_rate(
     return _rate(eta, c, D, G, search_limit, lambda: step_matrices.momentum(alpha, factors))
 
 
-def spa_rate(steps: Any, c: Any, D: Any = 1.0, G: Any = 1.0, *, search_limit: int = SEARCH_LIMIT) -> MomentumRate:
+def spa_rate(steps: Any, c: Any, D: Any = 1.0, G: Any = 1.0, *, search_limit: int = SEARCH_LIMIT) -> CertifiedRate:
     r"""Bound f(x_N) - f* for stochastic primal averaging with step sizes ``steps`` and averaging weights ``c``.
 
     In this order, the first that applies:
@@ -189,7 +161,7 @@ def spa_rate(steps: Any, c: Any, D: Any = 1.0, G: Any = 1.0, *, search_limit: in
 
     Returns
     -------
-    MomentumRate
+    CertifiedRate
         ``.value``, ``.exact``, ``.method``, ``.certificate()``.
 
     Examples
@@ -205,7 +177,7 @@ def spa_rate(steps: Any, c: Any, D: Any = 1.0, G: Any = 1.0, *, search_limit: in
     return _rate(eta, weights, D, G, search_limit, lambda: step_matrices.spa(eta, weights))
 
 
-def _plain(steps: Array, D: Any, G: Any) -> MomentumRate:
+def _plain(steps: Array, D: Any, G: Any) -> CertifiedRate:
     """Rate without momentum: that of SGD."""
     found = exact_rate(steps, D, G)
     caps = check_gradient_bounds(G, steps.size)
@@ -216,10 +188,10 @@ def _plain(steps: Array, D: Any, G: Any) -> MomentumRate:
         pairs, tau = pair_multipliers(np.zeros(v.size), v, found.weights)
         return Certificate.step_matrix(step_matrices.sgd(steps), pairs, tau, D=D, G=caps)
 
-    return _result(found.value, found, "closed form", steps, float(D), caps, prove)
+    return assemble(found.value, found, "closed form", steps, float(D), caps, prove)
 
 
-def _rate(eta: Array, c: Array, D: Any, G: Any, search_limit: int, step_matrix: Callable[[], Array]) -> MomentumRate:
+def _rate(eta: Array, c: Array, D: Any, G: Any, search_limit: int, step_matrix: Callable[[], Array]) -> CertifiedRate:
     """Return the best bound that applies; ``step_matrix`` makes H when a certificate asks for it."""
     distance, caps = check_positive(D, "D"), check_gradient_bounds(G, eta.size)
     limit = check_count(search_limit, "search_limit", minimum=0)
@@ -227,14 +199,11 @@ def _rate(eta: Array, c: Array, D: Any, G: Any, search_limit: int, step_matrix: 
     if closed is not None:
         return closed
     if eta.size <= limit:
-        H = step_matrix()
-        best = best_multipliers(H, distance, caps, gap=1e-5 if eta.size <= 24 else 1e-4)
-        certificate = Certificate.step_matrix(H, best.pairs, best.tau, best.norms, D=distance, G=caps)
-        return _result(certificate.value, None, "search", eta, distance, caps, lambda: certificate)
+        return searched_rate(step_matrix(), eta, distance, caps)
     return _ramp(eta, c, distance, caps, step_matrix)
 
 
-def _closed_form(eta: Array, c: Array, D: float, caps: Array, step_matrix: Callable[[], Array]) -> MomentumRate | None:
+def _closed_form(eta: Array, c: Array, D: float, caps: Array, step_matrix: Callable[[], Array]) -> CertifiedRate | None:
     """Return the exact rate where the sign conditions hold."""
     if c.min() <= 0.0:
         return None
@@ -255,10 +224,10 @@ def _closed_form(eta: Array, c: Array, D: float, caps: Array, step_matrix: Calla
         pairs, tau = pair_multipliers(m, v, found.weights)
         return Certificate.step_matrix(step_matrix(), pairs, tau, D=D, G=caps)
 
-    return _result(found.value / q[0], found, "closed form", eta, D, caps, prove)
+    return assemble(found.value / q[0], found, "closed form", eta, D, caps, prove)
 
 
-def _ramp(eta: Array, c: Array, D: float, caps: Array, step_matrix: Callable[[], Array]) -> MomentumRate:
+def _ramp(eta: Array, c: Array, D: float, caps: Array, step_matrix: Callable[[], Array]) -> CertifiedRate:
     """Return the bound of `averaging_bound` at the best sigma of a refined grid, or the Lipschitz bound."""
     top = float(caps.max())
     unit = D / top
@@ -278,15 +247,7 @@ def _ramp(eta: Array, c: Array, D: float, caps: Array, step_matrix: Callable[[],
             value, sigma = values[best], float(grid[best])
         low, high = grid[max(best - 1, 0)], grid[min(best + 1, count - 1)]
     if not value < lipschitz:
-        return _result(
-            lipschitz * D * top,
-            None,
-            "lipschitz",
-            eta,
-            D,
-            caps,
-            lambda: _lipschitz_certificate(step_matrix(), D, caps),
-        )
+        return lipschitz_rate(lipschitz * D * top, step_matrix, eta, D, caps)
 
     def prove() -> StepMatrixCertificate:
         mu, v, w, growth = (np.zeros(h.size + 1) for _ in range(4))
@@ -295,36 +256,4 @@ def _ramp(eta: Array, c: Array, D: float, caps: Array, step_matrix: Callable[[],
         pairs, tau = pair_multipliers(mu, v, w)
         return Certificate.step_matrix(step_matrix(), pairs, tau / unit, D=D, G=caps)
 
-    return _result(value * D * top, None, "ramp", eta, D, caps, prove)
-
-
-def _lipschitz_certificate(H: Array, D: float, caps: Array) -> StepMatrixCertificate:
-    """Certificate of f(x_N) - f* <= <g_N, x_N - x*>."""
-    return Certificate.step_matrix(H, np.zeros_like(H), float(caps[-1]) / D, D=D, G=caps)
-
-
-def _result(
-    value: float,
-    found: Rate | None,
-    method: str,
-    steps: Array,
-    D: float,
-    caps: Array,
-    prove: Callable[[], StepMatrixCertificate],
-) -> MomentumRate:
-    """Assemble the result; only a closed form on bounds for which SGD's rate is exact counts as exact."""
-    exact = found is not None and found.exact
-    return MomentumRate(
-        value=value,
-        base_lr=1.0,
-        sigma=found.sigma if found is not None else math.nan,
-        tolerance=found.tolerance if found is not None else math.nan,
-        bound="exact" if exact else "upper",
-        exact=exact,
-        n_steps=steps.size,
-        _steps=steps,
-        _D=D,
-        _G=caps,
-        method=method,
-        _prove=prove,
-    )
+    return assemble(value * D * top, None, "ramp", eta, D, caps, prove)
