@@ -33,7 +33,7 @@ def _robustness() -> Data:
                 method,
                 "constant",
                 n_steps=2000,
-                base_lr=SCALES * problem.D,
+                base_lr=np.asarray(SCALES * problem.D, dtype=np.float64),
                 average=True,
                 record=1,
                 progress=False,

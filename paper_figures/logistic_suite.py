@@ -9,7 +9,7 @@ import numpy as np
 
 from ..theory import problems, schedules
 from ..theory.problem_data import dataset
-from ..theory.refinement import RefinementWarning, refine
+from ..theory.refinement import RefinementWarning, Rule, refine
 from ..theory.simulators.engine import simulate
 from .registry import Check, Data, Figure, Settings, holds
 from .style import look, panels
@@ -76,7 +76,8 @@ def _one_set(name: str, epochs: int, seeds: int, lrs: Any) -> Data:
     )
     shapes = {key: family(n) for key, family in FIXED.items()}
     facts: Data = {}
-    for label, rule, channel in (("refined L2", "sgd", "grad_l2"), ("refined L1", "adam", "grad_l1")):
+    rules: tuple[tuple[str, Rule, str], ...] = (("refined L2", "sgd", "grad_l2"), ("refined L1", "adam", "grad_l1"))
+    for label, rule, channel in rules:
         norms = recorded.diagnostics[channel][0, 0, 0, :n]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RefinementWarning)

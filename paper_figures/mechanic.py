@@ -15,7 +15,7 @@ from .testbed import accuracy
 
 SETS = ("digits", "breast_cancer", "wine", "iris")
 STEPS, BATCH = 1500, 16
-LRS = 10.0 ** np.arange(-3, 4)
+LRS = np.geomspace(1e-3, 1e3, 7)
 COLORS = {"momentum": "#888888", "mechanic_sgd": "#D55E00"}
 LABELS = {"momentum": "SGD with momentum", "mechanic_sgd": "Mechanic around SGD"}
 

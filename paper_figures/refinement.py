@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..theory import schedules
 from ..theory.optimal import theorem10_optimum
 from ..theory.rates import theorem10_rate
 from ..theory.refinement import RefinementWarning, refine
@@ -91,16 +92,20 @@ def _compute_recorded(settings: Settings) -> Data:
 
 
 def _own(settings: Settings) -> Data:
-    from ..experiments.replay import record_norms
+    from ..experiments.training import train
+    from ..experiments.workloads.protocol import load_workload
 
     names = (
-        ("digits_mlp", "digits_logistic") if settings.quick else ("digits_mlp", "digits_logistic", "vision_transformer")
+        ("digits_mlp", "digits_logistic") if settings.quick else ("digits_mlp", "language_model", "vision_transformer")
     )
     rows: Data = {}
     for name in names:
         settings.progress(f"recording {name}")
-        norms = record_norms(name, seed=0, size="tiny" if settings.quick else "full")
-        rows[name] = _refined(norms, "sgd")
+        workload = load_workload(name, size="tiny" if settings.quick else "full")
+        base_lr = workload.base_lrs[len(workload.base_lrs) // 2]
+        run = train(workload, schedules.linear(workload.n_steps), base_lr)
+        rule = "sgd" if workload.optimizer.startswith(("sgd", "momentum")) else "adam"
+        rows[name] = _refined(run.l2 if rule == "sgd" else run.l1, rule)
     return rows
 
 

@@ -26,14 +26,21 @@ Data = dict[str, Any]
 MODULES = (
     "refinement",
     "logistic_suite",
+    "deep_learning",
     "exact_vs_known",
     "agreement",
     "rex",
+    "rex_budget",
     "distance_estimation",
+    "logistic_table",
     "mechanic",
     "polyak",
     "gradagrad",
     "madgrad",
+    "momo",
+    "spa",
+    "search",
+    "rewarming",
 )
 
 
