@@ -1,0 +1,197 @@
+"""The adapters inside the frameworks they adapt to; learning rates and norms against those frameworks' own logs."""
+
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from lastiterate.experiments.extras import MissingExtraError
+from lastiterate.experiments.norms import read_norms
+from lastiterate.theory.schedules import linear
+from lastiterate.theory.validation import InputError
+
+N_STEPS = 8
+BASE_LR = 0.2
+
+
+class Regression(torch.nn.Module):
+    """A model in the manner of the Hugging Face library: it returns its loss."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(3, 1)
+
+    def forward(self, inputs, labels):
+        return {"loss": torch.nn.functional.mse_loss(self.linear(inputs)[:, 0], labels)}
+
+
+def rows(count=64):
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(count, 3)).astype(np.float32)
+    return [{"inputs": x, "labels": np.float32(5.0 * x.sum())} for x in inputs]
+
+
+@pytest.fixture
+def transformers():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        package = pytest.importorskip("transformers", exc_type=ImportError)
+        pytest.importorskip("lastiterate.experiments.hf_adapter")
+    return package
+
+
+def run_trainer(transformers, folder, *, accumulate=1, clip=1.0, callbacks=(), max_steps=N_STEPS, resume=False):
+    from lastiterate.experiments.hf_adapter import GradNormCallback, scheduled_trainer
+
+    class Log(transformers.TrainerCallback):
+        def __init__(self):
+            self.lrs, self.norms = [], []
+
+        def on_pre_optimizer_step(self, args, state, control, **kwargs):
+            self.lrs.append(kwargs["optimizer"].param_groups[0]["lr"])
+
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            if "grad_norm" in logs:
+                self.norms.append(logs["grad_norm"])
+
+    arguments = transformers.TrainingArguments(
+        output_dir=str(folder), max_steps=max_steps, learning_rate=BASE_LR, per_device_train_batch_size=4,
+        gradient_accumulation_steps=accumulate, max_grad_norm=clip, logging_steps=1, report_to=[], use_cpu=True,
+        save_strategy="steps", save_steps=4, disable_tqdm=True, optim="adamw_torch", dataloader_pin_memory=False,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    trainer = scheduled_trainer(linear(N_STEPS))(Regression(), arguments, train_dataset=rows())
+    log, norms = Log(), GradNormCallback(trainer, folder / "norms.csv")
+    for callback in (log, norms, *callbacks):
+        trainer.add_callback(callback)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.train(resume_from_checkpoint=resume)
+    return trainer, log, norms.recorder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("accumulate", "clip"), [(1, 1.0), (3, 1.0), (1, 0.0)])
+def test_hf_trainer_vs_its_own_log(transformers, tmp_path, accumulate, clip):
+    trainer, log, recorder = run_trainer(transformers, tmp_path, accumulate=accumulate, clip=clip)
+    np.testing.assert_allclose(log.lrs, BASE_LR * linear(N_STEPS), rtol=1e-12)
+    np.testing.assert_allclose(recorder.l2, log.norms, rtol=1e-5)  # the Trainer logs norms before clipping
+    assert len(recorder) == N_STEPS
+    assert recorder.l2.min() > 1.0  # every update was clipped, so norms after clipping would all be 1
+    assert "clip_grad_norm_" not in vars(trainer.accelerator)
+    np.testing.assert_allclose(read_norms(tmp_path / "norms.csv", column="grad_norm_l1"), recorder.l1)
+
+
+@pytest.mark.slow
+def test_hf_trainer_resumes_in_the_schedule(transformers, tmp_path):
+    run_trainer(transformers, tmp_path, max_steps=4)
+    _, log, _ = run_trainer(transformers, tmp_path, resume=True)
+    np.testing.assert_allclose(log.lrs, BASE_LR * linear(N_STEPS)[4:], rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_lightning_vs_its_own_optimizer(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        lightning = pytest.importorskip("lightning.pytorch", exc_type=ImportError)
+    from lastiterate.experiments.lightning_adapter import GradNormCallback, scheduled
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.model, self.lrs, self.clipped, self.norms = Regression(), [], [], []
+
+        def training_step(self, batch, index):
+            return self.model(**batch)["loss"]
+
+        def configure_optimizers(self):
+            return scheduled(torch.optim.SGD(self.parameters(), lr=BASE_LR / 10), linear(N_STEPS))
+
+        def on_before_optimizer_step(self, optimizer):
+            self.lrs.append(optimizer.param_groups[0]["lr"])
+            self.norms.append(float(torch.cat([p.grad.flatten() for p in self.parameters()]).norm()))
+
+        def on_before_zero_grad(self, optimizer):
+            gradients = [p.grad.flatten() for p in self.parameters() if p.grad is not None]
+            if gradients:
+                self.clipped.append(float(torch.cat(gradients).norm()))
+
+    torch.manual_seed(0)
+    module, callback = Module(), GradNormCallback(tmp_path / "norms.csv")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = lightning.Trainer(
+            max_steps=N_STEPS, callbacks=[callback], accelerator="cpu", logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False, gradient_clip_val=0.5, accumulate_grad_batches=2,
+        )  # fmt: skip
+        trainer.fit(module, torch.utils.data.DataLoader(rows(), batch_size=4))
+    np.testing.assert_allclose(module.lrs, BASE_LR / 10 * linear(N_STEPS), rtol=1e-12)
+    np.testing.assert_allclose(callback.recorder.l2, module.norms, rtol=1e-6)
+    assert callback.recorder.l2.min() > 0.5  # recorded before clipping
+    np.testing.assert_allclose(read_norms(tmp_path / "norms.csv", column="grad_norm_l2"), callback.recorder.l2)
+
+
+@pytest.mark.slow
+def test_optax_training_vs_numpy():
+    optax = pytest.importorskip("optax", exc_type=ImportError)
+    import jax
+    import jax.numpy as jnp
+
+    from lastiterate.experiments.optax_adapter import optax_schedule, record_norms
+
+    matrix = np.random.default_rng(0).normal(size=(6, 4))
+
+    def loss(params):
+        return 0.5 * jnp.sum((jnp.asarray(matrix) @ jnp.concatenate([params["a"], params["b"]]) - 1.0) ** 2)
+
+    optimizer = optax.chain(
+        record_norms(N_STEPS - 2),
+        optax.clip_by_global_norm(1.0),
+        optax.sgd(optax_schedule(linear(N_STEPS), BASE_LR)),
+    )
+    params = {"a": jnp.ones(2), "b": jnp.ones(2)}
+    state = optimizer.init(params)
+
+    @jax.jit
+    def step(params, state):
+        updates, state = optimizer.update(jax.grad(loss)(params), state, params)
+        return optax.apply_updates(params, updates), state
+
+    x, norms = np.ones(4), []
+    for multiplier in linear(N_STEPS):
+        params, state = step(params, state)
+        g = matrix.T @ (matrix @ x - 1.0)
+        norms.append((np.abs(g).sum(), np.linalg.norm(g)))
+        x = x - BASE_LR * multiplier * g / max(1.0, np.linalg.norm(g))
+    np.testing.assert_allclose(np.concatenate([params["a"], params["b"]]), x, rtol=1e-4)
+    np.testing.assert_allclose(np.stack([state[0].l1, state[0].l2], axis=1), norms[:-2], rtol=1e-4)
+    assert int(state[0].count) == N_STEPS
+
+
+def test_optax_schedule_holds_its_last_value_and_is_checked():
+    pytest.importorskip("optax", exc_type=ImportError)
+    from lastiterate.experiments.optax_adapter import optax_schedule, record_norms
+
+    schedule = optax_schedule([1.0, 0.25], 2.0)
+    assert [float(schedule(count)) for count in (0, 1, 2, 100)] == [2.0, 0.5, 0.5, 0.5]
+    for call in (lambda: optax_schedule([-1.0], 1.0), lambda: optax_schedule([1.0], 0.0), lambda: record_norms(0)):
+        with pytest.raises(InputError):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("adapter", "package"),
+    [("hf_adapter", "transformers"), ("lightning_adapter", "lightning"), ("optax_adapter", "jax")],
+)
+def test_a_missing_framework_names_the_extra(monkeypatch, adapter, package):
+    from importlib import import_module
+
+    name = f"lastiterate.experiments.{adapter}"
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    for module in [module for module in sys.modules if module.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"{package}.*lastiterate\[integrations\]"):
+        import_module(name).optax_schedule([1.0], 1.0)
