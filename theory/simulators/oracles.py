@@ -14,7 +14,8 @@ from ..numba_options import JIT
 from ..problem_core import KINDS
 from .protocol import SUMS
 
-BLOCK, WIDE = 64, 1 << 15  # rows a block; fewer where a row is long, so that the second pass finds them in the cache
+BLOCK, TILE = 64, 1 << 14  # rows a block, columns a tile
+MEDIUM, WIDE = 1 << 11, 1 << 19  # between these widths blocks of four rows stay in a cache for their second pass
 KIND, OUTPUTS, L2, TIE, TOLERANCE = range(5)
 ABSOLUTE, HINGE, LOGISTIC, SQUARED = KINDS["absolute"], KINDS["hinge"], KINDS["logistic"], KINDS["squared"]
 
@@ -33,34 +34,33 @@ def _loss(kind, margin, target):
 
 
 @njit(**JIT)
-def _slopes(kind, rows, first, size, target, with_value, work):
-    """Turn the margins in ``work[:size]`` into derivatives of the losses; return the sum of the losses."""
+def _slopes(kind, rows, first, size, target, scale, with_value, work):
+    """Turn the margins in ``work[:size]`` into ``scale`` times the derivatives; return the sum of the losses."""
     value = 0.0
     for i in range(size):
         label, margin = target[rows[first + i]] if rows.size else target[first + i], work[i]
         if with_value:
             value += _loss(kind, margin, label)
         if kind == LOGISTIC:
-            work[i] = -label / (1.0 + math.exp(label * margin))
+            work[i] = -scale * label / (1.0 + math.exp(label * margin))
         elif kind == HINGE:
-            work[i] = -label if label * margin < 1.0 else 0.0
+            work[i] = -scale * label if label * margin < 1.0 else 0.0
         elif kind == ABSOLUTE:
-            work[i] = np.sign(margin - label)
+            work[i] = scale * np.sign(margin - label)
         else:
-            work[i] = margin - label
+            work[i] = scale * (margin - label)
     return value
 
 
 @njit(**SUMS)
-def _regularise(l2, x, scale, value, with_value, g):
-    """Divide the accumulated gradient by the number of rows and add the l2 term; return the value of the mean."""
+def _regularised(l2, x, value, g):
+    """Add the gradient of the l2 term to g; return the value with it."""
     square = 0.0
-    for j in range(x.size):
-        g[j] = g[j] * scale + l2 * x[j]
-    if with_value and l2 > 0.0:
+    if l2 > 0.0:
         for j in range(x.size):
+            g[j] += l2 * x[j]
             square += x[j] * x[j]
-    return value * scale + 0.5 * l2 * square
+    return value + 0.5 * l2 * square
 
 
 @njit(**JIT)
@@ -71,41 +71,56 @@ def _start(rows, i, d):
 
 @njit(**SUMS)
 def _products(values, rows, first, size, x, work):
-    """Write a_i x for the rows of a block into ``work[:size]``, four rows in one pass over x."""
+    """Write a_i x for the rows of a block into ``work[:size]``: four rows at a time, tile by tile of x."""
     d, fours = x.size, size - size % 4
-    for i in range(0, fours, 4):
-        a, b = _start(rows, first + i, d), _start(rows, first + i + 1, d)
-        c, e = _start(rows, first + i + 2, d), _start(rows, first + i + 3, d)
-        s, t, u, v = 0.0, 0.0, 0.0, 0.0
-        for j in range(d):
-            q = np.uint64(j)
-            s += values[a + q] * x[j]
-            t += values[b + q] * x[j]
-            u += values[c + q] * x[j]
-            v += values[e + q] * x[j]
-        work[i], work[i + 1], work[i + 2], work[i + 3] = s, t, u, v
-    for i in range(fours, size):
-        a, s = _start(rows, first + i, d), 0.0
-        for j in range(d):
-            s += values[a + np.uint64(j)] * x[j]
-        work[i] = s
+    for i in range(size):
+        work[i] = 0.0
+    for low in range(0, d, TILE):
+        high = min(low + TILE, d)
+        for i in range(0, fours, 4):
+            a, b = _start(rows, first + i, d), _start(rows, first + i + 1, d)
+            c, e = _start(rows, first + i + 2, d), _start(rows, first + i + 3, d)
+            s, t, u, v = 0.0, 0.0, 0.0, 0.0
+            for j in range(low, high):
+                q = np.uint64(j)
+                s += values[a + q] * x[q]
+                t += values[b + q] * x[q]
+                u += values[c + q] * x[q]
+                v += values[e + q] * x[q]
+            work[i] += s
+            work[i + 1] += t
+            work[i + 2] += u
+            work[i + 3] += v
+        for i in range(fours, size):
+            a, s = _start(rows, first + i, d), 0.0
+            for j in range(low, high):
+                q = np.uint64(j)
+                s += values[a + q] * x[q]
+            work[i] += s
 
 
 @njit(**SUMS)
 def _combine(values, rows, first, size, work, g):
-    """Add the rows of a block, each times its slope in ``work``, to g, four rows in one pass over g."""
+    """Add the rows of a block, each times its slope in ``work``, to g: four rows at a time, tile by tile of g.
+
+    Backwards, because the last tiles that `_products` read may still be in a cache.
+    """
     d, fours = g.size, size - size % 4
-    for i in range(0, fours, 4):
-        a, b = _start(rows, first + i, d), _start(rows, first + i + 1, d)
-        c, e = _start(rows, first + i + 2, d), _start(rows, first + i + 3, d)
-        s, t, u, v = work[i], work[i + 1], work[i + 2], work[i + 3]
-        for j in range(d):
-            q = np.uint64(j)
-            g[j] += s * values[a + q] + t * values[b + q] + u * values[c + q] + v * values[e + q]
-    for i in range(fours, size):
-        a, s = _start(rows, first + i, d), work[i]
-        for j in range(d):
-            g[j] += s * values[a + np.uint64(j)]
+    for tile in range((d - 1) // TILE, -1, -1):
+        low = tile * TILE
+        high = min(low + TILE, d)
+        for i in range(0, fours, 4):
+            a, b = _start(rows, first + i, d), _start(rows, first + i + 1, d)
+            c, e = _start(rows, first + i + 2, d), _start(rows, first + i + 3, d)
+            s, t, u, v = work[i], work[i + 1], work[i + 2], work[i + 3]
+            for j in range(low, high):
+                q = np.uint64(j)
+                g[q] += s * values[a + q] + t * values[b + q] + u * values[c + q] + v * values[e + q]
+        for i in range(fours, size):
+            a, s = _start(rows, first + i, d), work[i]
+            for j in range(low, high):
+                q = np.uint64(j)
+                g[q] += s * values[a + q]
 
 
 @njit(**SUMS)
@@ -113,17 +128,17 @@ def dense_margin(k, x, rows, values, index, target, params, with_value, work, g)
     """Mean of losses of a_i x (absolute, hinge, logistic, squared), dense rows."""
     kind = int(params[KIND])
     count = rows.size if rows.size else target.size
-    block = BLOCK if x.size < WIDE else 4
+    block = 4 if MEDIUM <= x.size < WIDE else BLOCK
     for j in range(x.size):
         g[j] = 0.0
     value, first = 0.0, 0
     while first < count:
         size = min(block, count - first)
         _products(values, rows, first, size, x, work)
-        value += _slopes(kind, rows, first, size, target, with_value, work)
+        value += _slopes(kind, rows, first, size, target, 1.0 / count, with_value, work)
         _combine(values, rows, first, size, work, g)
         first += size
-    return _regularise(params[L2], x, 1.0 / count, value, with_value, g)
+    return _regularised(params[L2], x, value / count, g)
 
 
 @njit(**SUMS)
@@ -142,18 +157,18 @@ def sparse_margin(k, x, rows, values, index, target, params, with_value, work, g
             for j in range(index[row], index[row + 1]):
                 margin += values[j] * x[index[n + 1 + j]]
             work[i] = margin
-        value += _slopes(kind, rows, first, size, target, with_value, work)
+        value += _slopes(kind, rows, first, size, target, 1.0 / count, with_value, work)
         for i in range(size):
             row = rows[first + i] if rows.size else first + i
             for j in range(index[row], index[row + 1]):
                 g[index[n + 1 + j]] += work[i] * values[j]
         first += size
-    return _regularise(params[L2], x, 1.0 / count, value, with_value, g)
+    return _regularised(params[L2], x, value / count, g)
 
 
 @njit(**SUMS)
-def _softmax_slopes(margins, label):
-    """Turn the margins of one sample into softmax minus the unit vector of its class; return its loss."""
+def _softmax_slopes(margins, label, scale):
+    """Turn the margins of one sample into ``scale`` times its slopes, softmax minus the class; return its loss."""
     top, total = margins[0], 0.0
     for c in range(margins.size):
         top = max(top, margins[c])
@@ -162,8 +177,8 @@ def _softmax_slopes(margins, label):
         margins[c] = math.exp(margins[c] - top)
         total += margins[c]
     for c in range(margins.size):
-        margins[c] /= total
-    margins[label] -= 1.0
+        margins[c] *= scale / total
+    margins[label] -= scale
     return math.log(total) - chosen
 
 
@@ -185,12 +200,12 @@ def dense_softmax(k, x, rows, values, index, target, params, with_value, work, g
             for j in range(p):
                 margin += a[j] * block[j]
             margins[c] = margin
-        value += _softmax_slopes(margins, int(target[row]))
+        value += _softmax_slopes(margins, int(target[row]), 1.0 / count)
         for c in range(classes):
             block, slope = g[c * p : (c + 1) * p], margins[c]
             for j in range(p):
                 block[j] += slope * a[j]
-    return _regularise(params[L2], x, 1.0 / count, value, with_value, g)
+    return _regularised(params[L2], x, value / count, g)
 
 
 @njit(**SUMS)
@@ -209,11 +224,11 @@ def sparse_softmax(k, x, rows, values, index, target, params, with_value, work, 
             margins[c] = 0.0
             for j in range(start, stop):
                 margins[c] += values[j] * x[c * p + index[n + 1 + j]]
-        value += _softmax_slopes(margins, int(target[row]))
+        value += _softmax_slopes(margins, int(target[row]), 1.0 / count)
         for c in range(classes):
             for j in range(start, stop):
                 g[c * p + index[n + 1 + j]] += margins[c] * values[j]
-    return _regularise(params[L2], x, 1.0 / count, value, with_value, g)
+    return _regularised(params[L2], x, value / count, g)
 
 
 @njit(**JIT)
@@ -238,7 +253,7 @@ def dense_max_affine(k, x, rows, values, index, target, params, with_value, work
         top = k
     for j in range(d):
         g[j] = values[top * d + j]
-    return _regularise(params[L2], x, 1.0, best, with_value, g)
+    return _regularised(params[L2], x, best, g)
 
 
 @njit(**JIT)
@@ -264,7 +279,7 @@ def sparse_max_affine(k, x, rows, values, index, target, params, with_value, wor
     g[:] = 0.0
     for j in range(index[top], index[top + 1]):
         g[index[n + 1 + j]] = values[j]
-    return _regularise(params[L2], x, 1.0, best, with_value, g)
+    return _regularised(params[L2], x, best, g)
 
 
 _FAMILY = {
