@@ -67,7 +67,7 @@ def train_ensemble(
     >>> from lastiterate.experiments.workloads.protocol import load_workload
     >>> members = [([1.0, 0.5], base_lr, 0) for base_lr in (0.1, 0.2)]
     >>> train_ensemble(load_workload("digits_logistic"), members)[0].losses.round(3).tolist()
-    [2.303, 2.205]
+    [2.303, 2.273]
     """
     settings = settings or TrainingSettings()
     _check_settings(settings)
