@@ -89,7 +89,7 @@ def _canvas(legend: bool = False) -> Generator[tuple[Figure, Axes]]:
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         yield figure, axes
-        if legend:
+        if legend and axes.get_legend_handles_labels()[0]:
             figure.legend(loc="outside upper center", ncols=3)
 
 

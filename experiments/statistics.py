@@ -164,9 +164,9 @@ def fit_response(base_lrs: npt.ArrayLike, losses: npt.ArrayLike) -> Response | N
     # the columns are scaled by the middle learning rate, so that the solver sees numbers of one size
     middle = float(np.exp(np.log(lrs).mean()))
     columns = np.stack([middle / lrs, lrs / middle, np.ones(lrs.size)], axis=1)
-    solution = np.asarray(lsq_linear(columns, values, bounds=([0.0, 0.0, -np.inf], np.inf)).x)
-    # a coefficient at its bound comes back as a tiny positive number
-    solution[:2][solution[:2] <= 1e-9 * np.abs(solution).max()] = 0.0
+    # the active-set method puts a coefficient at its bound to zero exactly, up to rounding of the others
+    solution = np.asarray(lsq_linear(columns, values, bounds=([0.0, 0.0, -np.inf], np.inf), method="bvls").x)
+    solution[:2][solution[:2] <= 1e-12 * np.abs(solution).max()] = 0.0
     falling, rising, offset = map(float, solution)
     residual = float(np.sqrt(np.mean((columns @ solution - values) ** 2)))
     spread = float(np.ptp(values))

@@ -1,0 +1,289 @@
+"""The whole pipeline on small runs: what is trained, what is concluded, what is written."""
+
+import dataclasses
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+
+import lastiterate as li
+from lastiterate.experiments import training
+from lastiterate.experiments.replay_results import Replay, trend
+from lastiterate.experiments.training import TrainingSettings, train
+from lastiterate.experiments.workloads.protocol import load_workload
+from lastiterate.theory.validation import InputError
+
+SMALL = {"n_steps": 40, "base_lrs": [0.3, 3.0, 30.0], "n_seeds": 2, "jobs": 1, "extensions": 0}
+
+
+@pytest.fixture(scope="module")
+def small():
+    return li.replay("digits_logistic", ["constant", "wsd", "refined"], rounds=2, **SMALL)
+
+
+def test_every_schedule_meets_every_rate_and_seed(small):
+    (workload,) = small.workloads
+    assert [s.name for s in workload.schedules] == ["linear", "constant", "wsd", "refined", "refined-2"]
+    for schedule in workload.schedules:
+        assert schedule.base_lrs == [0.3, 3.0, 30.0]
+        assert sorted((run.base_lr, run.seed) for run in schedule.runs) == [
+            (lr, seed) for lr in (0.3, 3.0, 30.0) for seed in (0, 1)
+        ]
+
+
+def test_runs_are_those_of_train(small):
+    workload = load_workload("digits_logistic")
+    expected = train(workload, li.schedules.wsd(40), 3.0, 1)
+    (run,) = [run for run in small["digits_logistic"]["wsd"].runs_at(3.0) if run.seed == 1]
+    assert run.final == expected.final
+    np.testing.assert_array_equal(run.losses, expected.losses)
+
+
+def test_refinement_comes_from_the_best_baseline_runs(small):
+    workload = small["digits_logistic"]
+    baseline = workload["linear"]
+    lr = baseline.best_lr(workload.metric, False)
+    norms = np.exp(np.mean([np.log(run.l2) for run in baseline.runs_at(lr)], axis=0))
+    expected = li.refine(norms, rule="sgd")
+    first, second = workload.rounds
+    assert (first.source, first.base_lr, second.source) == ("linear", lr, "refined")
+    np.testing.assert_allclose(workload["refined"].steps, expected.steps, rtol=1e-12)
+    assert workload.verdict() in ("settles", "still changes", "degenerates")
+
+
+def test_table_vs_plain_numpy(small):
+    workload = small["digits_logistic"]
+    rows = {row.schedule: row for row in workload.table()}
+    for name, row in rows.items():
+        means = {lr: np.mean([run.final["test_loss"] for run in workload[name].runs_at(lr)]) for lr in (0.3, 3.0, 30.0)}
+        best = min(means, key=means.__getitem__)
+        assert (row.base_lr, row.mean) == (best, pytest.approx(means[best]))
+    assert [row.mean for row in workload.table()] == sorted(row.mean for row in workload.table())
+    assert rows["linear"].difference is None
+    assert rows["wsd"].difference.mean == pytest.approx(rows["wsd"].mean - rows["linear"].mean)
+
+
+def test_bounds_vs_rates_for_the_recorded_norms(small):
+    from lastiterate.theory.refinement import smooth_norms
+
+    workload = small["digits_logistic"]
+    caps = smooth_norms(workload.rounds[0].norms)
+    for schedule in workload.schedules:
+        expected = li.tune_base_lr(schedule.steps, D=1.0, G=caps).value
+        assert schedule.bound == pytest.approx(expected, rel=1e-9)
+    assert workload["refined"].bound == min(
+        schedule.bound for schedule in workload.schedules if schedule.name[-1] != "2"
+    )
+
+
+@pytest.mark.slow  # each process imports torch
+def test_two_jobs_give_the_same_numbers():
+    options = {**SMALL, "n_steps": 15, "base_lrs": [3.0]}
+    one = li.replay("digits_mlp", ["refined"], **options)
+    two = li.replay("digits_mlp", ["refined"], **{**options, "jobs": 2})
+    assert one.table() == two.table()
+
+
+def test_vectorised_replay_vs_separate_runs(small):
+    together = li.replay("digits_logistic", ["constant", "wsd", "refined"], rounds=2, vectorise=True, **SMALL)
+    for schedule in small["digits_logistic"].schedules:
+        other = together["digits_logistic"][schedule.name]
+        # beyond the stable learning rates rounding errors grow
+        np.testing.assert_allclose(other.scores("test_loss")[:2], schedule.scores("test_loss")[:2], rtol=1e-3)
+
+
+def test_saved_results_read_back_to_the_same_table_and_report(small, tmp_path):
+    loaded = Replay.load(small.save(tmp_path / "replay.json"))
+    assert repr(loaded.table()) == repr(small.table())
+    assert loaded["digits_logistic"].verdict() == small["digits_logistic"].verdict()
+    text = (tmp_path / "replay.json").read_text()
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_report_is_self_contained(small, tmp_path):
+    page = small.write_report(tmp_path / "out" / "report.html").read_text()
+    assert not re.findall(r"(?:src|href)=['\"](?!data:)", page)
+    assert page.count("data:image/png;base64") == 5
+    assert len(list((tmp_path / "out" / "report_figures").glob("*.png"))) == 5
+    for expected in ("viewport", "@media print", "digits_logistic", "refined-2", "std. error", "Wall time", "numpy"):
+        assert expected in page
+
+
+def test_grid_is_extended_until_the_optimum_is_interior():
+    result = li.replay("digits_logistic", [], n_steps=40, base_lrs=[0.001, 0.01], n_seeds=1, jobs=1, extensions=6)
+    row = result["digits_logistic"].table()[0]
+    assert row.grid == "interior"
+    assert result["digits_logistic"]["linear"].base_lrs[-1] > 1.0
+
+
+def test_grid_that_may_not_grow_is_reported():
+    result = li.replay("digits_logistic", [], n_steps=20, base_lrs=[0.001, 0.01], n_seeds=1, jobs=1, extensions=0)
+    assert result["digits_logistic"].table()[0].grid == "high"
+
+
+def fragile(base):
+    """A workload whose loss is not a number once a weight is large."""
+
+    class Fragile:
+        def __getattr__(self, name):
+            return getattr(base, name)
+
+        name = "fragile"
+
+        def loss(self, model, batch):
+            weight = next(iter(model.parameters()))
+            return base.loss(model, batch) + (0.0 * weight.abs().max() / (weight.abs().max() < 2.0))
+
+    return Fragile()
+
+
+def test_diverged_runs_are_counted_and_the_sweep_goes_on(tmp_path):
+    workload = fragile(load_workload("digits_logistic"))
+    result = li.replay(workload, ["constant", "refined"], n_steps=40, base_lrs=[0.1, 0.3, 300.0], n_seeds=2, jobs=1)
+    rows = {row.schedule: row for row in result["fragile"].table()}
+    assert rows["constant"].diverged.startswith("2/")
+    assert rows["constant"].base_lr < 300.0
+    assert all(run.diverged_at is not None for run in result["fragile"]["linear"].runs_at(300.0))
+    result.write_report(tmp_path / "report.html")
+    Replay.load(result.save(tmp_path / "r.json"))
+
+
+def test_when_everything_diverges_the_result_says_so(tmp_path):
+    workload = fragile(load_workload("digits_logistic"))
+    result = li.replay(workload, ["refined"], n_steps=30, base_lrs=[1e4, 1e5], n_seeds=1, jobs=1, extensions=1)
+    (row,) = result["fragile"].table()
+    assert row.base_lr is None
+    assert math.isnan(row.mean)
+    assert result["fragile"].rounds == ()
+    result.write_report(tmp_path / "report.html")
+
+
+def test_adam_uses_l1_norms():
+    result = li.replay(
+        "digits_mlp", ["refined"], optimizer="adam", n_steps=30, base_lrs=[1e-3, 1e-2], n_seeds=1, jobs=1
+    )
+    workload = result["digits_mlp"]
+    assert workload.rule == "adam"
+    (run,) = workload["linear"].runs_at(workload.rounds[0].base_lr)
+    np.testing.assert_allclose(workload.rounds[0].norms, run.l1, rtol=1e-12)
+
+
+def test_schedule_file_as_schedule(tmp_path):
+    from lastiterate.experiments.schedule_files import write_schedule
+
+    file = write_schedule(np.linspace(1, 0.1, 40), tmp_path / "mine.json")
+    result = li.replay("digits_logistic", [str(file)], **SMALL)
+    assert result["digits_logistic"][str(file)].steps[-1] == pytest.approx(0.1)
+    with pytest.raises(InputError, match="40 steps"):
+        li.replay("digits_logistic", [str(file)], **{**SMALL, "n_steps": 41})
+
+
+def test_interrupted_replay_goes_on_from_its_checkpoints(tmp_path, monkeypatch):
+    options = {**SMALL, "base_lrs": [3.0], "checkpoints": tmp_path / "runs"}
+    whole = li.replay("digits_logistic", ["cosine"], **options)
+    assert len(list((tmp_path / "runs").glob("*.pt"))) == 4
+    monkeypatch.setattr(training, "_one_step", lambda *_: pytest.fail("a finished run was trained again"))
+    assert li.replay("digits_logistic", ["cosine"], **options).table() == whole.table()
+
+
+def test_user_file(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import dataclasses\n"
+        "from lastiterate.experiments.workloads.digits_logistic import create as digits\n"
+        "def create(size='tiny', data=None, steps=25):\n"
+        "    return dataclasses.replace(digits(size), name='mine', n_steps=steps)\n"
+    )
+    result = li.replay(f"{file}:steps=12", [], base_lrs=[1.0], n_seeds=1, jobs=1, extensions=0)
+    assert result["mine"]["linear"].steps.size == 12
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"name": 3}, "workload.name"),
+        ({"n_steps": 0}, "workload.n_steps"),
+        ({"base_lrs": (1.0, 0.1)}, "workload.base_lrs"),
+        ({"metric": "speed"}, "workload.evaluate.*speed"),
+        ({"make_model": lambda: 3}, "workload.build_model"),
+        ({"make_model": lambda: 1 / 0}, "workload.build_model.*ZeroDivisionError"),
+    ],
+)
+def test_user_workload_that_breaks_the_protocol(change, named):
+    bad = dataclasses.replace(load_workload("digits_logistic"), **change)
+    with pytest.raises(InputError, match=named):
+        li.replay(bad, [], **SMALL)
+
+
+@pytest.mark.parametrize(
+    "member", ["name", "n_steps", "optimizer", "base_lrs", "metric", "higher_is_better", "batch", "loss"]
+)
+def test_user_workload_without_a_member(member):
+    base = load_workload("digits_logistic")
+
+    class Partial:
+        def __getattr__(self, name):
+            if name == member:
+                raise AttributeError(name)
+            return getattr(base, name)
+
+    with pytest.raises(InputError, match=f"workload.{member}.*missing"):
+        li.replay(Partial(), [], **SMALL)
+
+
+def test_user_workload_with_random_batches():
+    import torch
+
+    class Random:
+        def __getattr__(self, name):
+            return getattr(load_workload("digits_logistic"), name)
+
+        def batch(self, seed, step):
+            return torch.randn(4, 64), torch.randint(0, 10, (4,))
+
+    with pytest.raises(InputError, match=r"function of \(seed, step\) alone"):
+        li.replay(Random(), [], **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("workload", "change", "named"),
+    [
+        ("digits", {}, "workload: expected one of .*digits_mlp.*got digits"),
+        ("none.py", {}, "existing Python file"),
+        ("digits_mlp:height=3", {}, "height"),
+        ("digits_mlp", {"size": "huge"}, "size.*huge"),
+        ("digits_mlp", {"schedules": ["sawtooth"]}, "sawtooth"),
+        ("digits_mlp", {"optimizer": "lion"}, "optimizer.*lion"),
+        ("digits_mlp", {"n_steps": 0}, "n_steps"),
+        ("digits_mlp", {"n_seeds": 0}, "n_seeds"),
+        ("digits_mlp", {"base_lrs": [0.1, -1.0]}, "base_lrs"),
+        ("digits_mlp", {"base_lrs": []}, "base_lrs"),
+        ("digits_mlp", {"rule": "lion"}, "rule"),
+        ("digits_mlp", {"smoothing": 2.0}, "smoothing"),
+        ("digits_mlp", {"rounds": 0}, "rounds"),
+        ("digits_mlp", {"vectorise": True, "checkpoints": "x"}, "vectorise"),
+        ([], {}, "workloads"),
+    ],
+)
+def test_bad_arguments(workload, change, named):
+    with pytest.raises(InputError, match=named):
+        li.replay(workload, **{**SMALL, "n_steps": 3, "n_seeds": 1, "base_lrs": [1.0], **change})
+
+
+def test_trend():
+    a, b = np.linspace(1, 0, 50), np.linspace(0, 1, 50)
+    assert trend([a]) == "one round only"
+    assert trend([a, b, a + 0.01]) == "oscillates"
+    assert trend([a, b, (a + 2 * b) / 3]) == "settles"
+    assert trend([a, b, a * 0]) == "still changes"
+
+
+@pytest.mark.slow
+def test_demo_sized_replay_finds_interior_optima(tmp_path):
+    result = li.replay(["digits_logistic", "digits_mlp"], settings=TrainingSettings())
+    assert all(row["grid"] == "interior" for row in result.table())
+    assert {row["schedule"] for row in result.table()} == {"constant", "cosine", "linear", "wsd", "refined"}
+    assert result["digits_mlp"].rounds[0].refinement.degenerate
+    result.write_report(tmp_path / "report.html")
