@@ -5,13 +5,18 @@
 beta_k = (eta_{k-1} / eta_k) (1 - c_k) (arXiv 2010.00406); ``heavy_ball`` agrees with ``momentum`` for constant steps.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numba import njit
 
+from ..momentum import momentum_rate, spa_rate
 from ..numba_options import JIT
-from ..validation import Array, InputError
-from .protocol import FIRST, Bound, Method, RunFacts, no_bound
+from ..rates import Rate
+from ..validation import InputError
+from .protocol import FIRST, Bound, Method, RunFacts
 
+_SEARCH = 20  # steps up to which multipliers are searched for, a tenth of a second a bound
 LR_MAX, WEIGHT_SUM = FIRST, FIRST + 1
 
 
@@ -84,35 +89,36 @@ def schedule_free_bound(facts: RunFacts) -> Bound:
 
 
 def momentum_bound(facts: RunFacts) -> Bound:
-    """Return the certificate of the SPA form where its sign conditions hold."""
+    """Return the certified bound of SGD with momentum."""
     if np.any(facts.options["dampening"]):
-        return Bound(None, reason="the momentum rate is for dampening = 0")
-    return _certified(facts.lrs, facts)
+        return Bound(None, reason="the momentum bound is for dampening = 0")
+    return _certified(lambda: momentum_rate(facts.lrs, facts.options["beta"], facts.D, facts.G, search_limit=_SEARCH))
 
 
 def heavy_ball_bound(facts: RunFacts) -> Bound:
     """Return the bound of the buffer form, which is the same method for constant steps and momentum."""
     if np.ptp(facts.lrs) > 0.0 or np.ndim(facts.options["beta"]):
-        return Bound(None, reason="the momentum rate covers heavy_ball for constant steps and momentum only")
-    return _certified(facts.lrs, facts)
+        return Bound(None, reason="the momentum bound covers heavy_ball for constant steps and momentum only")
+    return _certified(lambda: momentum_rate(facts.lrs, facts.options["beta"], facts.D, facts.G, search_limit=_SEARCH))
 
 
-def _certified(lrs: Array, facts: RunFacts) -> Bound:
-    from ..rates import exact_rate
+def spa_bound(facts: RunFacts) -> Bound:
+    """Return the certified bound of stochastic primal averaging."""
+    return _certified(lambda: spa_rate(facts.lrs, facts.options["c"], facts.D, facts.G, search_limit=_SEARCH))
 
-    if np.ndim(facts.options["beta"]):
-        return Bound(None, reason="the momentum rate is for constant momentum")
+
+def _certified(rate: Callable[[], Rate]) -> Bound:
     try:
-        value = exact_rate(lrs, facts.D, facts.G, momentum=float(facts.options["beta"])).value
-    except InputError as error:
+        value = rate().value
+    except InputError as error:  # momentum outside [0, 1), steps that vanish against the buffer
         return Bound(None, reason=str(error))
-    return Bound(value, source="certificate of momentum in SPA form")
+    return Bound(value, source="certified bound of stochastic primal averaging (arXiv 2010.00406 for the form)")
 
 
 METHODS = {
     "momentum": Method(momentum, {"beta": 0.9, "dampening": 0.0}, vectors=1, bound=momentum_bound),
     "heavy_ball": Method(heavy_ball, {"beta": 0.9}, vectors=1, bound=heavy_ball_bound),
-    "spa": Method(spa, {"c": 0.1}, vectors=1, bound=no_bound("spa")),
+    "spa": Method(spa, {"c": 0.1}, vectors=1, bound=spa_bound),
     "schedule_free": Method(
         schedule_free,
         {"beta": 0.9, "r": 0.0, "weight_lr_power": 2.0},
