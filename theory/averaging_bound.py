@@ -100,6 +100,8 @@ def ramped_bound(h: Array, c: Array, G: Array, D: float, sigma: float, rounds: i
     for _ in range(rounds):
         ramp(growth, c, mu)
         value = backward_pass(h, c, G, D, sigma, mu, v, w, growth)
+        if value == np.inf:
+            growth *= 0.9
         if value < best:
             gain = 1.0 - value / best
             best = value

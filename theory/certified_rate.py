@@ -24,8 +24,9 @@ class CertifiedRate(Rate):
     ----------
     method : str
         ``"closed form"`` (exact for momentum where G is constant or nonincreasing), or for an upper bound ``"search"``
-        (within about 1e-4 of the best that inequalities from later to earlier points prove), ``"ramp"`` or
-        ``"recursion"`` (O(N) multipliers of momentum and of dual averaging), ``"lipschitz"``.
+        (within about 1e-4 of the best that inequalities from later to earlier points prove), ``"chain"`` (the same
+        for neighbours only), ``"ramp"`` or ``"recursion"`` (O(N) multipliers of momentum and of dual averaging), or
+        ``"lipschitz"``.
     """
 
     method: str = ""
@@ -69,11 +70,12 @@ def assemble(
     )
 
 
-def searched_rate(H: Array, steps: Array, D: float, caps: Array) -> CertifiedRate:
-    """Return the bound of the best multipliers from later to earlier points."""
-    best = best_multipliers(H, D, caps, gap=1e-5 if steps.size <= 24 else 1e-4)
+def searched_rate(H: Array, steps: Array, D: float, caps: Array, band: int | None = None) -> CertifiedRate:
+    """Return the bound of the best multipliers from later to earlier points, at most ``band`` steps apart."""
+    best = best_multipliers(H, D, caps, gap=1e-5 if steps.size <= 24 else 1e-4, band=band)
     certificate = Certificate.step_matrix(H, best.pairs, best.tau, best.norms, D=D, G=caps)
-    return assemble(certificate.value, None, "search", steps, D, caps, lambda: certificate)
+    method = "chain" if band == 1 else "search"
+    return assemble(certificate.value, None, method, steps, D, caps, lambda: certificate)
 
 
 def lipschitz_rate(

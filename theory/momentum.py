@@ -25,6 +25,7 @@ from .step_matrices import averaging_weights, momentum_factors
 from .validation import InputError, check_count, check_gradient_bounds, check_positive, check_steps
 
 Array = npt.NDArray[np.float64]
+CHAIN_FACTOR = 8
 
 
 def spa_from_momentum(steps: Any, beta: Any = 0.9, *, last: Any = None) -> tuple[Array, Array]:
@@ -145,8 +146,10 @@ def spa_rate(steps: Any, c: Any, D: Any = 1.0, G: Any = 1.0, *, search_limit: in
       alpha_{k+1} for k <= N-2, v_k = q_{k+1} / A_{k+1};
     * *search*, up to N = ``search_limit``: the least bound that inequalities from later to earlier points prove
       (`lastiterate.theory.multiplier_search`), an upper bound that is tight to about 1e-4 on all cases tried;
-    * *ramp*, O(N): the theorem of `lastiterate.theory.averaging_bound`, an upper bound;
-    * *lipschitz*: f(x_N) - f* <= G_N (D + sum_j H[N, j] G_j), the fallback where none of these is smaller.
+    * *ramp*, O(N): the theorem of `lastiterate.theory.averaging_bound`, an upper bound, good where N c >> 1;
+    * *chain*, up to N = 8 ``search_limit``, where it is smaller: the search with neighbouring points only, N + 1
+      multipliers, an upper bound that is good where N c is at most about 4;
+    * *lipschitz*: f(x_N) - f* <= G_N (D + sum_j H[N, j] G_j), where none of these is smaller.
 
     Parameters
     ----------
@@ -157,7 +160,7 @@ def spa_rate(steps: Any, c: Any, D: Any = 1.0, G: Any = 1.0, *, search_limit: in
     D, G : float, float or array_like
         The distance bound and the gradient bounds.
     search_limit : int
-        Largest N for which the multipliers are searched: a tenth of a second at N = 20, seconds at N = 40.
+        Largest N for which all multipliers are searched: a tenth of a second at N = 20, seconds at N = 40.
 
     Returns
     -------
@@ -200,7 +203,11 @@ def _rate(eta: Array, c: Array, D: Any, G: Any, search_limit: int, step_matrix: 
         return closed
     if eta.size <= limit:
         return searched_rate(step_matrix(), eta, distance, caps)
-    return _ramp(eta, c, distance, caps, step_matrix)
+    bound = _ramp(eta, c, distance, caps, step_matrix)
+    if eta.size <= CHAIN_FACTOR * limit:
+        chain = searched_rate(step_matrix(), eta, distance, caps, band=1)
+        return min(bound, chain, key=float)
+    return bound
 
 
 def _closed_form(eta: Array, c: Array, D: float, caps: Array, step_matrix: Callable[[], Array]) -> CertifiedRate | None:

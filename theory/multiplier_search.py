@@ -8,7 +8,7 @@ quadratic form that must be semidefinite is
 
 so that minimising (tau D^2 + sum nu_t G_t^2) / 2 over b, tau, nu is convex. A log-barrier Newton method needs nothing
 but NumPy, starts from an explicit interior point and keeps every iterate strictly feasible: whatever it returns is a
-valid bound. One iteration costs O(N^6), about a millisecond at N = 15 and 50 at N = 40.
+valid bound. One iteration costs O(M^3 + N^3) for M pairs, about a millisecond at N = 15 and 50 at N = 40.
 """
 
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ class Multipliers(NamedTuple):
     value: float
 
 
-def best_multipliers(H: Array, D: float, G: Array, gap: float = 1e-5) -> Multipliers:
+def best_multipliers(H: Array, D: float, G: Array, gap: float = 1e-5, band: int | None = None) -> Multipliers:
     """Minimise the bound over all multipliers from later to earlier points, to a relative gap.
 
     Parameters
@@ -45,9 +45,11 @@ def best_multipliers(H: Array, D: float, G: Array, gap: float = 1e-5) -> Multipl
         The gradient bounds.
     gap : float
         How far above the minimum the value may be, relative; an iteration limit may stop earlier.
+    band : int, optional
+        Use only the inequalities between points at most so many steps apart.
     """
     top = float(G.max())
-    program = _Program(H * (top / D), G / top)
+    program = _Program(H * (top / D), G / top, band or G.size)
     point = program.interior_point()
     weight = program.barrier_terms / program.objective(point)
     for _ in range(60):
@@ -62,9 +64,11 @@ def best_multipliers(H: Array, D: float, G: Array, gap: float = 1e-5) -> Multipl
 class _Program:
     """The barrier of the problem in units with D = 1 and max G = 1; a point is (b row by row, tau, nu)."""
 
-    def __init__(self, H: Array, G: Array) -> None:
+    def __init__(self, H: Array, G: Array, band: int) -> None:
         size = G.size
-        self.tails, self.heads = (index.astype(np.int64) for index in np.tril_indices(size, -1))
+        tails, heads = (index.astype(np.int64) for index in np.tril_indices(size, -1))
+        near = tails - heads <= band
+        self.tails, self.heads, self.band = tails[near], heads[near], band
         self.positions = np.hstack([np.ones((size, 1)), -H])
         self.cost = np.append(1.0, G * G) / 2.0
         self.last = np.zeros(size)
@@ -89,12 +93,13 @@ class _Program:
         return self.last + b.sum(axis=0) - b.sum(axis=1), half + half.T
 
     def interior_point(self) -> Array:
-        """Spread the flow evenly over all earlier points and make Z diagonally dominant."""
+        """Spread the flow evenly over the earlier points in reach and make Z diagonally dominant."""
         size = self.last.size
         b = np.zeros((size, size))
         flow = 1.0
         for t in range(size - 1, 0, -1):
-            b[t, :t] = flow / (t + 1.0)
+            first = max(0, t - self.band)
+            b[t, first:t] = flow * (t / (t + 1.0)) / (t - first)
             flow = b[:, t - 1].sum()
         _, form = self.form(b)
         scale = np.sqrt(0.5 / self.cost)
