@@ -162,7 +162,7 @@ class Certificate(ABC):
         matrix = check_step_matrix(H)
         size = matrix.shape[0]
         distance, bounds = check_positive(D, "D"), check_gradient_bounds(G, size - 1)
-        multipliers = check_pairs(np.array(pairs, dtype=np.float64), size)
+        multipliers = check_pairs(pairs, size)
         weight = check_positive(tau, "tau")
         optimum, minimum = cancel_values(multipliers)
         given = None if norms is None else np.maximum(check_vector(norms, "norms"), 0.0)
@@ -219,7 +219,7 @@ class Certificate(ABC):
         except ValueError as error:
             raise CertificateError(str(error)) from error
         size = self.G.size
-        slack = Fraction(max(1e-12, size * 2.0**-52)) + size * Fraction(1, 10**digits)
+        slack = Fraction(max(1e-12, size * 2.0**-52)) + Fraction(3 * size, 10**digits)
         if bound > Fraction(self.value) * (1 + slack):
             raise CertificateError(f"the multipliers prove {float(bound)!r}, not the stated {self.value!r}")
         return bound

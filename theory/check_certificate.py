@@ -34,7 +34,7 @@ def prove_sgd(doc: dict[str, Any], bits: int) -> Fraction:
     """Round the multipliers to dyadic numbers, verify every inequality and return the bound they prove."""
     h, v, G = ([Fraction(x) for x in doc[name]] for name in ("steps", "v", "G"))
     D, s, n = Fraction(doc["D"]), Fraction(doc["s_N"]), len(h)
-    snap = Fraction(n + 8, 2**50)  # a multiplier this close (relative) to its limit is moved onto it
+    snap = (n + 8) * (Fraction(1, 2**50) + Fraction(2, 2**bits))  # this close to its limit, a multiplier moves onto it
     need(len(v) == n + 1 == len(G), "v and G must have one entry more than steps")
     need(s > 0 and min(v) > 0 and min(h, default=0) >= 0, "v and s_N must be positive, steps nonnegative")
     above = round_up(v[n], bits)

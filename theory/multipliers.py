@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -89,8 +90,12 @@ def exact_bound(tau: float, D: float, norms: Array, G: Array) -> Fraction:
     return total / 2
 
 
-def check_pairs(pairs: Array, size: int) -> Array:
+def check_pairs(values: Any, size: int) -> Array:
     """Return the multipliers of all ordered pairs on the grid, a solver's tiny negative ones as zero."""
+    try:
+        pairs = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError("pairs", values, "a matrix of real numbers") from error
     if pairs.shape != (size, size):
         raise InputError("pairs", f"an array of shape {pairs.shape}", f"shape {(size, size)}, as H")
     if not np.isfinite(pairs).all():
