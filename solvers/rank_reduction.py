@@ -7,11 +7,10 @@ from scipy import sparse
 
 from ..theory.validation import Array
 from . import worst_case_cone as cone
-from .worst_case_bounds import shortest_distances
+from .worst_case_bounds import CONSISTENT, shortest_distances
 from .worst_case_cone import ConeData, Inequalities, Scaled, SolverError
 
 TRUNCATION = 1e-6
-CONSISTENT = 1e-10
 
 
 def reduce_rank(problem: Scaled, value: float, *, heuristic: str, rounds: int, solver: str) -> tuple[Array, Array]:

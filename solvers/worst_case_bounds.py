@@ -11,7 +11,8 @@ from .worst_case_cone import Inequalities, Scaled
 Index = npt.NDArray[np.int64]
 
 ROUNDING = 1e-14
-MIXTURES = (0.0, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6)
+CONSISTENT = 3e-10
+MIXTURES = (0.0, *(10.0 ** np.arange(-12.0, -1.9, 0.5)).tolist())
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,9 @@ def balance(pairs: Array) -> Array:
     """Conserve the flow: what enters point i (one unit at the last point) leaves it, the rest of it towards x*."""
     n = pairs.shape[0] - 1
     pairs = pairs.copy()
-    pairs[n] = 0.0
     np.fill_diagonal(pairs, 0.0)
-    demand = np.zeros(n)
-    demand[-1] = 1.0
+    demand = pairs[n, :n].copy()
+    demand[-1] += 1.0
     for _ in range(n + 1):  # one sweep is enough when all pairs go from later to earlier points
         excess = 0.0
         for i in range(n - 1, -1, -1):
@@ -66,7 +66,7 @@ def balance(pairs: Array) -> Array:
             break
     rest = demand + pairs[:n, :n].sum(axis=0) - pairs[:n, :n].sum(axis=1)
     pairs[:n, n] = np.maximum(rest, 0.0)
-    pairs[n, :n] = np.maximum(-rest, 0.0)
+    pairs[n, :n] += np.maximum(-rest, 0.0)
     return pairs
 
 
@@ -81,31 +81,62 @@ def cross_terms(problem: Scaled, pairs: Array) -> Array:
 
 
 def lower_bound(problem: Scaled, gram: Array) -> LowerBound | None:
-    """Make a Gram matrix feasible (mixing in a strictly feasible one) and find the largest values f_i for it."""
+    """Make a Gram matrix feasible and find the largest values f_i for it.
+
+    Mixing in a strictly feasible one satisfies all inequalities to rounding. Where that costs more than 1e-7 (points
+    that nearly coincide leave no interior), inequalities may be broken by `CONSISTENT`, below the ties of the oracle.
+    """
     values, vectors = np.linalg.eigh(gram)
     gram = (vectors * np.maximum(values, 0.0)) @ vectors.T
     scale = 1.0 / np.sqrt(np.maximum(np.diag(gram), 1.0))
     gram = gram * scale[:, None] * scale[None, :]
-    interior = _interior(problem)
-    best: LowerBound | None = None
+    found = [_least_mixture(problem, gram, interior(problem)) for interior in (_common_slope, _quadratic)]
+    best = max((bound for bound in found if bound is not None), key=lambda bound: bound.value, default=None)
+    if problem.equality:
+        np.fill_diagonal(gram[1:, 1:], 1.0)
+    levels = shortest_distances(problem.allowances(gram), CONSISTENT)
+    if levels is not None and (best is None or levels[-1] > best.value * (1.0 + 1e-7)):
+        return LowerBound(float(levels[-1]), gram, levels)
+    return best
+
+
+def _least_mixture(problem: Scaled, gram: Array, interior: Array) -> LowerBound | None:
+    """Mix in as little of the interior as makes the inequalities consistent."""
     for mixture in MIXTURES:
         mixed = (1.0 - mixture) * gram + mixture * interior
         if problem.equality:
             np.fill_diagonal(mixed[1:, 1:], 1.0)
         levels = shortest_distances(problem.allowances(mixed))
-        if levels is not None and (best is None or levels[-1] > best.value):
-            best = LowerBound(float(levels[-1]), mixed, levels)
-    return best
+        if levels is not None:
+            return LowerBound(float(levels[-1]), mixed, levels)
+    return None
 
 
-def _interior(problem: Scaled) -> Array:
-    """Gradients with a small common component along x_0 - x*: f(x) = max_i <g_i, x - x*> is their function."""
+def _common_slope(problem: Scaled) -> Array:
+    """Orthogonal gradients plus a small common part along x_0 - x*, strictly feasible where all steps are positive."""
     reach = np.abs(problem.points[:, 1:]).sum(axis=1).max() / problem.points[0, 0]
     common = min(0.5, 0.5 / max(reach, 1e-300))
     gram = np.full((problem.n_points + 1, problem.n_points + 1), common**2)
     gram[0, :] = gram[:, 0] = common
     np.fill_diagonal(gram, 1.0)
     return gram
+
+
+def _quadratic(problem: Scaled) -> Array:
+    """The run on a quadratic with many curvatures, strictly feasible for any step matrix with distinct points."""
+    n, dimension = problem.n_points, problem.n_points + 1
+    spectrum = np.linspace(0.1, 1.0, dimension)
+    curvature = 1.0 / max(1.0, float(np.abs(problem.points[:, 1:]).sum(axis=1).max()))
+    while True:
+        vectors = np.zeros((n + 1, dimension))
+        vectors[0] = 1.0 / np.sqrt(dimension)
+        for k in range(n):
+            gradient = curvature * spectrum * (problem.points[k] @ vectors)
+            vectors[k + 1] = gradient / problem.slopes[k]
+        largest = float(np.linalg.norm(vectors[1:], axis=1).max())
+        if largest <= 1.0:
+            return vectors @ vectors.T
+        curvature *= min(0.5, 0.9 / largest)
 
 
 def shortest_distances(allowed: Array, slack: float = ROUNDING) -> Array | None:
@@ -125,11 +156,11 @@ def shortest_distances(allowed: Array, slack: float = ROUNDING) -> Array | None:
 
 
 def violated(problem: Scaled, gram: Array, levels: Array, kept: Inequalities, tolerance: float) -> tuple[Index, Index]:
-    """Pairs of points whose dropped inequality the solution breaks by more than ``tolerance``."""
+    """Pairs (-1 is x*) whose dropped inequality the solution breaks by more than ``tolerance``."""
     n = problem.n_points
     excess = levels[:, None] - levels[None, :] - problem.allowances(gram)[:n, :n]
-    pair = kept.target >= 0
-    excess[kept.source[pair], kept.target[pair]] = -np.inf
     np.fill_diagonal(excess, -np.inf)
+    excess = np.block([[excess, np.full((n, 1), -np.inf)], [-levels[None, :], -np.inf]])
+    excess[kept.source, kept.target] = -np.inf  # index -1, the last row and column, is x*
     source, target = np.nonzero(excess > tolerance)
-    return source, target
+    return np.where(source == n, -1, source), target

@@ -27,6 +27,7 @@ from ..theory.validation import Array
 Index = npt.NDArray[np.int64]
 
 TOLERANCE = 1e-10
+MARGIN = 1e-9
 MAX_ITERATIONS = 120
 
 
@@ -54,9 +55,9 @@ class Scaled:
         return self.slopes.size
 
     def differences(self, source: Index, target: Index) -> Array:
-        """Coefficients of slopes[i] * (x_j - x_i), with target -1 for x*."""
+        """Coefficients of <g_i, x_j - x_i> in u_i; index -1 is x*, where the gradient is zero."""
         ends = np.where((target >= 0)[:, None], self.points[target], 0.0)
-        return (ends - self.points[source]) * self.slopes[source, None]
+        return (ends - self.points[source]) * np.where(source >= 0, self.slopes[source], 0.0)[:, None]
 
     def allowances(self, gram: Array) -> Array:
         """Matrix of the largest f_i - f_j that the inequalities allow; the last row and column stand for x*."""
@@ -71,7 +72,7 @@ class Scaled:
 
 @dataclass(frozen=True)
 class Inequalities:
-    """The inequalities f_target >= f_source + <g_source, x_target - x_source> that are kept; target -1 is x*."""
+    """The inequalities f_target >= f_source + <g_source, x_target - x_source> that are kept; index -1 is x*."""
 
     source: Index
     target: Index
@@ -85,10 +86,9 @@ class Inequalities:
 
     @classmethod
     def full(cls, n_points: int) -> "Inequalities":
-        """All ordered pairs of points, and from every point to x*."""
-        first, second = np.nonzero(~np.eye(n_points, dtype=bool))
-        every = np.arange(n_points)
-        return cls(np.concatenate([first, every]), np.concatenate([second, np.full(n_points, -1)]))
+        """All ordered pairs of points and x*."""
+        first, second = np.nonzero(~np.eye(n_points + 1, dtype=bool))
+        return cls(first - 1, second - 1)
 
     def adding(self, source: Index, target: Index) -> "Inequalities":
         """Return the set with some pairs more."""
@@ -121,7 +121,11 @@ class ConeData:
 
 
 def cone_data(problem: Scaled, kept: Inequalities) -> ConeData:
-    """Assemble the sparse data of the dual program."""
+    """Assemble the sparse data of the dual program.
+
+    Every inequality is tightened by `MARGIN`, relative to its coefficients, so that the function found satisfies it
+    strictly in spite of the solver's residual; multipliers stay feasible and bounds hold as before.
+    """
     n, order = problem.n_points, problem.n_points + 1
     size, count = order * (order + 1) // 2, kept.source.size
     differences = problem.differences(kept.source, kept.target)
@@ -132,18 +136,18 @@ def cone_data(problem: Scaled, kept: Inequalities) -> ConeData:
     matrix = sparse.csc_matrix((entries, (high * (high + 1) // 2 + low, row)), shape=(size, count))
     diagonal = np.arange(order) * (np.arange(order) + 3) // 2
     caps = sparse.csc_matrix((np.ones(order), (diagonal, np.arange(order))), shape=(size, order))
-    index, pair = np.arange(count), np.flatnonzero(kept.target >= 0)
+    leaving, entering = np.flatnonzero(kept.source >= 0), np.flatnonzero(kept.target >= 0)
     flow = sparse.csc_matrix(
         (
-            np.concatenate([np.ones(count), -np.ones(pair.size)]),
-            (np.concatenate([kept.source, kept.target[pair]]), np.concatenate([index, pair])),
+            np.concatenate([np.ones(leaving.size), -np.ones(entering.size)]),
+            (np.concatenate([kept.source[leaving], kept.target[entering]]), np.concatenate([leaving, entering])),
         ),
         shape=(n, count),
     )
     objective = np.zeros(n)
     objective[-1] = 1.0
     return ConeData(
-        cost=np.concatenate([np.zeros(count), np.ones(order)]),
+        cost=np.concatenate([-MARGIN * np.abs(differences).max(axis=1, initial=0.0), np.ones(order)]),
         equal=sparse.hstack([flow, sparse.csc_matrix((n, order))], format="csc"),
         right=objective,
         psd=sparse.hstack([matrix, caps], format="csc"),

@@ -22,7 +22,7 @@ class WorstCaseFunction:
     """The convex function f(x) = max_i (intercepts[i] + <slopes[i], x>), with its minimiser and minimum.
 
     Piece k is the one that the method meets at its k-th point; the last piece is the constant f*, which makes x* a
-    minimiser. Where pieces tie (within `TIE`, relative to D G) a resisting oracle answers its k-th call with piece k;
+    minimiser. Where pieces tie (within ``tie``) a resisting oracle answers its k-th call with piece k;
     without the number of the call the tie goes to the first active piece.
 
     Parameters
@@ -37,6 +37,8 @@ class WorstCaseFunction:
         The minimum.
     bound : float
         The rate f(x_N) - f* that the method shows on it.
+    tie : float
+        The difference of values that counts as a tie.
 
     Examples
     --------
@@ -52,6 +54,7 @@ class WorstCaseFunction:
     x_star: Array
     f_star: float
     bound: float
+    tie: float
 
     def __repr__(self) -> str:
         """Return the sizes and the attained rate."""
@@ -74,8 +77,7 @@ class WorstCaseFunction:
     def active_piece(self, x: Any, call: int | None = None) -> int:
         """Return the piece that answers at ``x``: number ``call`` if it is active there, else the first active one."""
         pieces = self.intercepts + self.slopes @ self._point(x)
-        tie = TIE * self.lipschitz * float(np.linalg.norm(self.x0 - self.x_star))
-        active = pieces >= pieces.max() - tie
+        active = pieces >= pieces.max() - self.tie
         if call is not None and check_count(call, "call", minimum=0) < active.size and active[call]:
             return call
         return int(np.argmax(active))
@@ -123,7 +125,6 @@ class WorstCaseFunction:
         >>> result.function.problem().f_star
         0.0
         """
-        tie = TIE * self.lipschitz * float(np.linalg.norm(self.x0 - self.x_star))
         largest = abs(self.value(self.x0)) + abs(self.f_star)
         return Problem(
             "worst-case function",
@@ -132,7 +133,7 @@ class WorstCaseFunction:
             self.intercepts,
             self.x0,
             tie="step",
-            tie_tolerance=tie / (1.0 + largest),
+            tie_tolerance=self.tie / (1.0 + largest),
             known=Minimum(self.x_star, self.f_star, 0.0, "semidefinite program"),
         )
 
@@ -140,8 +141,8 @@ class WorstCaseFunction:
         """Write an npz file (no pickle), all at once or not at all."""
         target = Path(path)
         buffer = io.BytesIO()
-        fields = {name: getattr(self, name) for name in ("slopes", "intercepts", "x0", "x_star")}
-        np.savez(buffer, schema=np.int64(1), f_star=np.float64(self.f_star), bound=np.float64(self.bound), **fields)
+        fields = {name: getattr(self, name) for name in _ARRAYS}
+        np.savez(buffer, schema=np.int64(1), **{name: np.float64(getattr(self, name)) for name in _SCALARS}, **fields)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -158,7 +159,7 @@ class WorstCaseFunction:
         try:
             with np.load(path, allow_pickle=False) as data:
                 arrays = {name: np.asarray(data[name], dtype=np.float64) for name in _ARRAYS}
-                scalars = {name: float(data[name]) for name in ("f_star", "bound")}
+                scalars = {name: float(data[name]) for name in _SCALARS}
         except (KeyError, ValueError, EOFError, OSError) as error:
             if isinstance(error, FileNotFoundError):
                 raise
@@ -166,9 +167,7 @@ class WorstCaseFunction:
         pieces, rank = arrays["intercepts"].shape, arrays["x0"].shape
         if arrays["slopes"].shape != pieces + rank or arrays["x_star"].shape != rank:
             raise InputError("path", str(path), expected)
-        return cls(
-            arrays["slopes"], arrays["intercepts"], arrays["x0"], arrays["x_star"], scalars["f_star"], scalars["bound"]
-        )
+        return cls(**arrays, **scalars)  # pyright: ignore[reportArgumentType]
 
     def _point(self, x: Any) -> Array:
         point = check_vector(x, "x")
@@ -178,6 +177,7 @@ class WorstCaseFunction:
 
 
 _ARRAYS = ("slopes", "intercepts", "x0", "x_star")
+_SCALARS = ("f_star", "bound", "tie")
 
 
 def from_gram(
@@ -200,4 +200,5 @@ def from_gram(
         x_star=np.zeros(factor.shape[1]),
         f_star=0.0,
         bound=float(levels[-1]),
+        tie=TIE * float(norms.max()) * max(distance, float(np.linalg.norm(iterates, axis=1).max())),
     )
