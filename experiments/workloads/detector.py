@@ -24,7 +24,7 @@ def create(size: str = "tiny", data: Path | None = None) -> Examples:
     """Return the workload; it needs no data folder."""
     del data
     tiny = size == "tiny"
-    grid, count = (3, 1500) if tiny else (16, 20_000)
+    grid, count = (3, 1500) if tiny else (16, 5_000)
     columns = _scenes(grid, count + count // 5)
     return Examples(
         name="detector",
@@ -59,7 +59,7 @@ def _scenes(grid: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
     boxes = np.zeros((count, 3, grid, grid), np.float32)
     for scene, cells, box in zip(scenes, classes, boxes, strict=True):
         for row, column in np.argwhere(rng.random((grid, grid)) < _DENSITY):
-            which, height = rng.integers(len(labels)), int(rng.integers(7, 11))
+            which, height = int(rng.integers(len(labels))), int(rng.integers(7, 11))
             shift = rng.integers(-1, 2, size=2)
             top, left = np.array([row, column]) * _CELL + _CELL // 2 - height // 2 + shift + margin
             source = np.arange(height) * 8 // height

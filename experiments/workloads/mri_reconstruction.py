@@ -4,6 +4,7 @@ Images are generated: random ellipses of random brightness, in the manner of the
 two-dimensional spectrum are kept near the middle and at random elsewhere; the model sees the zero-filled image.
 """
 
+import math
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def create(size: str = "tiny", data: Path | None = None) -> Examples:
     """Return the workload; it needs no data folder."""
     del data
     tiny = size == "tiny"
-    side, count = (24, 500) if tiny else (128, 20_000)
+    side, count = (24, 500) if tiny else (128, 5_000)
     images = _phantoms(side, count + count // 5)
     seen = _undersampled(images)
     scale = images[:count].std()
@@ -48,15 +49,14 @@ def _phantoms(side: int, count: int) -> np.ndarray:
     rng = np.random.default_rng(_SEED)
     axis = np.linspace(-1.0, 1.0, side, dtype=np.float32)
     rows, columns = axis[:, None], axis[None, :]
+    low, high = [-0.6, -0.6, 0.1, 0.1, 0.0, -0.5], [0.6, 0.6, 0.6, 0.6, np.pi, 1.0]
     images = np.zeros((count, side, side), np.float32)
     for image in images:
         for _ in range(6):
-            y, x = rng.uniform(-0.6, 0.6, size=2)
-            a, b = rng.uniform(0.1, 0.6, size=2)
-            angle, brightness = rng.uniform(0.0, np.pi), rng.uniform(-0.5, 1.0)
-            u = (columns - x) * np.cos(angle) + (rows - y) * np.sin(angle)
-            v = (rows - y) * np.cos(angle) - (columns - x) * np.sin(angle)
-            image += np.float32(brightness) * ((u / a) ** 2 + (v / b) ** 2 <= 1.0)
+            y, x, a, b, angle, brightness = rng.uniform(low, high).tolist()  # plain floats keep arrays in float32
+            u = (columns - x) * (math.cos(angle) / a) + (rows - y) * (math.sin(angle) / a)
+            v = (rows - y) * (math.cos(angle) / b) - (columns - x) * (math.sin(angle) / b)
+            image[u * u + v * v <= 1.0] += brightness
     return images
 
 
@@ -67,7 +67,11 @@ def _undersampled(images: np.ndarray) -> np.ndarray:
     keep = rng.random((len(images), side)) < 0.125 / 0.875
     middle = np.arange(side) - side // 2
     keep[:, np.abs(np.fft.ifftshift(middle)) <= side / 16] = True
-    return np.fft.ifft2(np.fft.fft2(images) * keep[:, :, None]).real.astype(np.float32)
+    seen = np.empty_like(images)
+    for start in range(0, len(images), 256):  # a chunk at a time: spectra take four times the memory
+        part = slice(start, start + 256)
+        seen[part] = np.fft.ifft2(np.fft.fft2(images[part]) * keep[part, :, None]).real
+    return seen
 
 
 class UNet(nn.Module):

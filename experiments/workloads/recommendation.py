@@ -19,7 +19,7 @@ def create(size: str = "tiny", data: Path | None = None) -> Examples:
     """Return the workload; it needs no data folder."""
     del data
     tiny = size == "tiny"
-    tables, rows, width, examples = (4, 50, 8, 8000) if tiny else (26, 20_000, 64, 2_000_000)
+    tables, rows, width, examples = (4, 50, 8, 8000) if tiny else (26, 20_000, 64, 800_000)
     columns = _clicks(tables, rows, examples + examples // 8)
     return Examples(
         name="recommendation",
