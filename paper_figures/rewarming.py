@@ -56,6 +56,8 @@ def _two_stages(seeds: int) -> Data:
     start = finished.points[0, 0, 0] + upstream - downstream
     scratch = -downstream
     shapes = {name: second_run(*settings) for name, settings in VARIANTS.items()}
+    tuned = first * tune_base_lr(first).base_lr
+    shapes["theory's continuation"] = optimal_continuation(tuned, STEPS).steps / tuned.max()
     shapes["constant, low"] = np.full(STEPS, LOW)
     shapes["constant, high"] = np.ones(STEPS)
     cases = {
@@ -79,7 +81,11 @@ def _two_stages(seeds: int) -> Data:
 def _draw(data: Data) -> Any:
     figure, (top, bottom) = panels(2)
     colors = dict(
-        zip(data["rows"], ("#D55E00", "#E69F00", "#56B4E9", "#CC79A7", "#BBBBBB", "#888888", "#000000"), strict=True)
+        zip(
+            data["rows"],
+            ("#D55E00", "#E69F00", "#56B4E9", "#CC79A7", "#009E73", "#BBBBBB", "#888888", "#000000"),
+            strict=True,
+        )
     )
     for name, row in data["rows"].items():
         top.semilogy(np.array(row["step"]) + 1, row["downstream"], color=colors[name], label=name)
