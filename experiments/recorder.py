@@ -13,6 +13,9 @@ from .schedule_files import write_atomically
 
 _BUFFER = 1000
 
+# up to this many numbers a copy of the gradient costs less than the calls that it saves
+_FLATTEN = 2**20
+
 # one kernel for all tensors of a device; torch.nn.utils.get_total_norm uses it too, without the choice of dtype
 _foreach_norm: Any = getattr(torch, "_foreach_norm")  # noqa: B009
 
@@ -100,6 +103,9 @@ class GradNormRecorder:
         gradients = [self._local(gradient) for gradient in present]
         # half precision would overflow in the sums
         wide = torch.float64 if any(g.dtype == torch.float64 for g in gradients) else torch.float32
+        if sum(gradient.numel() for gradient in gradients) <= _FLATTEN:
+            flat = torch.cat([gradient.flatten() for gradient in gradients])
+            return torch.stack([torch.linalg.vector_norm(flat, order, dtype=wide) for order in (1, 2)])
         each_l1, each_l2 = (_foreach_norm(gradients, order, dtype=wide) for order in (1, 2))
         return torch.stack([torch.stack(each_l1).sum(), torch.linalg.vector_norm(torch.stack(each_l2))])
 

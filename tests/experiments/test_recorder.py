@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from lastiterate.experiments import recorder as recorder_module
 from lastiterate.experiments.norms import read_norms
 from lastiterate.experiments.recorder import GradNormRecorder
 from lastiterate.theory.validation import InputError
@@ -25,7 +26,9 @@ def literal(model):
 
 
 @pytest.mark.parametrize("every", [1, 2, 1000])
-def test_norms_vs_flattened_gradient(every):
+@pytest.mark.parametrize("flatten", [0, 10**6])
+def test_norms_vs_flattened_gradient(monkeypatch, every, flatten):
+    monkeypatch.setattr(recorder_module, "_FLATTEN", flatten)
     model = network()
     recorder = GradNormRecorder(model, every=every)
     expected = []
