@@ -17,6 +17,8 @@ __version__ = version("lastiterate")
 _MODULES = {
     "schedules": "lastiterate.theory.schedules",
     "step_matrix": "lastiterate.theory.step_matrices",
+    "momentum": "lastiterate.theory.momentum",
+    "dual_averaging": "lastiterate.theory.dual_averaging",
     "problems": "lastiterate.theory.problems",
     "torch": "lastiterate.experiments.torch_schedule",
 }
