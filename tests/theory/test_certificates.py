@@ -38,7 +38,7 @@ def momentum_certificate(n=6):
     return li.exact_rate(np.full(n, 0.2), D=2.0, G=1.5, momentum=0.9).certificate()
 
 
-@given(st.lists(st.floats(0.0, 1e3), min_size=1, max_size=30), st.floats(0.1, 10), st.floats(0.1, 10))
+@given(st.lists(st.just(0.0) | st.floats(1e-9, 1e3), min_size=1, max_size=30), st.floats(0.1, 10), st.floats(0.1, 10))
 @settings(max_examples=40, deadline=None)
 def test_proved_bound_vs_exact_rate(steps, D, G):
     rate = li.exact_rate(steps, D=D, G=G)
