@@ -232,3 +232,28 @@ def test_mda_vs_its_sgd_recursion():
         z = shrink * z + (1 - shrink) * start - 0.1 * gradient(x)
         x = 0.9 * x + 0.1 * z
     np.testing.assert_allclose(run_torch(lambda p: MDA(p, lr=0.1), 100, [0.1] * 100), x, rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("method", "build"),
+    [
+        ("gradagrad", lambda p: GradaGrad(p, lr=0.3)),
+        ("gradagrad_coordinate", lambda p: GradaGrad(p, lr=0.3, coordinatewise=True)),
+        ("mda", lambda p: MDA(p, lr=0.3)),
+    ],
+)
+def test_torch_optimizers_vs_numba_simulators(method, build):
+    import lastiterate as li
+
+    rng = np.random.default_rng(3)
+    matrix = rng.normal(size=(30, 4))
+    problem = li.problems.logistic(matrix, np.sign(matrix @ rng.normal(size=4) + 0.5 * rng.normal(size=30)))
+    steps = li.schedules.cosine(60)
+    run = li.simulate(problem, method, steps, base_lr=0.3)
+    x = torch.nn.Parameter(torch.tensor(problem.x0))
+    optimizer = build([x])
+    for multiplier in steps.tolist():
+        optimizer.param_groups[0]["lr"] = 0.3 * multiplier
+        x.grad = torch.tensor(problem.subgradient(x.detach().numpy()))
+        optimizer.step()
+    np.testing.assert_allclose(x.detach().numpy(), run.points[0, 0, 0], rtol=1e-10)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lastiterate.experiments.optimizers import make_optimizer
-from lastiterate.experiments.training import train
+from lastiterate.experiments.training import TrainingSettings, train
 from lastiterate.experiments.workloads._keyed import keyed_dropout, keyed_uniform
-from lastiterate.experiments.workloads.protocol import check_workload, load_workload
+from lastiterate.experiments.workloads.protocol import check_workload, known_workloads, load_workload
 from lastiterate.theory.schedules import linear
 from lastiterate.theory.validation import InputError
 
@@ -262,3 +262,28 @@ def test_bad_options(spec, argument):
     with pytest.raises(InputError) as caught:
         load_workload(spec)
     assert caught.value.argument == argument
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", known_workloads())
+def test_mixed_precision_and_accumulation_stay_near_single_precision(name):
+    workload = load_workload(name)
+    plain, *others = (
+        train(workload, linear(3), workload.base_lrs[0], 0, settings=settings)
+        for settings in (TrainingSettings(), TrainingSettings(precision="bf16"), TrainingSettings(accumulate=2))
+    )
+    for other, tolerance in zip(others, (2e-2, 1e-4), strict=True):
+        assert other.final["loss"] == pytest.approx(plain.final["loss"], rel=tolerance)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "spec",
+    ["detector", "mri_reconstruction", "recommendation", "seq2seq", "language_model:scale=large",
+     "lstm_language_model", "masked_language_model"],
+)  # fmt: skip
+def test_full_sizes_train_on_a_gpu(spec):
+    workload = load_workload(spec, size="full")
+    settings = TrainingSettings(device="cuda", precision="bf16")
+    result = train(workload, np.ones(20), workload.base_lrs[1], 0, settings=settings)
+    assert result.losses[-5:].mean() < result.losses[:5].mean()
