@@ -88,8 +88,8 @@ def trajectory_bound(
     f* >= sum_t a_t (f_t + <g_t, x_0 - x_t>) - D |sum_t a_t g_t|. The right-hand side is maximised over a by L-BFGS; its
     maximum is the least f* that is consistent with the record, so no better bound exists.
 
-    **Without values** the multipliers of `exact_rate` are used: for any weights w_t > 0, s_t = w_{t:N}, v_t = 1 / s_{t+1}
-    and v_{-1} = 1 / s_0, with y_t = v_{-1} (x_t - x_0) + sum_{r<t} (v_r - v_{r-1}) (x_t - x_r),
+    **Without values** the multipliers of `exact_rate` are used: for any weights w_t > 0, with s_t = w_{t:N},
+    v_t = 1 / s_{t+1}, v_{-1} = 1 / s_0 and y_t = v_{-1} (x_t - x_0) + sum_{r<t} (v_r - v_{r-1}) (x_t - x_r),
 
         f_N - f*  <=  v_{-1} D |sum_t w_t g_t| + sum_t w_t <g_t, y_t>,
 

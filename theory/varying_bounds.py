@@ -42,7 +42,8 @@ from .rates import exact_rate
 from .step_matrices import sgd
 from .validation import Array, check_gradient_bounds, check_positive, check_steps
 
-_POLISHED = 4
+_POLISHED = 6
+_SCATTERED = 16
 _ALL_PIVOTS = 32  # up to this length every point is tried as a pivot
 
 
@@ -79,7 +80,7 @@ def tightened_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLik
     r"""Return an upper bound on f(x_N) - f* for SGD that is tighter than `exact_rate` where G increases.
 
     The theorem of this module (`lastiterate.theory.varying_bounds`), minimised over its parameters by L-BFGS-B from the
-    recursion's weights and from the best starts with a single pivot. Every evaluation costs O(N); any parameters are
+    recursion's weights, from the best starts with a single pivot and, in short runs, from scattered ones. Every evaluation costs O(N); any parameters are
     valid, so the bound holds however far the minimisation got.
 
     Parameters
@@ -135,7 +136,7 @@ def _norms(x: Array, weights: Array, caps: Array, unit: float) -> Array:
 
 
 def _starts(log_sigma: float, h: Array, caps: Array) -> list[Array]:
-    """Parameters (log w_N, m, log z) to descend from: no pivot, and the best few of many with one.
+    """Parameters (log w_N, m, log z) to descend from: no pivot, the best few of many with one, and scattered ones.
 
     In long runs the pivots tried are the least bounds of the last 1, 2, 4, ... points.
     """
@@ -147,16 +148,24 @@ def _starts(log_sigma: float, h: Array, caps: Array) -> list[Array]:
         ends = {max(0, n - 2**power) for power in range(n.bit_length() + 1)} - {n}
         pivots = sorted({end + int(np.argmin(caps[end:n])) for end in ends})
         shifts, jumps, ratios = np.linspace(-4.0, 1.0, 6), (1.0, 10.0), (0.0,)
-    plain = _with_ratios(log_sigma, h, caps)
-    candidates: list[tuple[float, Array]] = []
+    best: dict[int, tuple[float, Array]] = {}
     for start in (_with_ratios(log_sigma + shift, h, caps) for shift in shifts):
         for pivot, jump, ratio in product(pivots, jumps, ratios):
             trial = start.copy()
             trial[1 + pivot] = jump
             trial[1 + n + pivot] += ratio
-            candidates.append((float(_bound(trial, h, caps)[0]), trial))
-        candidates = sorted((pair for pair in candidates if math.isfinite(pair[0])), key=itemgetter(0))[:_POLISHED]
-    return [plain, *(start for _, start in candidates)]
+            value = float(_bound(trial, h, caps)[0])
+            if math.isfinite(value) and (pivot not in best or value < best[pivot][0]):
+                best[pivot] = value, trial
+    ranked = sorted(best.values(), key=itemgetter(0))
+    starts = [_with_ratios(log_sigma, h, caps), *(start for _, start in ranked[:_POLISHED])]
+    if n <= _ALL_PIVOTS:  # optima with several pivots have several basins
+        rng = np.random.default_rng(0)
+        for shift in rng.uniform(-4.0, 2.0, _SCATTERED):
+            start = _with_ratios(log_sigma + shift, h, caps)
+            start[1 : 1 + n] = rng.exponential(1.0, n) * rng.integers(0, 2, n)
+            starts.append(start)
+    return starts
 
 
 def _with_ratios(log_sigma: float, h: Array, caps: Array) -> Array:
