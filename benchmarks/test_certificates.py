@@ -1,0 +1,53 @@
+"""Cost of proofs and of momentum bounds, against the semidefinite program where there is one."""
+
+import time
+
+import numpy as np
+import pytest
+
+import lastiterate as li
+
+
+def shortest(call, rounds=3):
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+@pytest.mark.parametrize("family", ["linear", "cosine", "wsd"])
+def test_proof_of_a_thousand_steps(benchmark, family):
+    """Limit: 30 s, and at most 1e-12 above the value."""
+    rate = li.exact_rate(li.schedules.parse(family, 1000), D=30.0)
+    bound = benchmark(lambda: rate.certificate().prove())
+    excess = float(bound / rate.certificate().prove(digits=40) - 1)
+    benchmark.extra_info["relative excess over 40 digits"] = excess
+    assert bound <= rate.value * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("n_steps", [10, 20])
+def test_proof_of_a_momentum_certificate(benchmark, n_steps):
+    """Exact elimination on the quadratic form; the certificate itself comes from the search."""
+    steps = np.full(n_steps, 0.1 / np.sqrt(n_steps))
+    certificate = li.exact_rate(steps, momentum=0.9).certificate()
+    assert benchmark(certificate.prove) <= certificate.value * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("n_steps", [10, 20, 40])
+def test_momentum_search_against_the_sdp(benchmark, n_steps):
+    steps = li.schedules.constant(n_steps) / np.sqrt(n_steps + 1)
+    H = li.step_matrix.spa(steps, 0.1)
+    program = shortest(lambda: li.worst_case(H), 1 if n_steps == 40 else 3)
+    benchmark.pedantic(li.momentum.spa_rate, args=(steps, 0.1), rounds=1 if n_steps == 40 else 3, warmup_rounds=1)
+    benchmark.extra_info["time of the SDP / time of the search"] = program / benchmark.stats.stats.min
+
+
+@pytest.mark.parametrize("n_steps", [1_000, 100_000])
+def test_momentum_of_long_runs_against_plain_sgd(benchmark, n_steps):
+    steps = li.schedules.linear(n_steps) / np.sqrt(n_steps)
+    plain = li.exact_rate(steps).value
+    rate = benchmark(lambda: li.exact_rate(0.1 * steps, momentum=0.9))
+    benchmark.extra_info["bound / rate of SGD"] = rate.value / plain
+    assert rate.value < 1.05 * plain
