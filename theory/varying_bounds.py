@@ -80,8 +80,8 @@ def tightened_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLik
     r"""Return an upper bound on f(x_N) - f* for SGD that is tighter than `exact_rate` where G increases.
 
     The theorem of this module (`lastiterate.theory.varying_bounds`), minimised over its parameters by L-BFGS-B from the
-    recursion's weights, from the best starts with a single pivot and, in short runs, from scattered ones. Every evaluation costs O(N); any parameters are
-    valid, so the bound holds however far the minimisation got.
+    recursion's weights, from the best starts with a single pivot and, in short runs, from scattered ones. Every
+    evaluation costs O(N); any parameters are valid, so the bound holds however far the minimisation got.
 
     Parameters
     ----------
