@@ -51,6 +51,8 @@ class Design:
         The largest violation of a constraint.
     model, seconds
         How it was found.
+    weights : ndarray, shape (N+1,), or None
+        Model "weights": the weights w_0, ..., w_N behind ``convex_steps``.
     """
 
     steps: Array = field(repr=False)
@@ -63,6 +65,7 @@ class Design:
     residual: float
     model: str
     seconds: float
+    weights: Array | None = field(repr=False)
 
     @property
     def excess(self) -> float:
@@ -201,6 +204,7 @@ def design_schedule(
         residual=constraints.residual(steps),
         model=chosen,
         seconds=time.monotonic() - started,
+        weights=found.weights,
     )
 
 

@@ -21,11 +21,12 @@ TOLERANCE = 1e-12
 
 @dataclass(frozen=True)
 class ConvexSolution:
-    """Steps and objective of a convex model, as the solver left them."""
+    """Steps and objective of a convex model, as the solver left them; weights of the model in the weights."""
 
     steps: Array
     objective: float
     status: str
+    weights: Array | None = None
 
 
 def solve_steps(D: float, G: Array, constraints: Constraints) -> ConvexSolution:
@@ -116,10 +117,12 @@ def solve_weights(
     )
     value, status = _solve(cp, cp.Problem(cp.Minimize(objective), constraints))
     weights = reference * np.maximum(np.asarray(weight.value), 0.0)
+    if floors is None and tail_weights is None:  # homogeneous: the best scale is known
+        weights *= np.sqrt(D / (weights.sum() * np.linalg.norm(weights * G)))
     found = weights[:-1] * np.cumsum(weights[::-1])[::-1][1:]
     if floors is not None:
         found = np.maximum(found, floors)
-    return ConvexSolution(found, float(D**2 / first**2 * value), status)
+    return ConvexSolution(found, float(D**2 / first**2 * value), status, weights)
 
 
 def _shape_constraint(cp: Any, weights: Any, shape: str) -> Any:

@@ -1,0 +1,75 @@
+"""Speed of the solvers: against PEPit with the same conic solver, and against the limits that the documentation states."""
+
+import time
+
+import numpy as np
+import pytest
+
+import lastiterate as li
+
+
+def linear(n_steps):
+    return (1 - np.arange(1, n_steps + 1) / (n_steps + 1)) / np.sqrt(n_steps + 1)
+
+
+METHODS = {
+    "sgd": lambda n: li.step_matrix.sgd(linear(n)),
+    "momentum 0.9": lambda n: li.step_matrix.momentum(linear(n), 0.9),
+    "dual averaging": lambda n: li.step_matrix.dual_averaging(np.ones(n), 2.0 * np.sqrt(np.arange(1, n + 1))),
+}
+
+
+def pepit(H):
+    """The same problem in PEPit, end to end."""
+    from PEPit import PEP
+    from PEPit.functions import ConvexLipschitzFunction
+
+    problem = PEP()
+    f = problem.declare_function(ConvexLipschitzFunction, M=1.0)
+    minimiser, start = f.stationary_point(), problem.set_initial_point()
+    problem.set_initial_condition((start - minimiser) ** 2 <= 1.0)
+    gradients, value = [], None
+    for k in range(len(H)):
+        x = start
+        for j in range(k):
+            x = x - float(H[k, j]) * gradients[j]
+        gradient, value = f.oracle(x)
+        gradients.append(gradient)
+    problem.set_performance_metric(value - f(minimiser))
+    return problem.solve(wrapper="cvxpy", solver="CLARABEL", verbose=0)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("method", METHODS)
+def test_worst_case_vs_pepit_at_40_steps(benchmark, method):
+    H = METHODS[method](40)
+    li.worst_case(METHODS[method](3))
+    started = time.process_time()
+    reference = pepit(H)
+    seconds = time.process_time() - started
+    started = time.process_time()
+    result = benchmark.pedantic(li.worst_case, args=(H,), rounds=1)
+    own = time.process_time() - started
+    benchmark.extra_info.update(pepit_cpu_seconds=seconds, own_cpu_seconds=own, ratio=seconds / own)
+    assert result.value == pytest.approx(reference, rel=2e-6)
+    assert seconds / own >= 5.0
+
+
+@pytest.mark.parametrize(("n_steps", "limit"), [(60, 15.0), (100, 90.0)])
+def test_worst_case_of_linear_decay(benchmark, n_steps, limit):
+    result = benchmark.pedantic(li.worst_case, args=(METHODS["sgd"](n_steps),), rounds=1)
+    benchmark.extra_info.update(gap=result.gap, iterations=result.iterations, limit=limit)
+    assert result.value * np.sqrt(n_steps + 1) == pytest.approx(1.0, rel=1e-7)
+
+
+@pytest.mark.parametrize(("n_steps", "limit"), [(1_000, 5.0), (10_000, 60.0)])
+@pytest.mark.parametrize("kind", ["free", "constrained"])
+def test_design(benchmark, n_steps, limit, kind):
+    cap = 0.7 / np.sqrt(n_steps)
+    options = {} if kind == "free" else {"max_step": cap, "monotone": True, "warmup": n_steps // 20, "blocks": 10}
+    li.design_schedule(5, model="steps", **options)
+    design = benchmark.pedantic(li.design_schedule, args=(n_steps,), kwargs={"model": "steps", **options}, rounds=1)
+    benchmark.extra_info.update(limit=limit, excess=design.excess)
+    assert design.residual < 1e-9
+    if kind == "free":
+        assert design.value == pytest.approx(design.lower_bound, rel=1e-6)
