@@ -1,7 +1,9 @@
 """The adapters inside the frameworks they adapt to; learning rates and norms against those frameworks' own logs."""
 
+import re
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,3 +197,22 @@ def test_a_missing_framework_names_the_extra(monkeypatch, adapter, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=rf"{package}.*lastiterate\[integrations\]"):
         import_module(name).optax_schedule([1.0], 1.0)
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "integrations.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "block", re.findall(r"```py\n(.*?)```", PAGE, flags=re.DOTALL), ids=["hf", "lightning", "optax"]
+)
+def test_examples_of_the_guide_run(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "example"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            exec(compile(block, "example", "exec"), names)
+        except MissingExtraError as error:
+            pytest.skip(str(error))
+    assert names["refined"].steps.max() == 1.0
