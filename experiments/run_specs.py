@@ -96,7 +96,9 @@ class RunSpec:
 
     def to_json(self) -> str:
         """Return the canonical JSON text: sorted names, no spaces, numbers at full precision."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        # not dataclasses.asdict, which copies deeply and is most of the cost of adding many runs
+        fields = {name: getattr(self, name) for name in _FIELDS}
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> "RunSpec":
@@ -106,6 +108,9 @@ class RunSpec:
     def key(self, code_version: str) -> str:
         """Return 32 hexadecimal digits: a hash of the specification and of the version of the code."""
         return hashlib.sha256(f"{code_version}\n{self.to_json()}".encode()).hexdigest()[:32]
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(RunSpec))
 
 
 def _plain(value: Any, name: str) -> Any:
@@ -132,10 +137,9 @@ def as_spec(spec: RunSpec | Mapping[str, Any]) -> RunSpec:
         return spec
     if not isinstance(spec, Mapping):
         raise InputError("run", spec, "a RunSpec or a mapping of its fields")
-    known = [f.name for f in dataclasses.fields(RunSpec)]
     for name in spec:
-        if name not in known:
-            raise InputError("run", name, f"fields among {', '.join(known)}")
+        if name not in _FIELDS:
+            raise InputError("run", name, f"fields among {', '.join(_FIELDS)}")
     if "target" not in spec:
         raise InputError("run", dict(spec), "a field 'target'")
     return RunSpec(**spec)

@@ -81,6 +81,9 @@ def _run_function(spec: RunSpec, device: str) -> Results:
         raise InputError("result", values, "a mapping of names to numbers and arrays")
     metrics = {key: float(value) for key, value in values.items() if np.ndim(value) == 0}
     curves = {key: np.asarray(value) for key, value in values.items() if np.ndim(value) > 0}
+    for key, curve in curves.items():
+        if curve.dtype.kind not in "biufc":
+            raise InputError(f"result[{key!r}]", f"dtype {curve.dtype}", "an array of numbers")
     return metrics, curves, not all(math.isfinite(value) for value in metrics.values())
 
 

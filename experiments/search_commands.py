@@ -46,7 +46,8 @@ class SearchRequest:
         InputError
             For an unknown objective, or an option that it does not have.
         """
-        kind, _, name = self.objective.strip().replace("_", "-", 1).partition(":")
+        kind, _, name = self.objective.strip().partition(":")
+        kind = kind.replace("_", "-")
         lrs = np.empty(0) if self.base_lrs is None else parse_base_lrs(self.base_lrs)
         if self.norms is not None and kind != "rate":
             raise InputError("--norms", str(self.norms), "the objective 'rate' beside it")

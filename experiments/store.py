@@ -5,12 +5,10 @@ ever handed out twice; the claim ends with the result, or with the death of the 
 lie compressed in a table of their own, so that listing thousands of runs stays quick.
 """
 
-import csv
 import io
 import json
 import os
 import sqlite3
-import tempfile
 import threading
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -26,6 +24,7 @@ from .driver_liveness import LEASE_S, is_alive, process_identity
 from .run_specs import RunSpec
 
 SCHEMA_VERSION = 1
+BUSY_S = 60.0
 APPLICATION_ID = 0x6C617374  # "last": tells our files from other people's SQLite files
 STATUSES = ("pending", "running", "done", "diverged", "failed")
 FINISHED = ("done", "diverged", "failed")
@@ -121,6 +120,7 @@ class Store:
 
     Examples
     --------
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "runs.db") as store:
     ...     keys = store.add([RunSpec("problem:absolute", seed=seed) for seed in range(3)], code_version="1")
     ...     store.progress().counts["pending"]
@@ -135,7 +135,7 @@ class Store:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # autocommit: every statement is a transaction unless `_transaction` groups several
-            self._db = sqlite3.connect(self.path, timeout=60.0, isolation_level=None)
+            self._db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"{self.path}: the store cannot be opened ({error})") from error
         self._db.row_factory = sqlite3.Row
@@ -147,9 +147,11 @@ class Store:
 
     def _prepare(self) -> None:
         with self._errors_explained("be opened"):
+            self._db.execute("BEGIN")  # one snapshot: another driver may be creating the tables right now
+            is_empty = not self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
             application = self._db.execute("PRAGMA application_id").fetchone()[0]
             found = self._db.execute("PRAGMA user_version").fetchone()[0]
-            is_empty = not self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+            self._db.execute("COMMIT")
             if not is_empty and application != APPLICATION_ID:
                 raise StoreError(f"{self.path}: this SQLite file was not made by lastiterate; choose another --store")
             if not is_empty and found != SCHEMA_VERSION:
@@ -157,12 +159,24 @@ class Store:
                     f"{self.path}: the store has schema version {found}, this program reads version {SCHEMA_VERSION}; "
                     "export it to CSV with the version that made it, or choose another --store"
                 )
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._enter_wal_mode()
             self._db.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; a power cut the last runs
             if is_empty:
                 self._create()
             self._db.execute("PRAGMA temp_store = MEMORY")
             self._db.execute("CREATE TEMP TABLE wanted (key TEXT PRIMARY KEY)")
+
+    def _enter_wal_mode(self) -> None:
+        # SQLite does not wait here as it does elsewhere when another process opens the file at the same moment
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
 
     def _create(self) -> None:
         with self._transaction():
@@ -313,9 +327,16 @@ class Store:
     def records(self, keys: Sequence[str] | None = None, *, status: str | None = None) -> list[RunRecord]:
         """Return the runs, all in the order of their addition, or those of ``keys`` in that order."""
         with self._errors_explained("be read"):
-            rows = self._db.execute("SELECT * FROM runs ORDER BY rowid").fetchall()
-        found = {row["key"]: row for row in rows if status is None or row["status"] == status}
-        return [_record(found[key]) for key in (found if keys is None else keys) if key in found]
+            if keys is None:
+                rows = self._db.execute("SELECT * FROM runs ORDER BY rowid").fetchall()
+            else:
+                found = {row["key"]: row for chunk in _chunks(keys, 500) for row in self._rows(chunk)}
+                rows = [found[key] for key in keys if key in found]
+        return [_record(row) for row in rows if status is None or row["status"] == status]
+
+    def _rows(self, keys: Sequence[str]) -> list[sqlite3.Row]:
+        marks = ",".join("?" * len(keys))
+        return self._db.execute(f"SELECT * FROM runs WHERE key IN ({marks})", tuple(keys)).fetchall()
 
     def curves(self, key: str) -> dict[str, npt.NDArray[Any]]:
         """Return the curves of a run by name, empty if it recorded none."""
@@ -335,24 +356,6 @@ class Store:
         left = counts["pending"] + counts["running"]
         remaining = 0.0 if left == 0 else None if mean is None else left * mean / max(workers, 1)
         return Progress(counts, len(alive), workers, mean, remaining)
-
-    def export_csv(self, path: str | Path) -> int:
-        """Write one line a run (specification, status, metrics, cost, error, versions) and return their number."""
-        records = self.records()
-        metrics = sorted({name for record in records for name in record.metrics})
-        file = Path(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=file.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", newline="", encoding="utf-8") as out:
-                writer = csv.writer(out)
-                writer.writerow([*_SPEC_COLUMNS, *metrics, "wall_s", "error", "code_version", "versions", "key"])
-                writer.writerows(_csv_row(record, metrics) for record in records)
-            os.replace(temporary, file)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        return len(records)
 
     # --- transactions and errors --------------------------------------------------------------------------------
 
@@ -387,15 +390,8 @@ class Store:
             raise StoreError(f"{self.path}: the store cannot {action} ({text}): {advice}") from error
 
 
-_SPEC_COLUMNS = ("target", "method", "schedule", "base_lr", "seed", "n_steps", "options", "status")
-
-
-def _csv_row(record: RunRecord, metrics: Sequence[str]) -> list[Any]:
-    spec = record.spec
-    fields = [spec.target, spec.method, spec.schedule, repr(spec.base_lr), spec.seed, spec.n_steps]
-    values = [repr(record.metrics[name]) if name in record.metrics else "" for name in metrics]
-    extra = [record.wall_s, record.error, record.code_version, json.dumps(dict(record.versions)), record.key]
-    return [*fields, json.dumps(spec.options, sort_keys=True), record.status, *values, *extra]
+def _chunks(keys: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [keys[start : start + size] for start in range(0, len(keys), size)]
 
 
 def _record(row: sqlite3.Row) -> RunRecord:
@@ -413,10 +409,11 @@ def _record(row: sqlite3.Row) -> RunRecord:
 
 def _pack(curves: Mapping[str, npt.NDArray[Any]]) -> bytes:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **{name: np.asarray(curve) for name, curve in curves.items()})
+    # a prefix, because savez has parameters of its own and a curve may have any name
+    np.savez_compressed(buffer, allow_pickle=False, **{f"curve.{name}": curve for name, curve in curves.items()})
     return buffer.getvalue()
 
 
 def _unpack(data: bytes) -> dict[str, npt.NDArray[Any]]:
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+        return {name.removeprefix("curve."): arrays[name] for name in arrays.files}

@@ -74,10 +74,17 @@ class SweepResult:
                 "n_steps": record.spec.n_steps,
                 **{f"options.{name}": value for name, value in record.spec.options.items()},
                 "status": record.status,
-                **{name: record.metrics.get(name) for name in metrics},
+                **{_column(name): record.metrics.get(name) for name in metrics},
             }
             for record in self.records
         ]
+
+
+def _column(metric: str) -> str:
+    return f"metric.{metric}" if metric in _SPEC_COLUMNS else metric
+
+
+_SPEC_COLUMNS = ("target", "method", "schedule", "base_lr", "seed", "n_steps", "status")
 
 
 def run_sweep(
@@ -183,15 +190,17 @@ class _Driver:
         """Execute until none of the wanted runs is left, here or in another driver."""
         self._store.take_over()
         with _progress_bar(n_runs, self._engine.n_workers, show_progress) as advance:
+            counted = -POLL_S
             while True:
                 self._start_runs()
-                unfinished = self._store.n_unfinished()
-                advance(n_runs - unfinished)
+                if not self._in_flight or time.monotonic() > counted + POLL_S:  # counting looks at every run
+                    unfinished, counted = self._store.n_unfinished(), time.monotonic()
+                    advance(n_runs - unfinished)
+                    if not self._in_flight and unfinished == 0:
+                        return
                 if self._in_flight:
                     self._collect()
-                elif unfinished == 0:
-                    return
-                else:  # another driver has them; if it dies they are ours
+                else:  # another driver has the rest; if it dies they are ours
                     time.sleep(POLL_S)
                     self._store.take_over()
 

@@ -58,3 +58,15 @@ def burns_cpu(spec):
     for i in range(spec.n_steps):
         total += i * i % 7
     return {"total": float(total)}
+
+
+def returns_objects(spec):
+    return {"final": 1.0, "names": np.array(["a", None], dtype=object)}
+
+
+def returns_a_list(spec):
+    return [1.0]
+
+
+def names_a_metric_like_a_field(spec):
+    return {"seed": 42.0}

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from lastiterate.experiments.driver_liveness import is_alive, process_identity
 from lastiterate.experiments.run_specs import RunSpec
 from lastiterate.experiments.store import Outcome, Store, StoreError
+from lastiterate.experiments.store_export import export_csv
 
 SPECS = [RunSpec("function:math:fsum", seed=seed, n_steps=3) for seed in range(5)]
 
@@ -40,7 +42,7 @@ def dead_identity():
 
 
 def test_a_result_comes_back_as_it_went_in(path):
-    curves = {"loss": np.linspace(1, 0, 1000), "steps": np.arange(5)}
+    curves = {"loss": np.linspace(1, 0, 1000), "file": np.arange(5), "allow_pickle": np.zeros((2, 2))}
     with driver(path) as store:
         key, spec = store.claim()
         assert spec == SPECS[0]
@@ -63,21 +65,32 @@ def test_adding_twice_keeps_the_first_rows(path):
 
 def test_threads_with_their_own_stores_never_claim_the_same_run(path):
     specs = [RunSpec("function:math:fsum", seed=seed) for seed in range(60)]
-    claimed, barrier = [], threading.Barrier(4)
+    claimed, barrier = [], threading.Barrier(4, timeout=60)
 
-    def claim_all():
+    def claim_all(_):
         with driver(path, specs) as store:
             barrier.wait()
             while (found := store.claim()) is not None:
                 claimed.append(found[0])
                 store.finish(found[0], Outcome("done"))
 
-    threads = [threading.Thread(target=claim_all) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(claim_all, range(4)))
     assert len(claimed) == len(set(claimed)) == 60
+
+
+def test_many_may_open_a_new_store_at_the_same_moment(tmp_path):
+    for attempt in range(10):
+        barrier = threading.Barrier(8, timeout=60)
+
+        def open_store(_, path=tmp_path / f"{attempt}.db", barrier=barrier):
+            barrier.wait()
+            with Store(path) as store:
+                store.add(SPECS, "v1")
+                return store.progress().n_runs
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(open_store, range(8))) == [len(SPECS)] * 8
 
 
 def test_a_dead_drivers_runs_are_taken_over_and_its_late_results_refused(path):
@@ -158,7 +171,7 @@ def test_csv_export_keeps_full_precision(path, tmp_path):
     with driver(path) as store:
         store.finish(store.claim()[0], Outcome("done", {"final": 1 / 3}, wall_s=0.5))
         store.finish(store.claim()[0], Outcome("failed", error="ValueError: a, b\n  in c"))
-        assert store.export_csv(tmp_path / "out.csv") == 5
+        assert export_csv(store, tmp_path / "out.csv") == 5
     with open(tmp_path / "out.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["status"] for row in rows[:3]] == ["done", "failed", "pending"]

@@ -102,6 +102,20 @@ def test_a_diverged_run_is_marked(tmp_path):
     assert [record.status for record in result.records] == ["done", "diverged"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"), [("returns_objects", "an array of numbers"), ("returns_a_list", "a mapping")]
+)
+def test_a_function_that_returns_the_wrong_thing_is_a_failed_run(tmp_path, name, text):
+    result = run([RunSpec(target(name)), *quadratics(1)], tmp_path / "runs.db")
+    assert [record.status for record in result.records] == ["failed", "done"]
+    assert text in result.failed[0].error
+
+
+def test_a_metric_named_like_a_field_hides_nothing(tmp_path):
+    row = run([RunSpec(target("names_a_metric_like_a_field"), seed=1)], tmp_path / "runs.db").table()[0]
+    assert (row["seed"], row["metric.seed"]) == (1, 42.0)
+
+
 def test_curves_are_stored(tmp_path):
     key = run(quadratics(1), tmp_path / "runs.db").records[0].key
     with Store(tmp_path / "runs.db") as store:

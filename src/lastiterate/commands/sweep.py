@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 @sweep.command()
 def run(
     file: Annotated[
-        Path | None, typer.Argument(help="TOML file with [[grid]] and [[run]]; without it the store's runs go on.")
+        Path | None, typer.Argument(help="TOML file with tables named grid and run; without it the store's runs go on.")
     ] = None,
     store: StoreOption = Path("runs.db"),
     engine: EngineOption = "loky",
@@ -83,7 +83,7 @@ def status(store: StoreOption = Path("runs.db"), as_json: JsonFlag = False) -> N
             for record in failures[:20]
         ],
     }
-    emit(rows, as_json=as_json, title=f"{store}: {progress.n_runs} runs", extra=extra)
+    emit(rows, as_json=as_json, title=f"{progress.n_runs} runs", extra={"store": str(store), **extra})
 
 
 @sweep.command()
@@ -91,10 +91,11 @@ def export(
     out: Annotated[Path, typer.Argument(help="CSV file to write.")], store: StoreOption = Path("runs.db")
 ) -> None:
     """Write all runs of a store to a CSV file, one line a run."""
+    from lastiterate.experiments.store_export import export_csv
     from lastiterate.experiments.sweep import Store
 
     with Store(store, must_exist=True) as opened:
-        count = opened.export_csv(out)
+        count = export_csv(opened, out)
     typer.echo(f"{count} runs written to {out}")
 
 
