@@ -20,6 +20,7 @@ from ..validation import (
     check_vector,
 )
 from .methods import method_row
+from .options import read_options
 from .oracles import BLOCK, oracle_of
 from .protocol import FIRST, Method
 from .result import Simulation
@@ -115,7 +116,7 @@ def simulate(
     for name in diagnostics:
         check_choice(name, "diagnostics", DIAGNOSTICS)
     weights, ratios = _wrapper(to_last_iterate, N)
-    values, series, slots = _options(row, method, problem, options, N)
+    values, series, slots = read_options(row, method, problem, options, N)
 
     loop = _compiled_loop()
     channels = ["f", *(["f_average"] if average or row.averages else []), *dict.fromkeys(diagnostics)]
@@ -343,41 +344,6 @@ def _wrapper(to_last_iterate: Any, n_steps: int) -> tuple[Array, Array]:
             raise InputError("to_last_iterate", weights, f"True or {n_steps + 1} positive weights, one a point")
     tails = np.cumsum(weights[::-1])[::-1]
     return weights, tails[1:] / tails[0]
-
-
-def _options(
-    row: Method, method: str, problem: Problem, given: Mapping[str, Any], n_steps: int
-) -> tuple[Array, Array, npt.NDArray[np.int64]]:
-    """Return the options' values, the per-step series float64[m, N] and which options they belong to."""
-    for name in given:
-        if name not in row.options:
-            known = ", ".join(row.options) or "no options"
-            raise InputError(name, given[name], f"an option of {method!r}: {known}")
-    values, series, slots = np.zeros(len(row.options)), list[Array](), list[int]()
-    for i, (name, default) in enumerate(row.options.items()):
-        value = given.get(name, default)
-        if isinstance(value, str):
-            if name in given:
-                raise InputError(name, value, "a number")
-            value = getattr(problem, value)
-        if np.ndim(value) == 1:
-            curve = check_vector(value, name)
-            if curve.size < n_steps:
-                raise InputError(name, f"{curve.size} values", f"one for each of {n_steps} steps")
-            series.append(curve[:n_steps])
-            slots.append(i)
-            values[i] = curve[0]
-        elif isinstance(value, (bool, np.bool_)):
-            if not isinstance(default, bool):
-                raise InputError(name, value, "a number")
-            values[i] = float(value)
-        else:
-            if isinstance(value, (int, float, np.number)) and np.isinf(float(value)) and float(value) > 0:
-                values[i] = np.inf
-            else:
-                values[i] = check_vector([value], name)[0]
-    table = np.ascontiguousarray(series) if series else np.zeros((0, n_steps))
-    return values, table, np.array(slots, dtype=np.int64)
 
 
 def _pack(problem: Problem) -> tuple[Array, npt.NDArray[np.int64], Array, Array]:

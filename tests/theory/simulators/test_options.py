@@ -1,0 +1,44 @@
+"""Options of methods outside the range that their name stands for."""
+
+import numpy as np
+import pytest
+
+import lastiterate as li
+from lastiterate.theory import problems
+from lastiterate.theory.simulators.methods import METHODS
+from lastiterate.theory.simulators.options import RANGES
+from lastiterate.theory.validation import InputError
+
+
+@pytest.mark.parametrize(
+    ("method", "option", "value"),
+    [
+        ("adam", "beta2", 1.0),
+        ("momentum", "beta", 1.5),
+        ("momo", "beta", -0.1),
+        ("momo", "weight_decay", -1.0),
+        ("sps_max", "c", 0.0),
+        ("sp", "sps_max", 0.0),
+        ("motaps", "gamma_tau", 1.5),
+        ("dadapt_da", "option", 3.0),
+        ("dadapt_da", "d0", 0.0),
+        ("dadapt_sgd", "growth_rate", 0.5),
+        ("prodigy", "beta1", 1.5),
+        ("mechanic_sgd", "eps", -1.0),
+        ("momo", "beta", np.array([0.5, 0.5, 2.0, 0.5])),
+        ("momo", "estimate", 0.5j),
+        ("prodigy", "d0", True),
+        ("prodigy", "d0", np.nan),
+        ("prodigy", "d0", "1e-6"),
+    ],
+)
+def test_values_outside_their_range_are_named(method, option, value):
+    with pytest.raises(InputError, match=f"^{option}"):
+        li.simulate(problems.absolute_value(), method, np.ones(4), **{option: value})
+
+
+def test_every_default_lies_in_its_range():
+    for row in METHODS.values():
+        for name, default in row.options.items():
+            if name in RANGES and not isinstance(default, str):
+                assert RANGES[name][1](np.array([float(default)])).all(), name

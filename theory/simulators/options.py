@@ -1,0 +1,76 @@
+"""The options of a method: defaults, values or per-step series, and the range that each name stands for."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..problem_core import Problem
+from ..validation import Array, InputError, check_vector
+from .protocol import Method
+
+_Range = tuple[str, Callable[[Array], Any]]
+_FRACTION: _Range = ("between 0 and 1", lambda v: (v >= 0.0) & (v <= 1.0))
+_BELOW_ONE: _Range = ("at least 0 and below 1", lambda v: (v >= 0.0) & (v < 1.0))
+_POSITIVE: _Range = ("positive", lambda v: v > 0.0)
+_NONNEGATIVE: _Range = ("at least 0", lambda v: v >= 0.0)
+RANGES: dict[str, _Range] = {
+    **dict.fromkeys(("beta", "dampening"), _FRACTION),
+    **dict.fromkeys(("beta1", "beta2", "momentum"), _BELOW_ONE),
+    **dict.fromkeys(("c", "d0", "d_coef", "factor", "reps_rel", "s_init", "sps_max", "weight"), _POSITIVE),
+    **dict.fromkeys(("adam_eps", "b0", "eps", "G", "G_inf", "s_decay", "weight_decay"), _NONNEGATIVE),
+    "growth_rate": ("at least 1", lambda v: v >= 1.0),
+    "beta3": ("below 1 (negative: sqrt(beta2))", lambda v: v < 1.0),
+    "gamma_tau": ("at most 1 (negative: 0.9 - 0.899 lr)", lambda v: v <= 1.0),
+    "option": ("1 or 2", lambda v: (v == 1.0) | (v == 2.0)),
+}
+
+
+def read_options(
+    row: Method, method: str, problem: Problem, given: Mapping[str, Any], n_steps: int
+) -> tuple[Array, Array, npt.NDArray[np.int64]]:
+    """Return the options' values, the per-step series float64[m, N] and which options they belong to."""
+    for name in given:
+        if name not in row.options:
+            known = ", ".join(row.options) or "no options"
+            raise InputError(name, given[name], f"an option of {method!r}: {known}")
+    values, series, slots = np.zeros(len(row.options)), list[Array](), list[int]()
+    for i, (name, default) in enumerate(row.options.items()):
+        value = given.get(name, default)
+        if isinstance(value, str):
+            if name in given:
+                raise InputError(name, value, "a number")
+            value = getattr(problem, value)
+        if np.ndim(value) == 1:
+            curve = check_vector(value, name)
+            if curve.size < n_steps:
+                raise InputError(name, f"{curve.size} values", f"one for each of {n_steps} steps")
+            _check_range(name, curve[:n_steps])
+            series.append(curve[:n_steps])
+            slots.append(i)
+            values[i] = curve[0]
+        else:
+            values[i] = _number(name, value, default)
+            _check_range(name, values[i : i + 1])
+    table = np.ascontiguousarray(series) if series else np.zeros((0, n_steps))
+    return values, table, np.array(slots, dtype=np.int64)
+
+
+def _number(name: str, value: Any, default: Any) -> float:
+    """A finite number or +inf; true and false only where the default is one of them."""
+    if isinstance(value, (bool, np.bool_)):
+        if not isinstance(default, bool):
+            raise InputError(name, value, "a number")
+        return float(value)
+    if isinstance(value, (int, float, np.number)) and np.isposinf(float(value)):
+        return np.inf
+    return float(check_vector([value], name)[0])
+
+
+def _check_range(name: str, values: Array) -> None:
+    if name in RANGES:
+        expected, inside = RANGES[name]
+        good = inside(values)
+        if not np.all(good):
+            raise InputError(name, float(values[int(np.argmin(good))]), f"a number {expected}")
