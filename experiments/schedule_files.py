@@ -25,39 +25,28 @@ scheduler = li_torch.ScheduleLR.from_file(optimizer, {path!r})  # optimizer has 
 scheduler.step()
 """,
     "hf": """\
-from lastiterate import torch as li_torch
-from transformers import Trainer
+from lastiterate.experiments.hf_adapter import scheduled_trainer
+from lastiterate.experiments.schedule_files import read_schedule
 
-
-class ScheduledTrainer(Trainer):  # TrainingArguments(learning_rate=base_lr, max_steps={horizon})
-    def create_scheduler(self, num_training_steps, optimizer=None):
-        self.lr_scheduler = li_torch.ScheduleLR.from_file(optimizer or self.optimizer, {path!r})
-        return self.lr_scheduler
+# TrainingArguments(learning_rate=base_lr, max_steps={horizon})
+ScheduledTrainer = scheduled_trainer(read_schedule({path!r}))
 """,
     "lightning": """\
 import torch
-from lastiterate import torch as li_torch
+from lastiterate.experiments.lightning_adapter import scheduled
+from lastiterate.experiments.schedule_files import read_schedule
 
 
 def configure_optimizers(self):  # a method of the LightningModule; Trainer(max_steps={horizon})
     optimizer = torch.optim.{optimizer}(self.parameters(), lr=self.base_lr)
-    scheduler = li_torch.ScheduleLR.from_file(optimizer, {path!r})
-    return {{"optimizer": optimizer, "lr_scheduler": {{"scheduler": scheduler, "interval": "step"}}}}
+    return scheduled(optimizer, read_schedule({path!r}))
 """,
     "optax": """\
-import json
-
-import jax.numpy as jnp
 import optax
+from lastiterate.experiments.optax_adapter import optax_schedule
+from lastiterate.experiments.schedule_files import read_schedule
 
-with open({path!r}) as file:
-    multipliers = jnp.asarray(json.load(file)["values"])
-
-
-def learning_rate(count):  # hold the last value past the end
-    return base_lr * multipliers[jnp.minimum(count, {horizon} - 1)]
-
-
+learning_rate = optax_schedule(read_schedule({path!r}), base_lr)  # {horizon} steps
 optimizer = optax.{optax}(learning_rate)
 """,
 }
