@@ -1,4 +1,4 @@
-"""Speed of the solvers: against PEPit with the same conic solver, and against the limits that the documentation states."""
+"""Speed of the solvers: against PEPit with the same conic solver, and beside the limits they are meant to keep."""
 
 import time
 

@@ -151,7 +151,7 @@ def design_schedule(
     (0.1, 0.1)
     >>> capped = design_schedule(99, max_step=0.06, warmup=10, monotone=True)
     >>> bool(capped.steps.max() <= 0.06 + 1e-9), round(capped.value, 4)
-    (True, 0.1099)
+    (True, 0.1042)
     """
     started = time.monotonic()
     n = check_count(n_steps, "n_steps")

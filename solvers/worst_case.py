@@ -232,8 +232,7 @@ def worst_case(
     check_choice(norm_caps, "norm_caps", ("inequality", "equality"))
     matrix, norms = _measured_at(at, matrix, norms)
     limit = None if time_limit is None else started + check_positive(time_limit, "time_limit", allow_zero=True)
-    if solver != "CLARABEL":
-        cone.check_installed(solver)
+    cone.check_installed(solver)
     problem = _scaled(matrix, distance, norms, norm_caps == "equality")
     search = _Search(problem, solver, limit)
     with _progress(progress, problem.n_points) as report:

@@ -238,6 +238,32 @@ def test_missing_solver_names_the_installed_ones():
         li.worst_case(METHODS["sgd"](2), solver="NO_SUCH_SOLVER")
 
 
+def test_missing_default_solver_names_the_others(monkeypatch):
+    import cvxpy
+
+    monkeypatch.setattr("lastiterate.solvers.worst_case_cone.find_spec", lambda _: None)
+    monkeypatch.setattr(cvxpy, "installed_solvers", lambda: ["OSQP", "SCS"])
+    with pytest.raises(SolverError, match="available: SCS"):
+        li.worst_case(METHODS["sgd"](2))
+
+
+def test_solver_that_fails(monkeypatch):
+    import cvxpy
+
+    def fail(*_, **__):
+        raise cvxpy.error.SolverError("no memory")
+
+    monkeypatch.setattr(cvxpy.Problem, "solve", fail)
+    with pytest.raises(SolverError, match="SCS failed"):
+        li.worst_case(METHODS["sgd"](2), solver="SCS")
+
+
+def test_progress_goes_to_standard_error(capsys):
+    li.worst_case(METHODS["sgd"](3), progress=True)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+
+
 @pytest.mark.parametrize(
     ("H", "message"),
     [
