@@ -10,6 +10,7 @@ care.
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numba import njit
@@ -19,6 +20,7 @@ from .validation import Array
 
 POINTS = 16
 _MOST_ITERATIONS = 60  # three to five are usual; rounding could keep the last digits of u in motion
+_SHARED = 20_000  # horizons from which on several threads share the work
 _NODES = np.cos((np.arange(POINTS) + 0.5) * (np.pi / POINTS))
 _OFFSETS = 0.5 - 0.5 * _NODES  # of the points to the left of a cell's right end, in units of its span
 _TRANSFORM = np.cos(np.outer(np.arange(POINTS), np.arccos(_NODES))) * (2.0 / POINTS)  # T_m at the nodes
@@ -67,23 +69,18 @@ def least_theorem10(
     u, A, B : ndarray, each of shape (len(horizons),)
         B / A and D^2 / A + B are within 1e-11 of their minima, relative.
     """
-    out = np.empty((3, horizons.size))
-    _solve(
-        tree.steps,
-        tree.numerators,
-        tree.starts,
-        tree.weights,
-        tree.leaf_offsets,
-        tree.widths,
-        tree.spans,
-        horizons,
-        caps,
-        distance,
-        fictitious,
-        tuned,
-        out,
-    )
-    return out[0], out[1], out[2]
+    pieces = 1 if horizons.size < _SHARED else 8  # a fixed number: results do not depend on the machine
+
+    def solve(piece: np.ndarray) -> Array:
+        out = np.empty((3, piece.size))
+        cells = tree.starts, tree.weights, tree.leaf_offsets, tree.widths, tree.spans
+        chosen = horizons[piece], caps[piece], distance, fictitious[piece], tuned
+        _solve(tree.steps, tree.numerators, *cells, *chosen, out)
+        return out
+
+    with ThreadPoolExecutor() as pool:
+        u, total, squares = np.hstack(list(pool.map(solve, np.array_split(np.arange(horizons.size), pieces))))
+    return u, total, squares
 
 
 @njit(**JIT)
