@@ -24,11 +24,11 @@ def draw_gaps(run: "Simulation", ax: Any = None) -> Any:
         i = int(np.argmin(final[s]))
         gaps = np.where(curves[s, i] > 0.0, curves[s, i], np.nan)
         label = f"{name}, base_lr {run.base_lrs[i]:.3g}" if len(run.base_lrs) > 1 else name
-        (line,) = ax.plot(run.recorded, gaps, label=label)
-        if bound is not None and np.isfinite(bound[s, i]).any():
-            value = float(np.nanmean(bound[s, i]))
+        bounded = bound is not None and np.isfinite(bound[s, i]).any()
+        value = float(np.nanmean(bound[s, i])) if bound is not None and bounded else np.nan
+        (line,) = ax.plot(run.recorded, gaps, label=f"{label}, bound {value:.3g}" if bounded else label)
+        if bounded:
             ax.axhline(value, color=line.get_color(), linestyle="--", linewidth=0.9)
-            ax.plot([], [], color=line.get_color(), linestyle="--", linewidth=0.9, label=f"bound {value:.3g}")
     ax.set(xlabel="step k", ylabel=r"$f(x_k) - f_*$", yscale="log", title=f"{run.method} on {run.problem.name}")
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, fontsize="small")
     return ax

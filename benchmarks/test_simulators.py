@@ -1,0 +1,152 @@
+"""Simulators: a step against NumPy and torch loops and SGDClassifier, two threads against one, cost in the dimension.
+
+Times are minima of interleaved repetitions: another process on the machine can only lengthen a time.
+"""
+
+from collections.abc import Callable
+from time import perf_counter
+
+import numba
+import numpy as np
+import pytest
+
+from lastiterate.theory import problems
+from lastiterate.theory.simulators.engine import simulate
+
+BATCH = 16
+
+
+def logistic(n: int, d: int) -> problems.Problem:
+    rng = np.random.default_rng(0)
+    matrix = rng.standard_normal((n, d))
+    return problems.logistic(matrix, np.where(matrix[:, 0] + 0.5 * rng.standard_normal(n) > 0.0, 1.0, -1.0))
+
+
+def seconds(function: Callable[[], object]) -> float:
+    begin = perf_counter()
+    function()
+    return perf_counter() - begin
+
+
+def interleaved(functions: dict[str, Callable[[], object]], repeats: int = 5) -> dict[str, float]:
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for function in functions.values():
+        function()
+    for _ in range(repeats):
+        for name, function in functions.items():
+            times[name].append(seconds(function))
+    return {name: min(values) for name, values in times.items()}
+
+
+def numpy_loop(problem: problems.Problem, n_steps: int) -> None:
+    rng, w = np.random.default_rng(0), np.zeros(problem.dim)
+    X, y = problem.matrix, problem.targets
+    for _ in range(n_steps):
+        rows = rng.integers(0, len(y), BATCH)
+        a, b = X[rows], y[rows]
+        w -= 0.1 * (a.T @ (-b / (1.0 + np.exp(b * (a @ w))))) / BATCH
+
+
+def torch_loop(problem: problems.Problem, n_steps: int) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    X, y = torch.tensor(problem.matrix), torch.tensor(problem.targets)
+    w = torch.zeros(problem.dim, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.SGD([w], lr=0.1)
+    for _ in range(n_steps):
+        rows = torch.randint(0, len(y), (BATCH,))
+        optimizer.zero_grad()
+        torch.nn.functional.softplus(-y[rows] * (X[rows] @ w)).mean().backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("d", [8, 64])
+def test_step_against_numpy_and_torch_loops(benchmark, d):
+    """At least 50 times a NumPy loop and 100 times a torch loop a step, over a batch of runs as sweeps have it."""
+    problem, n_steps, runs = logistic(1000, d), 5000, 16
+
+    def ours():
+        simulate(problem, "sgd", np.full(n_steps, 0.1), seeds=runs, batch_size=BATCH, replacement=True, record=1)
+
+    def alone():
+        simulate(problem, "sgd", np.full(n_steps, 0.1), batch_size=BATCH, replacement=True, record=1)
+
+    slow = {"numpy": lambda: numpy_loop(problem, 1000), "torch": lambda: torch_loop(problem, 200)}
+    times = interleaved({"ours": ours, "alone": alone, **slow})
+    step = times["ours"] / (n_steps * runs)
+    benchmark.extra_info["one run, steps/NumPy loop"] = times["numpy"] / 1000 / (times["alone"] / n_steps)
+    benchmark.extra_info["batch, steps/NumPy loop"] = times["numpy"] / 1000 / step
+    benchmark.extra_info["batch, steps/torch loop"] = times["torch"] / 200 / step
+    benchmark.pedantic(ours, rounds=1)
+    assert times["numpy"] / 1000 / step >= 50.0
+    assert times["torch"] / 200 / step >= 100.0
+
+
+@pytest.mark.parametrize("d", [8, 64])
+def test_sample_against_sgd_classifier(benchmark, d):
+    """A sample costs no more than in scikit-learn's compiled loop, on one thread."""
+    from sklearn.linear_model import SGDClassifier
+
+    problem, epochs = logistic(4000, d), 20
+    settings = {"loss": "log_loss", "penalty": None, "fit_intercept": False, "max_iter": epochs, "tol": None}
+    classifier = SGDClassifier(learning_rate="constant", eta0=0.01, **settings)
+    steps = np.full(epochs * problem.n_samples // BATCH, 0.1)
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        times = interleaved(
+            {
+                "ours": lambda: simulate(problem, "sgd", steps, batch_size=BATCH, record=1),
+                "sklearn": lambda: classifier.fit(problem.matrix, problem.targets),
+            }
+        )
+    finally:
+        numba.set_num_threads(threads)
+    benchmark.extra_info["sklearn time/our time"] = times["sklearn"] / times["ours"]
+    benchmark.pedantic(lambda: simulate(problem, "sgd", steps, batch_size=BATCH, record=1), rounds=1)
+    assert times["sklearn"] >= times["ours"]
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two cores")
+def test_two_threads_against_one(benchmark):
+    """A batch of 64 runs on two cores: at least 1.8 times as fast as on one."""
+    problem, threads = logistic(1000, 32), numba.get_num_threads()
+
+    def batch(count):
+        numba.set_num_threads(count)
+        simulate(problem, "sgd", np.full(5000, 0.1), seeds=64, batch_size=BATCH, record=1, progress=False)
+
+    try:
+        times = interleaved({"one": lambda: batch(1), "two": lambda: batch(2)})
+        benchmark.extra_info["speedup"] = times["one"] / times["two"]
+        benchmark.pedantic(lambda: batch(2), rounds=1)
+    finally:
+        numba.set_num_threads(threads)
+    assert times["one"] / times["two"] >= 1.8
+
+
+def test_step_is_linear_in_the_dimension(benchmark):
+    """From 10^3 to 10^6 columns: linear, and within twice the time to read the batch once from memory."""
+    costs, ratios = {}, {}
+    for d in (10**3, 10**4, 10**5, 10**6):
+        n = min(4000, 48_000_000 // d) // BATCH * BATCH
+        problem, n_steps = logistic(n, d), max(2 * n // BATCH, 8)
+
+        def run(count, problem=problem):
+            chosen = {"batch_size": BATCH, "record": 1, "progress": False}
+            simulate(problem, "sgd", np.full(count, 1e-3), **chosen)
+
+        def read(matrix=problem.matrix, count=n // BATCH):
+            for i in range(count):
+                block = matrix[i * BATCH : (i + 1) * BATCH].ravel()
+                block @ block
+
+        times = interleaved({"long": lambda: run(n_steps + 1), "short": lambda: run(1), "read": read})  # noqa: B023
+        costs[d] = (times["long"] - times["short"]) / n_steps / d
+        ratios[d] = costs[d] * d / (times["read"] / (n // BATCH))
+    benchmark.extra_info["ns/column"] = {d: 1e9 * cost for d, cost in costs.items()}
+    benchmark.extra_info["step/reading once"] = ratios
+    benchmark.pedantic(run, args=(8,), rounds=1)
+    assert max(costs.values()) <= 2.0 * min(costs.values())
+    assert max(ratios.values()) <= 2.0
