@@ -1,4 +1,7 @@
-"""The pre-norm transformer that the vision and the language workloads share: rotary positions, normalised queries."""
+"""The pre-norm transformer that the vision and the language workloads share: rotary positions, normalised queries.
+
+Patches of an image are counted row by row.
+"""
 
 import torch
 from torch import Tensor, nn
