@@ -5,6 +5,9 @@ executors but hides them: with its Dask backend a run that kills its worker woul
 and neither backend tells which runs were in flight.
 """
 
+import os
+import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
@@ -118,6 +121,17 @@ def _n_cores() -> int:
     return cpu_count()
 
 
+def _end_with(driver: int) -> None:
+    """Make this worker end when its driver has been killed, instead of waiting for work for ever."""
+
+    def watch() -> None:
+        while os.getppid() == driver:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="driver-watch", daemon=True).start()
+
+
 class _Loky:
     """A loky pool that replaces itself when a worker has died."""
 
@@ -130,7 +144,9 @@ class _Loky:
 
         for _ in range(2):
             if self._pool is None:
-                self._pool = ProcessPoolExecutor(max_workers=self._n_workers, env=dict(_ONE_THREAD))
+                self._pool = ProcessPoolExecutor(
+                    max_workers=self._n_workers, env=dict(_ONE_THREAD), initializer=_end_with, initargs=(os.getpid(),)
+                )
             try:
                 return self._pool.submit(fn, *args)
             except BrokenProcessPool:  # a worker died since the last call

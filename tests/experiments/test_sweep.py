@@ -195,6 +195,20 @@ def test_a_driver_killed_several_times_ends_with_every_result_once(tmp_path):
     assert sum(executed.values()) <= n + len(kill_at)  # only the run in flight is repeated
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds child processes in /proc")
+def test_workers_end_with_a_killed_driver(tmp_path):
+    driver = start_driver(tmp_path, 5_000, n_jobs=2)
+    wait_for_marks(tmp_path, driver, 4)
+    workers = {int(path.name.split("-")[1]) for path in (tmp_path / "marks").iterdir()}
+    assert driver.pid not in workers
+    driver.kill()
+    driver.wait()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline, "workers outlive their driver"
+        time.sleep(0.1)
+
+
 @pytest.mark.slow
 def test_a_driver_of_two_workers_killed_several_times_loses_only_runs_in_flight(tmp_path):
     n, kill_at = 200, (20, 90, 150)
