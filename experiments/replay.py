@@ -129,6 +129,8 @@ def replay(
     loaded = [_load(given, size, data) for given in _as_list(workloads)]
     begin = time.perf_counter()
     with process_group(device), progress_bar(progress) as advance:
+        if world()[1] > 1 and jobs not in (None, 1):
+            raise InputError("jobs", jobs, f"1 under torchrun: its {world()[1]} processes share every run")
         alone = world()[1] == 1 and device.type == "cpu"
         n_jobs = check_count(jobs, "jobs") if jobs is not None else (os.cpu_count() or 1) if alone else 1
         results: list[WorkloadReplay] = []

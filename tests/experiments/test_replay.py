@@ -3,7 +3,10 @@
 import dataclasses
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -278,6 +281,21 @@ def test_trend():
     assert trend([a, b, a + 0.01]) == "oscillates"
     assert trend([a, b, (a + 2 * b) / 3]) == "settles"
     assert trend([a, b, a * 0]) == "still changes"
+
+
+@pytest.mark.slow  # three processes that import torch
+def test_replay_under_torchrun_vs_alone(tmp_path):
+    options = ["digits_logistic", "-s", "refined", "-n", "12", "--seeds", "1", "--base-lr", "1", "--extensions", "0"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "lastiterate"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    arguments = [*command, "replay", *options, "--out", str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("std err") == 1
+    alone = li.replay("digits_logistic", ["refined"], n_steps=12, n_seeds=1, base_lrs=[1.0], extensions=0, jobs=1)
+    together = Replay.load(tmp_path / "replay.json")
+    for mine, shared in zip(alone.table(), together.table(), strict=True):
+        assert shared["mean"] == pytest.approx(mine["mean"], rel=1e-4)
 
 
 @pytest.mark.slow
