@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from .result import Simulation
 
 
+_FLOOR = 1e-12  # smaller gaps are rounding and count as equal
+
+
 @dataclass(frozen=True)
 class BestRate:
     """The best base learning rate of one schedule and the range around it that is nearly as good.
@@ -58,7 +61,8 @@ def best_rates(run: "Simulation", *, iterate: str = "last", tolerance: float = 0
     """
     tolerance = check_positive(tolerance, "tolerance")
     gaps = run.iterate(iterate) - run.problem.f_star
-    scores = np.median(np.where(np.isfinite(gaps), gaps, np.inf), axis=2)
+    floor = _FLOOR * max(1.0, abs(run.problem.f_star))
+    scores = np.median(np.where(np.isfinite(gaps), np.maximum(gaps, floor), np.inf), axis=2)
     order = np.argsort(run.base_lrs)
     return [
         _best(name, run.base_lrs[order], score[order], tolerance)

@@ -1,0 +1,47 @@
+"""The best base learning rate and the range around it, against curves whose answer is known."""
+
+import numpy as np
+import pytest
+
+from lastiterate.theory import problems
+from lastiterate.theory.simulators.engine import simulate
+from lastiterate.theory.simulators.result import Simulation
+
+
+def test_best_rate_of_one_exact_step():
+    """One step of size h on |x| from 1 leaves |1 - h|: best at h = 1."""
+    run = simulate(problems.absolute_value(1.0), "sgd", np.ones(1), base_lr=[0.25, 0.5, 1.5, 4.0])
+    best = run.sweep()[0]
+    assert (best.base_lr, best.gap) == (0.5, 0.5)
+    # gaps 0.75, 0.5, 0.5, 3: the limit 0.55 is met log-log between the grid's points
+    low = 0.5 * 0.5 ** (np.log(0.55 / 0.5) / np.log(0.75 / 0.5))
+    high = 1.5 * (4.0 / 1.5) ** (np.log(0.55 / 0.5) / np.log(3.0 / 0.5))
+    assert (best.low, best.high) == pytest.approx((low, high), rel=1e-12)
+    assert best.decades == pytest.approx(np.log10(high / low), rel=1e-12)
+
+
+def test_the_range_ends_where_runs_diverge_and_at_the_ends_of_the_grid():
+    matrix = np.random.default_rng(0).standard_normal((30, 3))
+    problem = problems.least_squares(matrix, matrix @ np.ones(3) + 0.1)
+    run = simulate(problem, "sgd", np.ones(500), base_lr=[1e-4, 2e-4, 100.0])
+    best = run.sweep(tolerance=1e6)[0]
+    assert run.diverged[0, :, 0].tolist() == [False, False, True]
+    assert (best.low, best.high) == (1e-4, 2e-4)
+
+
+def test_scores_are_medians_over_seeds_of_the_chosen_iterate():
+    rng = np.random.default_rng(0)
+    matrix = rng.standard_normal((30, 3))
+    problem = problems.l1_regression(matrix, rng.standard_normal(30))
+    run = simulate(problem, "sgd", "linear", n_steps=50, base_lr=[0.1, 0.3], seeds=5, batch_size=2, average=True)
+    for iterate, values in (("last", run.final), ("best", run.best), ("average", run.averaged)):
+        expected = np.median(values, axis=2)[0] - problem.f_star
+        assert run.sweep(iterate)[0].gap == pytest.approx(expected.min(), rel=1e-12)
+
+
+def test_plot_draws_a_curve_and_a_bound_for_each_schedule():
+    run = simulate(problems.absolute_value(1.0), "sgd", ["linear", "constant"], n_steps=20, base_lr=[0.1, 0.2])
+    assert isinstance(run, Simulation)
+    ax = run.plot()
+    assert len(ax.lines) == 4
+    assert all("bound" in text.get_text() for text in ax.get_legend().get_texts())
