@@ -164,7 +164,13 @@ class WorstCase:
         if found.caps.min() < 0.0:
             raise InputError("norm_caps", "multipliers of either sign", "inequalities, for a certificate")
         return Certificate.step_matrix(
-            self.H, found.pairs.T, 2.0 * found.distance, 2.0 * found.caps, D=self.D, G=self.G
+            self.H,
+            found.pairs.T,
+            2.0 * found.distance,
+            2.0 * found.caps,
+            D=self.D,
+            G=self.G,
+            monotone=np.minimum(found.star, found.minimum),
         )
 
 

@@ -29,6 +29,7 @@ from .multipliers import (
     exact_bound,
     feasible_norms,
     gradient_form,
+    round_to_grid,
     sgd_conditions,
     value_sums,
 )
@@ -133,7 +134,7 @@ class Certificate(ABC):
 
     @staticmethod
     def step_matrix(
-        H: Any, pairs: Any, tau: Any, norms: Any = None, *, D: Any = 1.0, G: Any = 1.0
+        H: Any, pairs: Any, tau: Any, norms: Any = None, *, D: Any = 1.0, G: Any = 1.0, monotone: Any = None
     ) -> "StepMatrixCertificate":
         """Certify any step matrix from approximate multipliers, repaired so that they hold exactly.
 
@@ -153,6 +154,8 @@ class Certificate(ABC):
             the least ones that make it diagonally dominant.
         D, G : float, float or array_like
             The distance bound and the gradient bounds.
+        monotone : array_like, shape (N+1,), optional
+            The multipliers of <g_i, x_i - x*> >= 0, that is, of f_i >= f* and f* >= f_i + <g_i, x* - x_i> together.
 
         Returns
         -------
@@ -164,7 +167,11 @@ class Certificate(ABC):
         distance, bounds = check_positive(D, "D"), check_gradient_bounds(G, size - 1)
         multipliers = check_pairs(pairs, size)
         weight = check_positive(tau, "tau")
-        optimum, minimum = cancel_values(multipliers)
+        both = np.zeros(size) if monotone is None else np.maximum(check_vector(monotone, "monotone"), 0.0)
+        check_length(both, "monotone", size)
+        together = round_to_grid(np.column_stack([multipliers, both]))  # one grid, so that sums stay exact
+        multipliers, both = np.ascontiguousarray(together[:, :size]), together[:, size]
+        optimum, minimum = (values + both for values in cancel_values(multipliers))
         given = None if norms is None else np.maximum(check_vector(norms, "norms"), 0.0)
         if given is not None:
             check_length(given, "norms", size)

@@ -68,7 +68,7 @@ def feasible_norms(H: Array, pairs: Array, optimum: Array, tau: float, G: Array,
     """
     size = G.size
     form = gradient_form(H, pairs, optimum, tau)
-    scale = pairs.T @ H + (optimum + pairs.sum(axis=0))[:, np.newaxis] * H
+    scale = pairs.T @ np.abs(H) + (optimum + pairs.sum(axis=0))[:, np.newaxis] * np.abs(H)
     rounding = (size + 8) * EPS * (scale + scale.T + np.outer(optimum, optimum) / tau)
     off_diagonal = ~np.eye(size, dtype=bool)
     others = np.where(off_diagonal, np.abs(form) + rounding, 0.0) @ G / G
