@@ -213,13 +213,10 @@ def _compiled_loop() -> Any:
 def _run(
     loop: Any, arguments: tuple[Any, ...], ticks: npt.NDArray[np.int64], n_steps: int, progress: bool | None
 ) -> None:
-    """Run all, with a progress bar once it takes longer than a second; Ctrl-C stops the runs at their next step."""
-    if progress is False:
-        loop.run_all(*arguments)
-        return
+    """Run all in a thread, with a progress bar once it takes longer than a second; Ctrl-C stops at the next step."""
     from numba import get_num_threads, set_num_threads
 
-    threads, failures = get_num_threads(), list[BaseException]()
+    threads, failures = min(get_num_threads(), len(ticks)), list[BaseException]()  # no threads without a run
 
     def work() -> None:
         try:
@@ -231,7 +228,7 @@ def _run(
     worker = threading.Thread(target=work, daemon=True)
     worker.start()
     try:
-        worker.join(_PATIENCE)
+        worker.join(None if progress is False else _PATIENCE)
         if worker.is_alive():
             _watch(worker, ticks, n_steps, progress)
     except KeyboardInterrupt:

@@ -157,12 +157,20 @@ class Simulation:
     @property
     def gap(self) -> Array:
         """f - f* of the iterate that the bound speaks of, float64[schedule, base_lr, seed]."""
-        return self.iterate(self.bound_iterate) - self.problem.f_star
+        return self.iterate(self.bound_iterate) - self._f_star
 
     @property
     def gaps(self) -> Array:
         """f - f* at the recorded steps, float64[schedule, base_lr, seed, step]."""
-        return self.f - self.problem.f_star
+        return self.f - self._f_star
+
+    @property
+    def _f_star(self) -> float:
+        """The minimum, refused if a run went below it."""
+        f_star, seen = self.problem.f_star, float(np.min(self.lowest))
+        if f_star > seen + 1e-8 * max(1.0, abs(seen)):
+            raise InputError("problem.f_star", f_star, f"at most {seen!r}, a value that a run has seen")
+        return f_star
 
     def sweep(self, iterate: str = "last", tolerance: float = 0.1) -> list["BestRate"]:
         """Return the best base learning rate of each schedule and how wide the good range is (see `best_rates`)."""

@@ -174,3 +174,13 @@ def test_no_batches_of_a_problem_that_is_no_mean():
 def test_a_minimum_above_the_values_seen_is_refused():
     with pytest.raises(InputError, match="f_star"):
         simulate(problems.absolute_value(1.0), "polyak", np.ones(10), f_star=2.0)
+
+
+def test_a_problem_whose_minimum_a_run_has_beaten_is_refused():
+    import dataclasses
+
+    problem = problems.absolute_value(1.0)
+    wrong = dataclasses.replace(problem, known=dataclasses.replace(problem.minimum, value=0.5))
+    run = simulate(wrong, "sgd", np.full(4, 0.25))
+    with pytest.raises(InputError, match=r"problem\.f_star"):
+        _ = run.gap
