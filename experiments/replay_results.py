@@ -189,12 +189,12 @@ class WorkloadReplay:
         }
 
     def verdict(self) -> str:
-        """Say what happens when refinement is repeated: settles, oscillates, drifts, degenerates."""
+        """Say whether repeated refinement settles, oscillates or still changes, and in which rounds it degenerates."""
         if not self.rounds:
             return "no refinement"
-        if self.rounds[-1].refinement.degenerate:
-            return "degenerates"
-        return trend([round_.refinement.steps for round_ in self.rounds])
+        degenerate = [str(number) for number, round_ in enumerate(self.rounds, 1) if round_.refinement.degenerate]
+        rounds = f", degenerate in round {', '.join(degenerate)}" if degenerate else ""
+        return trend([round_.refinement.steps for round_ in self.rounds]) + rounds
 
 
 def trend(schedules: Sequence[Array], tolerance: float = 0.02) -> str:
