@@ -72,7 +72,7 @@ def test_losses_vs_monte_carlo():
     rng = np.random.default_rng(0)
     work = LinearRecursion.power_law(6, batch_size=2, n_samples=10)
     steps, lam = np.linspace(1.5, 0.1, 20), work.spectrum
-    error = np.ones((200_000, 6)) * np.sqrt(work.start)
+    error = np.ones((50_000, 6)) * np.sqrt(work.start)
     for h in steps:
         level = (1 / 2 - 1 / 10) * np.sum(lam * error**2, axis=1)
         error -= h * (lam * error + np.sqrt(level[:, None] * lam) * rng.normal(size=error.shape))
