@@ -82,7 +82,7 @@ def make_optimizer(spec: str, params: Iterable[Any], base_lr: float | None = Non
     >>> make_optimizer("sgd:speed=3", model.parameters())
     Traceback (most recent call last):
     ...
-    lastiterate.theory.validation.InputError: optimizer options: expected options that sgd knows, got speed=3.0
+    lastiterate.theory.validation.InputError: optimizer options: expected options that sgd knows, got speed=3
     """
     name, given = _parse(spec)
     info = OPTIMIZERS[check_choice(name, "optimizer", OPTIMIZERS)]
@@ -93,7 +93,8 @@ def make_optimizer(spec: str, params: Iterable[Any], base_lr: float | None = Non
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # some packages print; the output belongs to the caller
             if betas != (None, None):
-                options["betas"] = (0.9 if betas[0] is None else betas[0], 0.999 if betas[1] is None else betas[1])
+                pairs = zip(betas, (0.9, 0.999), strict=True)
+                options["betas"] = tuple(default if given is None else float(given) for given, default in pairs)
             optimizer = info.build(parameters, lr=lr, **options)
     except TypeError as error:
         shown = ", ".join(f"{key}={value}" for key, value in options.items())
@@ -148,15 +149,19 @@ def _parse(spec: str) -> tuple[str, dict[str, Any]]:
         key, equals, text = (part.strip() for part in item.partition("="))
         if not equals:
             raise InputError("optimizer", spec, "a name, or name:option=value,option=value")
-        lowered = text.lower()
-        try:
-            options[key] = {"true": True, "false": False, "none": None}[lowered]
-        except KeyError:
-            try:
-                options[key] = float(text)
-            except ValueError:
-                options[key] = text
+        options[key] = _value(text)
     return name.strip(), options
+
+
+def _value(text: str) -> Any:
+    """A truth value, a number or the text itself."""
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _packaged(module: str, attribute: str) -> Builder:
@@ -170,13 +175,21 @@ def _packaged(module: str, attribute: str) -> Builder:
 
 
 def _dadapt_sgd(params: Any, **options: Any) -> torch.optim.Optimizer:
-    """D-Adapted SGD for which a step of zero length is legal: its package divides by the first gradient's norm."""
+    """D-Adapted SGD for which steps of zero length are legal; its package divides by the first gradient's norm."""
     base = require("dadaptation", "optimizers", purpose="the optimizer DAdaptSGD").DAdaptSGD
 
     class DAdaptSGD(base):
         def step(self, closure: Any = None) -> Any:
-            idle = all(group["lr"] == 0.0 for group in self.param_groups)
-            return closure() if idle and closure else None if idle else super().step(closure)
+            if closure is None and self._is_idle():
+                return None
+            return super().step(closure)
+
+        def _is_idle(self) -> bool:
+            if all(group["lr"] == 0.0 for group in self.param_groups):
+                return True
+            parameters = [p for group in self.param_groups for p in group["params"]]
+            started = self.param_groups[0]["k"] > 0
+            return not started and not any(p.grad is not None and bool(p.grad.any()) for p in parameters)
 
     return DAdaptSGD(params, **options)
 

@@ -73,6 +73,20 @@ def test_zero_steps_leave_the_parameters_finite_and_in_place(name):
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_a_first_gradient_of_zero_moves_nothing(name):
+    params = parameters()
+    optimizer = make_optimizer(name, params, TUNED.get(name), **({"weight_decay": 0.0} if name == "adamw" else {}))
+    before = [p.detach().clone() for p in params]
+    loss = sum((0.0 * p).sum() for p in params) + 1.0
+    loss.backward()
+    optimizer.step(**step_arguments(optimizer, loss))
+    for p, old in zip(params, before, strict=True):
+        torch.testing.assert_close(p.detach(), old, rtol=0, atol=0)
+    train(optimizer, params, [1.0, 0.5])
+    assert all(torch.isfinite(p).all() for p in params)
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_resuming_from_a_saved_state_is_bitwise(name):
     steps = np.linspace(1.0, 0.2, 40)
     straight = parameters()
@@ -100,6 +114,8 @@ def test_options_in_the_specification():
     assert make_optimizer("adam:beta1=0,beta2=0.99", params, 0.1).defaults["betas"] == (0.0, 0.99)
     assert make_optimizer("prodigy:weight_decay=0.1", params).defaults["weight_decay"] == 0.1
     assert make_optimizer("momentum", params, 0.1).defaults["momentum"] == 0.9
+    assert make_optimizer("sgd:momentum=0.9,dampening=1", params, 0.1).defaults["dampening"] == 1
+    train(make_optimizer("prodigy:slice_p=2", params), params, [1.0, 0.5])  # a stride must stay an integer
 
 
 def test_building_prints_nothing(capsys):
