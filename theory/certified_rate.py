@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .certificates import Certificate, StepMatrixCertificate
-from .multiplier_search import best_multipliers
+from .multiplier_search import Multipliers, best_multipliers
 from .rates import Rate
 
 Array = npt.NDArray[np.float64]
 SEARCH_LIMIT = 40
+FULL_LIMIT = 16
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class CertifiedRate(Rate):
     ----------
     method : str
         ``"closed form"`` (exact for momentum where G is constant or nonincreasing), or for an upper bound ``"search"``
-        (within about 1e-4 of the best that inequalities from later to earlier points prove), ``"chain"`` (the same
-        for neighbours only), ``"ramp"`` or ``"recursion"`` (O(N) multipliers of momentum and of dual averaging), or
-        ``"lipschitz"``.
+        (all pairs of points up to N = 16, where the value is the worst case to 1e-5; from later to earlier points
+        beyond), ``"chain"`` (neighbours only), ``"ramp"`` or ``"recursion"`` (O(N) multipliers of momentum and of dual
+        averaging), or ``"lipschitz"``.
     """
 
     method: str = ""
@@ -70,11 +71,22 @@ def assemble(
     )
 
 
-def searched_rate(H: Array, steps: Array, D: float, caps: Array, band: int | None = None) -> CertifiedRate:
-    """Return the bound of the best multipliers from later to earlier points, at most ``band`` steps apart."""
-    best = best_multipliers(H, D, caps, gap=1e-5 if steps.size <= 24 else 1e-4, band=band)
+def searched_rate(H: Array, steps: Array, D: float, caps: Array) -> CertifiedRate:
+    """Return the bound of the best multipliers: all pairs up to 16 steps, from later to earlier points beyond."""
+    forward = steps.size if steps.size <= FULL_LIMIT else 0
+    gap = 1e-5 if steps.size <= 24 else 1e-4
+    found = _proved(best_multipliers(H, D, caps, gap, forward=forward), "search", H, steps, D, caps)
+    return min(found, chain_rate(H, steps, D, caps), key=float)
+
+
+def chain_rate(H: Array, steps: Array, D: float, caps: Array) -> CertifiedRate:
+    """Return the bound of the best multipliers between neighbours, each point with the one before it."""
+    return _proved(best_multipliers(H, D, caps, 1e-4, band=1), "chain", H, steps, D, caps)
+
+
+def _proved(best: Multipliers, method: str, H: Array, steps: Array, D: float, caps: Array) -> CertifiedRate:
+    """Repair the multipliers and return what they prove."""
     certificate = Certificate.step_matrix(H, best.pairs, best.tau, best.norms, D=D, G=caps)
-    method = "chain" if band == 1 else "search"
     return assemble(certificate.value, None, method, steps, D, caps, lambda: certificate)
 
 

@@ -1,10 +1,10 @@
-"""Near-optimal multipliers for any step matrix, from the inequalities of the optimum and of earlier points.
+"""Near-optimal multipliers for any step matrix.
 
-The multipliers b_tr of f_r >= f_t + <g_t, x_r - x_t> (r < t) and a_t of f* >= f_t + <g_t, x* - x_t> form a unit flow
-from the last point to the optimum. With k_r = (1, -H[r]), which is x_r - x* in the basis (x_0 - x*, g_0, ..., g_N), the
-quadratic form that must be semidefinite is
+The multipliers b_tr of f_r >= f_t + <g_t, x_r - x_t> (mostly r < t) and a_t of f* >= f_t + <g_t, x* - x_t> form a unit
+flow from the last point to the optimum. With k_r = (1, -H[r]), which is x_r - x* in the basis (x_0 - x*, g_0, ...,
+g_N), the quadratic form that must be semidefinite is
 
-    Z = diag(tau, nu) - sym(e_N, k_N) + sum_{r<t} b_tr sym(e_t - e_r, k_r),   sym(x, y) = x y^T + y x^T,
+    Z = diag(tau, nu) - sym(e_N, k_N) + sum_tr b_tr sym(e_t - e_r, k_r),   sym(x, y) = x y^T + y x^T,
 
 so that minimising (tau D^2 + sum nu_t G_t^2) / 2 over b, tau, nu is convex. A log-barrier Newton method needs nothing
 but NumPy, starts from an explicit interior point and keeps every iterate strictly feasible: whatever it returns is a
@@ -32,8 +32,10 @@ class Multipliers(NamedTuple):
     value: float
 
 
-def best_multipliers(H: Array, D: float, G: Array, gap: float = 1e-5, band: int | None = None) -> Multipliers:
-    """Minimise the bound over all multipliers from later to earlier points, to a relative gap.
+def best_multipliers(
+    H: Array, D: float, G: Array, gap: float = 1e-5, band: int | None = None, forward: int = 0
+) -> Multipliers:
+    """Minimise the bound over the multipliers of the pairs in reach, to a relative gap.
 
     Parameters
     ----------
@@ -46,10 +48,12 @@ def best_multipliers(H: Array, D: float, G: Array, gap: float = 1e-5, band: int 
     gap : float
         How far above the minimum the value may be, relative; an iteration limit may stop earlier.
     band : int, optional
-        Use only the inequalities between points at most so many steps apart.
+        Use f_r >= f_t + <g_t, x_r - x_t> for r < t at most so many steps apart; all of them by default.
+    forward : int
+        Use them for r > t at most so many steps apart, too; with N the result is the exact worst case.
     """
     top = float(G.max())
-    program = _Program(H * (top / D), G / top, band or G.size)
+    program = _Program(H * (top / D), G / top, band or G.size, forward)
     point = program.interior_point()
     weight = program.barrier_terms / program.objective(point)
     for _ in range(60):
@@ -64,11 +68,12 @@ def best_multipliers(H: Array, D: float, G: Array, gap: float = 1e-5, band: int 
 class _Program:
     """The barrier of the problem in units with D = 1 and max G = 1; a point is (b row by row, tau, nu)."""
 
-    def __init__(self, H: Array, G: Array, band: int) -> None:
+    def __init__(self, H: Array, G: Array, band: int, forward: int) -> None:
         size = G.size
-        tails, heads = (index.astype(np.int64) for index in np.tril_indices(size, -1))
-        near = tails - heads <= band
-        self.tails, self.heads, self.band = tails[near], heads[near], band
+        tails, heads = np.nonzero(np.ones((size, size)) - np.eye(size))
+        near = (tails - heads <= band) & (heads - tails <= forward)
+        self.tails, self.heads = tails[near].astype(np.int64), heads[near].astype(np.int64)
+        self.band, self.forward = band, forward
         self.positions = np.hstack([np.ones((size, 1)), -H])
         self.cost = np.append(1.0, G * G) / 2.0
         self.last = np.zeros(size)
@@ -77,7 +82,7 @@ class _Program:
         self.barrier_terms = self.count + 2 * size + 1
 
     def split(self, point: Array) -> tuple[Array, Array]:
-        """Return b as a lower triangular matrix, and (tau, nu)."""
+        """Return b as a matrix, and (tau, nu)."""
         b = np.zeros((self.last.size, self.last.size))
         b[self.tails, self.heads] = point[: self.count]
         return b, point[self.count :]
@@ -101,6 +106,8 @@ class _Program:
             first = max(0, t - self.band)
             b[t, first:t] = flow * (t / (t + 1.0)) / (t - first)
             flow = b[:, t - 1].sum()
+        ahead = self.heads > self.tails
+        b[self.tails[ahead], self.heads[ahead]] = 0.1 / (size * (self.forward + 1.0)) ** 2
         _, form = self.form(b)
         scale = np.sqrt(0.5 / self.cost)
         rows = np.abs(form) @ scale
@@ -128,7 +135,11 @@ class _Program:
         for _ in range(40):
             gradient, hessian = self.derivatives(point, weight)
             units = 1.0 / np.sqrt(np.diag(hessian))
-            step = -units * np.linalg.solve(hessian * np.outer(units, units), units * gradient)
+            scaled = hessian * np.outer(units, units) + 1e-14 * np.eye(units.size)
+            try:
+                step = -units * np.linalg.solve(scaled, units * gradient)
+            except np.linalg.LinAlgError:
+                return point
             decrement = -float(gradient @ step)
             length, lower = 1.0, self.barrier(point + step, weight)
             while length > 1e-9 and not lower <= value - 0.1 * length * decrement:

@@ -34,14 +34,21 @@ def test_constant_scaling_vs_exact_rate_and_sdp():
 
 @pytest.mark.parametrize("name", CASES)
 def test_last_iterate_vs_sdp(name):
-    """The search leaves out half of the inequalities, which costs under one per cent here."""
+    """Up to 16 steps the search uses all pairs of points and finds the worst case."""
     lam, beta = CASES[name]
     G = np.linspace(1.0, 0.8, N + 1)
     sdp = li.worst_case(li.step_matrix.dual_averaging(lam, beta), 1.5, G)
     rate = dual_averaging_rate(lam, beta, 1.5, G)
     assert not rate.exact
-    assert sdp.lower * (1 - 1e-7) <= rate.value <= 1.01 * sdp.value
+    assert sdp.lower * (1 - 1e-7) <= rate.value <= (1 + 1e-4) * sdp.value
     assert float(rate.certificate().prove()) <= rate.value * (1 + 1e-11)
+
+
+def test_search_without_forward_pairs_vs_sdp():
+    n = 20
+    lam, beta = np.ones(n), np.sqrt(np.arange(1, n + 1))
+    sdp = li.worst_case(li.step_matrix.dual_averaging(lam, beta))
+    assert sdp.lower * (1 - 1e-7) <= dual_averaging_rate(lam, beta).value <= 1.01 * sdp.value
 
 
 @pytest.mark.parametrize("name", CASES)
