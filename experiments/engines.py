@@ -5,6 +5,7 @@ executors but hides them: with its Dask backend a run that kills its worker woul
 and neither backend tells which runs were in flight.
 """
 
+import asyncio
 import os
 import threading
 import time
@@ -180,6 +181,8 @@ def _open_dask(n_jobs: int | None, scheduler: str | None, device: str) -> Genera
             yield _dask_engine(client, n_jobs)
         return
     try:
+        # knock first: a client that fails to connect leaves a loop behind on which the next one can hang
+        asyncio.run(_knock(scheduler))
         client = Client(scheduler, timeout=CONNECT_TIMEOUT_S)
     except (OSError, ValueError, TimeoutError) as error:
         raise EngineError(
@@ -188,6 +191,13 @@ def _open_dask(n_jobs: int | None, scheduler: str | None, device: str) -> Genera
         ) from error
     with client:
         yield _dask_engine(client, n_jobs)
+
+
+async def _knock(address: str) -> None:
+    """Open and close a connection, or raise what came in between."""
+    from distributed.comm.core import connect
+
+    await (await connect(address, timeout=CONNECT_TIMEOUT_S)).close()
 
 
 def _dask_engine(client: Any, n_jobs: int | None) -> Engine:

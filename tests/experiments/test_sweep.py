@@ -62,16 +62,19 @@ class TestDask:
         assert remote.table() == alone.table()
 
     def test_a_run_that_kills_its_workers_is_recorded_and_the_others_go_on(self, tmp_path):
+        dask = pytest.importorskip("dask")
         pytest.importorskip("distributed")
         specs = grid(target=target("kills_its_worker"), seed=[1, 2, 3, 4])
-        result = run(specs, tmp_path / "dask.db", engine="dask", n_jobs=2)
+        with dask.config.set({"distributed.scheduler.allowed-failures": 0}):  # a new worker takes seconds to start
+            result = run(specs, tmp_path / "dask.db", engine="dask", n_jobs=2)
         assert [record.status for record in result.records] == ["done", "done", "failed", "done"]
 
     def test_a_scheduler_that_does_not_answer(self, tmp_path, monkeypatch):
         pytest.importorskip("distributed")
         monkeypatch.setattr("lastiterate.experiments.engines.CONNECT_TIMEOUT_S", 1.0)
-        with pytest.raises(EngineError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 .*dask scheduler"):
-            run(quadratics(2), tmp_path / "runs.db", engine="dask", scheduler="tcp://127.0.0.1:1", n_jobs=None)
+        for address in ("tcp://127.0.0.1:1", "nonsense", "tcp://127.0.0.1:port", "telnet://127.0.0.1:1"):
+            with pytest.raises(EngineError, match=f"no Dask scheduler answers at {address} .*dask scheduler"):
+                run(quadratics(2), tmp_path / "runs.db", engine="dask", scheduler=address, n_jobs=None)
 
 
 def test_starting_again_runs_only_what_is_missing(tmp_path):
