@@ -131,7 +131,7 @@ def test_step_is_linear_in_the_dimension(benchmark):
     costs, ratios = {}, {}
     for d in (10**3, 10**4, 10**5, 10**6):
         n = min(4000, 48_000_000 // d) // BATCH * BATCH
-        problem, n_steps = logistic(n, d), max(2 * n // BATCH, 8)
+        problem, n_steps = logistic(n, d), 20_000_000 // d
 
         def run(count, problem=problem):
             chosen = {"batch_size": BATCH, "record": 1, "progress": False}

@@ -50,7 +50,10 @@ def simulate(
         "problem": run.problem.name,
         "method": method,
         "n_steps": run.n_steps,
-        "bound": run.bound_source or f"none: {run.bound_reason}",
+        "bound": f"{run.bound_source}, {run.bound_iterate} iterate"
+        if run.bound_source
+        else f"none: {run.bound_reason}",
+        "low..high": "base learning rates within 10% of the best gap",
     }
     emit(rows, as_json=as_json, title=f"{method} on {problem}, N = {run.n_steps}", extra=extra)
     if plot is not None:
@@ -67,11 +70,9 @@ def _row(run: Any, s: int, best: Any) -> dict[str, Any]:
         "schedule": best.schedule,
         "base_lr": best.base_lr,
         "gap": best.gap,
-        "best gap": float(np.median(run.best[s, i]) - run.problem.f_star),
         "bound": bound,
-        "bound on": run.bound_iterate if bound is not None else "",
-        "good from": best.low,
-        "good to": best.high,
+        "low": best.low,
+        "high": best.high,
         "decades": best.decades,
         "diverged": int(run.diverged[s].sum()),
     }
