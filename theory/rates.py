@@ -104,7 +104,8 @@ def exact_rate(
     (D^2 / s_0^2 + sigma^2 G_N^2 + sum_k w_k^2 G_k^2) / 2 and the rate is the global minimum over sigma. The weights are
     those of Zamani and Glineur (arXiv 2307.11134); the inequality is Theorem 1 of Defazio, Cutkosky, Mehta and
     Mishchenko (arXiv 2310.07831) read backwards. *Exact* for constant and nonincreasing G (proven for constant and
-    linearly decaying steps, numerical evidence otherwise), an *upper bound* where G increases.
+    linearly decaying steps, numerical evidence otherwise), an *upper bound* where G increases: there
+    `lastiterate.theory.varying_bounds.tightened_rate` does better.
 
     Parameters
     ----------
@@ -207,7 +208,8 @@ def theorem10_rate(
 
     def objective(tau: Array) -> Array:
         total, squares = theorem10_terms(run, np.exp(tau))
-        return run.distance * (run.distance / total) + squares
+        with np.errstate(over="ignore"):  # infinite far from the minimum is as good as huge
+            return run.distance * (run.distance / total) + squares
 
     if fictitious is None:
         best = global_minimum(objective, *theorem10_bracket(run, objective), growth=1.0, unimodal=True)
@@ -374,7 +376,8 @@ def _least_exact(
     terms = terms_for_many(run)
 
     def objective(tau: Array) -> Array:
-        return value_of(*terms(np.exp(tau)))
+        with np.errstate(over="ignore"):  # infinite far from the minimum is as good as huge
+            return value_of(*terms(np.exp(tau)))
 
     found = global_minimum(objective, *bracket(run, objective), growth)
     value = float(value_of(*exact_terms(run, np.exp([found.point])))[0])

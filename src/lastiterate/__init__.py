@@ -29,6 +29,7 @@ _NAMES = {
     "average_iterate_rate": "lastiterate.theory.rates",
     "tune_base_lr": "lastiterate.theory.rates",
     "rate_curve": "lastiterate.theory.curves",
+    "tightened_rate": "lastiterate.theory.varying_bounds",
     "Rate": "lastiterate.theory.rates",
     "optimal_schedule": "lastiterate.theory.optimal",
     "optimal_continuation": "lastiterate.theory.optimal",

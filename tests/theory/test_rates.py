@@ -286,6 +286,17 @@ def test_extreme_units_vs_rescaled_problem(D, G):
     assert li.tune_base_lr(steps, D, G).value == pytest.approx(li.tune_base_lr(shape).value * D * G, rel=1e-12)
 
 
+@pytest.mark.parametrize("size", [5e-324, 1e-310, 1e-300, 1e-200, 1e150])
+def test_steps_at_the_ends_of_the_floating_point_range(size):
+    steps = np.array([size, 0.0, size])
+    for bound, rate in RATES.items():
+        assert rate(steps).value == pytest.approx(rate(steps, 1.0, [1.0, 1.0, 1.0, 1.0]).value, rel=1e-14)
+        assert math.isfinite(li.tune_base_lr(steps, bound=bound).value)
+    if size < 1e-100:
+        assert li.exact_rate(steps).value == pytest.approx(1.0, rel=1e-14)
+        assert li.theorem10_rate(steps).value == pytest.approx(1.0, rel=1e-14)
+
+
 def test_no_steps_and_only_zero_steps():
     for steps in (np.empty(0), np.zeros(1), np.zeros(5)):
         for rate in (li.exact_rate, li.theorem10_rate, li.average_iterate_rate):
