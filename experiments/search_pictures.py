@@ -60,8 +60,8 @@ def draw_weight_decay(study: WeightDecayStudy, n_steps: int) -> "Figure":
 
     figure, (shapes, gains) = _panels(2)
     colors = colormaps["viridis"](np.linspace(0.0, 0.9, len(study.decays)))
-    for decay, best, color in zip(study.decays, study.best, colors, strict=True):
-        shapes.plot(best.shape.steps(n_steps), color=color, label=f"{decay:g}")
+    for decay, best, color, style in zip(study.decays, study.best, colors, cycle(_STYLES), strict=False):
+        shapes.plot(best.shape.steps(n_steps), color=color, linestyle=style, label=f"{decay:g}")
     shapes.set(xlabel="step k", ylabel="step size, maximum 1", title=f"best {_words(study.family)} shape")
     shapes.legend(title="weight decay", fontsize="x-small")
     ratio = np.array(study.losses_of_undecayed) / np.array([best.score for best in study.best])
@@ -88,6 +88,9 @@ def draw_sweep(rows: Sequence[dict[str, Any]], metric: str) -> "Figure":
         axes.plot(lrs, middle, color=color, linestyle=style, marker=".", label=", ".join(key))
         axes.fill_between(lrs, low, high, color=color, alpha=0.12, linewidth=0)
     axes.set(xscale="log", xlabel="base learning rate", ylabel=metric, title="median over seeds, range shaded")
+    shown = [value for points in groups.values() for values in points.values() for value in values]
+    if shown and min(shown) > 0.0 and max(shown) > 30.0 * min(shown):
+        axes.set_yscale("log")
     if groups:
         axes.legend(fontsize="x-small")
     return figure
