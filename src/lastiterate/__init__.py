@@ -33,14 +33,20 @@ _NAMES = {
     "Rate": "lastiterate.theory.rates",
     "optimal_schedule": "lastiterate.theory.optimal",
     "optimal_continuation": "lastiterate.theory.optimal",
+    "theorem10_optimum": "lastiterate.theory.optimal",
+    "norms_bound": "lastiterate.theory.posteriori",
+    "trajectory_bound": "lastiterate.theory.posteriori",
     "refine": "lastiterate.theory.refinement",
     "Certificate": "lastiterate.theory.certificates",
     "simulate": "lastiterate.theory.simulators.engine",
     "worst_case": "lastiterate.solvers.worst_case",
     "WorstCaseFunction": "lastiterate.solvers.worst_case",
     "design_schedule": "lastiterate.solvers.design",
+    "optimise_momentum": "lastiterate.solvers.joint_momentum",
+    "search": "lastiterate.solvers.search",
     "read_norms": "lastiterate.experiments.norms",
     "replay": "lastiterate.experiments.replay",
+    "run_sweep": "lastiterate.experiments.sweep",
 }
 
 __all__ = ["__version__", *_MODULES, *_NAMES]

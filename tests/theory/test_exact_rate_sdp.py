@@ -1,0 +1,30 @@
+"""The exact rate against the semidefinite program on random schedules: the claim "exact" for constant G."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lastiterate.solvers.worst_case import worst_case
+from lastiterate.theory import step_matrices
+from lastiterate.theory.rates import exact_rate
+
+
+@st.composite
+def schedules(draw):
+    """Up to 15 steps over two decades around D/G, a third of them zero in some draws; the seed is what is recorded."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="seed"))
+    n = draw(st.integers(1, 15), label="n_steps")
+    steps = 10.0 ** rng.uniform(-1.5, 0.5, n)
+    if draw(st.booleans(), label="with zeros"):
+        steps[rng.random(n) < 1 / 3] = 0.0
+    return steps
+
+
+@pytest.mark.slow
+@settings(max_examples=200)
+@given(schedules())
+def test_exact_rate_vs_sdp_on_random_schedules(steps):
+    program = worst_case(step_matrices.sgd(steps), D=1.0, G=1.0)
+    assert program.gap < 1e-6 * program.value
+    assert exact_rate(steps).value == pytest.approx(program.value, rel=1e-6)
