@@ -136,14 +136,15 @@ def _build(
 
 
 @njit(**JIT)
-def _add_cell(gap: float, offsets: Array, scale: float, weights: Array, sums: Array) -> None:
+def _add_cell(u: float, gap: float, offsets: Array, scale: float, weights: Array, sums: Array) -> None:
     for j in range(POINTS):
         inverse = 1.0 / (gap + scale * offsets[j])
+        share = u * inverse
         term = weights[j] * inverse
         sums[0, j] += term
-        term *= inverse
+        term *= share
         sums[1, j] += term
-        sums[2, j] += term * inverse
+        sums[2, j] += term * share
 
 
 @njit(**JIT)
@@ -163,7 +164,7 @@ def _solve(
     out: Array,
 ) -> None:
     sums = np.empty((3, POINTS))
-    u, last_numerator, seen = 0.0, 0.0, 0
+    u, last_numerator, seen, moving = 0.0, 0.0, 0, False
     for index in range(horizons.size):
         n = horizons[index]
         cap = float(caps[index])
@@ -180,20 +181,23 @@ def _solve(
         elif last_numerator == 0.0:
             u = distance / cap
         else:
-            u = max(u, least)
+            u = max(u, least) if moving else least  # a distance in place of u is no start for steps of any size
+            moving = True
         gap, p1 = u, 0.0
         for _ in range(_MOST_ITERATIONS):
             sums[:] = 0.0
-            gap = u
+            gap, travelled = u, 0.0  # travelled = gap - u without the subtraction, which cancels where u is large
             leaf = n // POINTS
             for k in range(n - 1, leaf * POINTS - 1, -1):
                 inverse = 1.0 / gap
+                part = u * inverse
                 term = numerators[k] * inverse
                 sums[0, 0] += term
-                term *= inverse
+                term *= part
                 sums[1, 0] += term
-                sums[2, 0] += term * inverse
-                gap += float(steps[k])
+                sums[2, 0] += term * part
+                travelled += float(steps[k])
+                gap = u + travelled
             level = 0
             while leaf > 0:
                 while leaf & ((2 << level) - 1) == 0 and starts.size > level + 2:
@@ -203,23 +207,25 @@ def _solve(
                     level -= 1
                     cell = starts[level] + (leaf >> level) - 1
                 if level == 0:
-                    _add_cell(gap, leaf_offsets[cell], 1.0, weights[cell], sums)
+                    _add_cell(u, gap, leaf_offsets[cell], 1.0, weights[cell], sums)
                 else:
-                    _add_cell(gap, _OFFSETS, float(spans[cell]), weights[cell], sums)
-                gap += float(widths[cell])
+                    _add_cell(u, gap, _OFFSETS, float(spans[cell]), weights[cell], sums)
+                travelled += float(widths[cell])
+                gap = u + travelled
                 leaf -= 1 << level
             p1, p2, p3 = float(sums[0].sum()), float(sums[1].sum()), float(sums[2].sum())
             if given or last_numerator == 0.0:
                 break
-            # Newton's method on K^{-1/2}, which is concave in u, for the decreasing K of the stationarity condition
+            # Newton's method on K^{-1/2}, which is concave in u, for the decreasing K of the stationarity condition;
+            # p2 and p3 carry the factors u and u^2, so that no power of a vanishing u overflows
             if tuned:
-                value, slope, target = gap * p2 + p1, -2.0 * gap * p3, square * (gap - u)
+                value, slope, target = (gap / u) * p2 + p1, -2.0 * (gap / u) * p3, square * travelled
             else:
                 share = distance / gap
-                value = share * share + p2
-                slope = -2.0 * (share * share / gap + p3)
-                target = square
-            change = (2.0 * value / slope) * (1.0 - math.sqrt(value / target))
+                value = (u * share) * share + p2
+                slope = -2.0 * ((u * share) * (share * (u / gap)) + p3)
+                target = u * square
+            change = u * (2.0 * value / slope) * (1.0 - math.sqrt(value / target))
             if abs(change) <= 1e-6 * u:
                 break
             u = max(u + change, least)
