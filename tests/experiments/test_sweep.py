@@ -139,7 +139,9 @@ def test_a_run_that_always_kills_its_worker_fails_alone(tmp_path):
 
 
 DRIVER = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
 from lastiterate.experiments.sweep import run_sweep, grid
 if __name__ == "__main__":
     targets, store, folder, n, n_jobs, sleep = sys.argv[1:]

@@ -12,19 +12,27 @@ from lastiterate.cli import app
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def blocks(language):
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+def blocks(language, pages):
+    for page in pages:
         for number, block in enumerate(re.findall(rf"```{language}\n(.*?)```", page.read_text(), flags=re.DOTALL)):
             yield pytest.param(block, id=f"{page.stem}-{number}")
 
 
-@pytest.mark.parametrize("block", list(blocks("python")))
-def test_python_examples_run(block, tmp_path, monkeypatch):
+@pytest.mark.parametrize("block", list(blocks("python", [ROOT / "README.md"])))
+def test_readme_examples_run_each_by_itself(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(block, "example", "exec"), {"__name__": "example"})
 
 
-@pytest.mark.parametrize("block", list(blocks("sh")))
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.stem)
+def test_examples_of_a_guide_run_from_top_to_bottom(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "example"}
+    for block in blocks("python", [page]):
+        exec(compile(block.values[0], page.name, "exec"), names)
+
+
+@pytest.mark.parametrize("block", list(blocks("sh", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])))
 def test_shell_examples_run(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for line in block.replace("\\\n", " ").strip().splitlines():
