@@ -24,7 +24,7 @@ test: $(VENV)/.test
 	$(PYTEST)
 
 test-slow: $(VENV)/.test
-	$(PYTEST) -m "slow or figures"
+	$(PYTEST) -m "(slow or figures) and not gpu"
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
