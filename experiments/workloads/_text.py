@@ -19,7 +19,7 @@ _TINY_BYTES = 250_000
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of ``context + 1`` bytes, uint8[n, context + 1]; every tenth window is held out."""
+    """Windows of ``context + 1`` bytes, uint8[n, context + 1]; a random tenth of them is held out."""
 
     train: Tensor
     test: Tensor
@@ -43,9 +43,10 @@ def load_windows(context: int, size: str, data: Path | None) -> Windows:
     source = f"{origin}: {len(text)} bytes, sha256 {hashlib.sha256(text).hexdigest()[:16]}"
     stream = torch.from_numpy(np.frombuffer(text, dtype=np.uint8).copy())
     windows = stream.unfold(0, context + 1, context)
-    # every tenth window, not the last tenth: a text of many authors or modules ends differently than it begins
-    held_out = torch.arange(len(windows)) % 10 == min(9, len(windows) - 1)
-    return Windows(windows[~held_out], windows[held_out][:1024], source)
+    # in a fixed random order: modules and plays differ, and what is held out or evaluated should represent them all
+    windows = windows[torch.randperm(len(windows), generator=torch.Generator().manual_seed(0))]
+    held_out = max(1, len(windows) // 10)
+    return Windows(windows[:-held_out], windows[-held_out:][:1024], source)
 
 
 def _read(data: Path | None) -> tuple[bytes, str]:

@@ -25,7 +25,7 @@ def create(size: str = "tiny", data: Path | None = None, masked: float = 0.15) -
     fraction = check_fraction(masked, "masked", low=0.01, high=0.9)
     return Examples(
         name="masked_language_model",
-        n_steps=200 if tiny else 23_000,
+        n_steps=300 if tiny else 23_000,
         optimizer="adam:beta2=0.98",
         base_lrs=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2) if tiny else (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
         metric="test_loss",

@@ -30,7 +30,7 @@ SLOW = [
     ("vision_transformer", 0.01, 0.5),
     ("language_model:scale=small", 0.01, 0.8),
     ("language_model:scale=medium", 0.01, 0.8),
-    ("language_model:scale=large", 0.01, 0.8),
+    ("language_model:scale=large", 0.003, 0.8),
     ("masked_language_model", 0.003, 0.9),
     ("mri_reconstruction", 0.003, 0.5),
     ("detector", 0.003, 0.75),
