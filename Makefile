@@ -6,7 +6,7 @@ EXTRAS := torch,tensorboard,data,cluster,optimizers,integrations,test,dev
 # two workers suit two cores; a file stays on one worker, so that its compiled kernels and fixtures are made once
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench figures clean
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -36,6 +36,12 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m pytest benchmarks --benchmark-only -m "not gpu"
+
+# the page in docs/ is a copy: figures.md with its pictures in a folder of their own
+figures: $(VENV)/.test
+	$(BIN)/python -m lastiterate figures --quick --out out/figures
+	mkdir -p docs/figures && cp out/figures/*.png docs/figures/
+	sed 's#](\([a-z0-9-]*\)\.png)#](figures/\1.png)#' out/figures/figures.md > docs/figures.md
 
 clean:
 	rm -rf build dist out .pytest_cache

@@ -65,7 +65,7 @@ def _ranks(data: Data) -> Any:
 def _draw(data: Data) -> Any:
     figure, axis = panels(1, height=2.8)
     for ranks, text in zip(_ranks(data).T, SCHEDULES, strict=True):
-        axis.semilogx(BUDGETS, ranks, "o-", **look(text), label=text.split(":")[0])
+        axis.semilogx(BUDGETS, ranks, marker="o", **look(text), label=text.split(":")[0])
     axis.set_xticks(BUDGETS, [f"{budget}%" for budget in BUDGETS])
     axis.minorticks_off()
     axis.set(xlabel="training budget", ylabel="mean rank (1 is best)")
