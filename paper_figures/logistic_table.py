@@ -89,7 +89,8 @@ FIGURES = [
         shows="Training accuracies on real sets: tuned Adam, and two methods at base learning rate 1.",
         must_see="D-Adaptation and Prodigy come within 2 points of tuned Adam on every set without tuning.",
         caption="Multinomial logistic regression, features in [-1, 1] with a bias, batch 16, 100 epochs, drops at "
-        "60, 80 and 95%; Adam at the best of 10 base learning rates; D-Adapt Adam with bias correction.",
+        "60, 80 and 95%; Adam at the best of 10 base learning rates; D-Adapt Adam with bias correction. "
+        "Without it, the package's default, vehicle is 2.7 points below tuned Adam.",
         cost="30 s",
         compute=_compute,
         draw=_draw,

@@ -210,7 +210,9 @@ FIGURES = [
         must_see="Re-warming ends below training from scratch and below the low rate; warm-up length hardly matters; "
         "a higher peak costs more upstream.",
         caption="Two 40-dimensional quadratics with eigenvalues i^-1.5, Adam (0.9, 0.95) with a fresh state, noise "
-        "0.3, 3000 steps each, base learning rate 0.002, cosine to a tenth.",
+        "0.3, 3000 steps each, base learning rate 0.002, cosine to a tenth. "
+        "Chosen among 24 settings of learning rate, spectrum and noise as one where all orderings show; "
+        "with a rate of 0.03 and unrelated tasks three of six checks failed.",
         cost="5 s",
         compute=_compute,
         draw=_draw,
