@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .problem_core import KINDS, TIES, Problem, ProblemArrays
 from .problem_data import Dataset, dataset, load_libsvm
@@ -345,11 +346,20 @@ def _dense(values: Any, name: str) -> Array:
     array = np.ascontiguousarray(values)
     if array.ndim != 2 or array.dtype.kind not in "fiu" or array.size == 0:
         raise InputError(name, f"shape {array.shape}, dtype {array.dtype}", "a nonempty matrix of real numbers")
-    array = array.astype(np.float64)
+    array = _aligned(array)
     if not np.isfinite(array).all():
         row, column = np.argwhere(~np.isfinite(array))[0]
         raise InputError(name, f"{name}[{row}, {column}] = {array[row, column]}", "finite numbers")
     return array
+
+
+def _aligned(array: npt.NDArray[Any]) -> Array:
+    """Return a float64 copy that begins with a cache line: a vector instruction then touches one line, not two."""
+    buffer = np.empty(array.size + 8)
+    first = -(buffer.ctypes.data // 8) % 8
+    copy = buffer[first : first + array.size].reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def _matrix(values: Any, name: str = "matrix") -> Any:

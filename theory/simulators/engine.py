@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import get_num_threads, set_num_threads
 
 from ..problem_core import Problem
 from ..schedules import parse
@@ -19,9 +20,10 @@ from ..validation import (
     check_steps,
     check_vector,
 )
+from .margins import WIDE, WORK
 from .methods import method_row
 from .options import read_options
-from .oracles import BLOCK, oracle_of
+from .oracles import oracle_of
 from .protocol import FIRST, Method
 from .result import Simulation
 
@@ -140,12 +142,13 @@ def simulate(
             row.output,
             row.uses_loss,
             "f_average" in channels,
-            max(BLOCK, problem.n_outputs),
+            max(WORK, problem.n_outputs),
         ]
     )
+    alone = runs == 1 and problem.dim >= WIDE  # then the threads share each evaluation instead of the runs
     arguments = (
         loop.run_one,
-        oracle_of(problem.kind, problem.sparse),
+        oracle_of(problem.kind, problem.sparse, shared=alone),
         row.step,
         *_pack(problem),
         settings,
@@ -170,7 +173,8 @@ def simulate(
         stopped,
         ticks,
     )
-    _run(loop, arguments, ticks, N, progress)
+    threads = get_num_threads() if alone else min(get_num_threads(), runs)
+    _run(loop.run_alone if alone else loop.run_all, arguments, threads, ticks, N, progress)
     stopped, f = stopped.reshape(shape), store[:, :, 0].reshape(*shape, -1)
     f[(stopped >= 0)[..., None] & (record_at >= stopped[..., None])] = np.inf
     chosen = {name: values[i] for i, name in enumerate(row.options)}
@@ -211,17 +215,20 @@ def _compiled_loop() -> Any:
 
 
 def _run(
-    loop: Any, arguments: tuple[Any, ...], ticks: npt.NDArray[np.int64], n_steps: int, progress: bool | None
+    run: Any,
+    arguments: tuple[Any, ...],
+    threads: int,
+    ticks: npt.NDArray[np.int64],
+    n_steps: int,
+    progress: bool | None,
 ) -> None:
     """Run all in a thread, with a progress bar once it takes longer than a second; Ctrl-C stops at the next step."""
-    from numba import get_num_threads, set_num_threads
-
-    threads, failures = min(get_num_threads(), len(ticks)), list[BaseException]()  # no threads without a run
+    failures = list[BaseException]()
 
     def work() -> None:
         try:
             set_num_threads(threads)  # the setting belongs to the calling thread
-            loop.run_all(*arguments)
+            run(*arguments)
         except BaseException as error:
             failures.append(error)
 

@@ -6,6 +6,7 @@ of threads. The loop is compiled once: oracle and step arrive as function pointe
 """
 
 import math
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,10 @@ from ..numba_options import JIT, JIT_PARALLEL
 from .protocol import D_ESTIMATE, ORACLE, STEP, STEP_SIZE, SUMS, WEIGHT, Matrix, Rows, Vector
 
 INNER: dict[str, Any] = {**JIT, "no_cpython_wrapper": True}
-OUTER: dict[str, Any] = {**JIT_PARALLEL, "no_cfunc_wrapper": True}
 
 FULL, REPLACEMENT, PERMUTATION = 0, 1, 2
 SAMPLES, SAMPLING, BATCH, VECTORS, MEMORY, OUTPUT, USES_LOSS, AVERAGE, SCRATCH = range(9)  # places in ``settings``
-GRADIENT, SPARE, MEAN, BEFORE, LEARNER, PLAYED, OWN = range(7)  # rows of ``storage``; the method's own follow
+GRADIENT, MEAN, BEFORE, LEARNER, PLAYED, OWN = range(6)  # rows of ``storage``; the method's own follow
 REGRET, LARGEST, BEST = range(3)  # places in ``extras``: the learner's weighted regret, largest norm, lowest f seen
 CHANNELS = ("f", "f_average", "grad_l2", "grad_l1", "distance", "D_estimate", "step_size", "move")
 F, F_AVERAGE, GRAD_L2, GRAD_L1, DISTANCE, D_SEEN, STEP_SEEN, MOVE = range(len(CHANNELS))
@@ -43,20 +43,28 @@ def borrow(typing_context: Any, array: Any = None) -> Any:  # pyright: ignore[re
     return array(array), codegen
 
 
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio
+
+
 @njit(**JIT)
-def next_bits(random):
-    """Advance the generator (SplitMix64) held in ``random[0]`` and return 64 fresh bits."""
-    random[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = random[0]
+def _mixed(z):
+    """Return 64 bits that look random, different for every z (SplitMix64)."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
 
 
 @njit(**JIT)
-def below(random, n):
+def next_bits(random):
+    """Advance the generator held in ``random[0]`` and return 64 fresh bits."""
+    random[0] += GOLDEN
+    return _mixed(random[0])
+
+
+@njit(**JIT)
+def _scaled(bits, n):
     """Return an integer in 0..n-1 (bias below n / 2^32)."""
-    return np.int64(((next_bits(random) >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
+    return np.int64(((bits >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
 
 
 @njit(**JIT)
@@ -77,13 +85,15 @@ def draw(random, sampling, k, batch, order, n):
     if sampling == FULL:
         return order[:0]
     if sampling == REPLACEMENT:
+        state = random[0]  # the numbers of a counter do not wait for each other, so this loop vectorises
         for i in range(batch):
-            order[i] = below(random, n)
+            order[i] = _scaled(_mixed(state + np.uint64(i + 1) * GOLDEN), n)
+        random[0] = state + np.uint64(batch) * GOLDEN
         return order[:batch]
     start = (k % ((n + batch - 1) // batch)) * batch
     if start == 0:
         for i in range(n - 1, 0, -1):
-            j = below(random, i + 1)
+            j = _scaled(next_bits(random), i + 1)
             order[i], order[j] = order[j], order[i]
     return order[start : min(start + batch, n)]
 
@@ -175,7 +185,7 @@ def run_one(
     scratch = borrow(scratch)
     n, sampling, output = settings[SAMPLES], settings[SAMPLING], settings[OUTPUT]
     average, wrapped, n_steps = settings[AVERAGE] > 0, ratios.size > 0, steps.size
-    g, spare, mean, before = storage[GRADIENT], storage[SPARE], storage[MEAN], storage[BEFORE]
+    g, mean, before = storage[GRADIENT], storage[MEAN], storage[BEFORE]
     learner, played = storage[LEARNER] if wrapped else x, storage[PLAYED]  # the point that the method moves
     state, everything = storage[OWN:], order[:0]
     now, memory = scratch[: options.size], scratch[options.size : options.size + settings[MEMORY]]
@@ -204,7 +214,7 @@ def run_one(
             point = x if output < 0 or k == 0 or wrapped else state[output]
             both = 2 if columns[F_AVERAGE] >= 0 else 1
             for i in range(0 if sampling != FULL or (output >= 0 and k > 0) else 1, both):
-                value = oracle(k, mean if i else point, everything, values, index, target, params, True, work, spare)
+                value = oracle(k, mean if i else point, everything, values, index, target, params, True, work, g[:0])
                 if i:
                     row[columns[F_AVERAGE]] = value
                 else:
@@ -275,8 +285,7 @@ ALL = types.void(
 )  # fmt: skip
 
 
-@njit(ALL, **OUTER)
-def run_all(
+def _run_all(
     run, oracle, step,
     values, index, target, params,
     settings, seeds, noise, ceiling,
@@ -300,3 +309,14 @@ def run_all(
             points[r], scalars[r], extras[r], stopped[r], progress[r],
             storage, scratch, order,
         )  # fmt: skip
+
+
+def _named(function, name):
+    """Return a copy of a function under another name, because Numba's cache tells functions apart by theirs."""
+    copy = FunctionType(function.__code__, function.__globals__, name)
+    copy.__qualname__, copy.__module__ = name, function.__module__
+    return copy
+
+
+run_all = njit(ALL, **JIT_PARALLEL, no_cfunc_wrapper=True)(_named(_run_all, "run_all"))
+run_alone = njit(ALL, **JIT, no_cfunc_wrapper=True)(_named(_run_all, "run_alone"))  # leaves the threads to the oracle

@@ -1,7 +1,8 @@
 # pyright: reportMissingParameterType=false
 """Compiled values and subgradients: one oracle a family of losses and layout of the data (see ``protocol.py``).
 
-Rows are handled in blocks: all margins, then all slopes, then the sum of slope times row, so that each loop vectorises.
+The losses of a_i x are in ``margins.py``; here are multinomial logistic regression and the maximum of affine pieces.
+Numba does not notice edits of `regularised` in the cache of the functions here.
 """
 
 import math
@@ -11,159 +12,8 @@ import numpy as np
 from numba import njit
 
 from ..numba_options import JIT
-from ..problem_core import KINDS
-from .protocol import SUMS
-
-BLOCK, TILE = 64, 1 << 14  # rows a block, columns a tile
-MEDIUM, WIDE = 1 << 11, 1 << 19  # between these widths blocks of four rows stay in a cache for their second pass
-KIND, OUTPUTS, L2, TIE, TOLERANCE = range(5)
-ABSOLUTE, HINGE, LOGISTIC, SQUARED = KINDS["absolute"], KINDS["hinge"], KINDS["logistic"], KINDS["squared"]
-
-
-@njit(**JIT)
-def _loss(kind, margin, target):
-    """Return one sample's loss."""
-    if kind == LOGISTIC:
-        z = target * margin
-        return math.log1p(math.exp(-abs(z))) + max(0.0, -z)
-    if kind == HINGE:
-        return max(0.0, 1.0 - target * margin)
-    if kind == ABSOLUTE:
-        return abs(margin - target)
-    return 0.5 * (margin - target) ** 2
-
-
-@njit(**JIT)
-def _slopes(kind, rows, first, size, target, scale, with_value, work):
-    """Turn the margins in ``work[:size]`` into ``scale`` times the derivatives; return the sum of the losses."""
-    value = 0.0
-    for i in range(size):
-        label, margin = target[rows[first + i]] if rows.size else target[first + i], work[i]
-        if with_value:
-            value += _loss(kind, margin, label)
-        if kind == LOGISTIC:
-            work[i] = -scale * label / (1.0 + math.exp(label * margin))
-        elif kind == HINGE:
-            work[i] = -scale * label if label * margin < 1.0 else 0.0
-        elif kind == ABSOLUTE:
-            work[i] = scale * np.sign(margin - label)
-        else:
-            work[i] = scale * (margin - label)
-    return value
-
-
-@njit(**SUMS)
-def _regularised(l2, x, value, g):
-    """Add the gradient of the l2 term to g; return the value with it."""
-    square = 0.0
-    if l2 > 0.0:
-        for j in range(x.size):
-            g[j] += l2 * x[j]
-            square += x[j] * x[j]
-    return value + 0.5 * l2 * square
-
-
-@njit(**JIT)
-def _start(rows, i, d):
-    """Return where row i of the batch begins; unsigned, because Numba tests signed indices for wrapping around."""
-    return np.uint64(rows[i] if rows.size else i) * np.uint64(d)
-
-
-@njit(**SUMS)
-def _products(values, rows, first, size, x, work):
-    """Write a_i x for the rows of a block into ``work[:size]``: four rows at a time, tile by tile of x."""
-    d, fours = x.size, size - size % 4
-    for i in range(size):
-        work[i] = 0.0
-    for low in range(0, d, TILE):
-        high = min(low + TILE, d)
-        for i in range(0, fours, 4):
-            a, b = _start(rows, first + i, d), _start(rows, first + i + 1, d)
-            c, e = _start(rows, first + i + 2, d), _start(rows, first + i + 3, d)
-            s, t, u, v = 0.0, 0.0, 0.0, 0.0
-            for j in range(low, high):
-                q = np.uint64(j)
-                s += values[a + q] * x[q]
-                t += values[b + q] * x[q]
-                u += values[c + q] * x[q]
-                v += values[e + q] * x[q]
-            work[i] += s
-            work[i + 1] += t
-            work[i + 2] += u
-            work[i + 3] += v
-        for i in range(fours, size):
-            a, s = _start(rows, first + i, d), 0.0
-            for j in range(low, high):
-                q = np.uint64(j)
-                s += values[a + q] * x[q]
-            work[i] += s
-
-
-@njit(**SUMS)
-def _combine(values, rows, first, size, work, g):
-    """Add the rows of a block, each times its slope in ``work``, to g: four rows at a time, tile by tile of g.
-
-    Backwards, because the last tiles that `_products` read may still be in a cache.
-    """
-    d, fours = g.size, size - size % 4
-    for tile in range((d - 1) // TILE, -1, -1):
-        low = tile * TILE
-        high = min(low + TILE, d)
-        for i in range(0, fours, 4):
-            a, b = _start(rows, first + i, d), _start(rows, first + i + 1, d)
-            c, e = _start(rows, first + i + 2, d), _start(rows, first + i + 3, d)
-            s, t, u, v = work[i], work[i + 1], work[i + 2], work[i + 3]
-            for j in range(low, high):
-                q = np.uint64(j)
-                g[q] += s * values[a + q] + t * values[b + q] + u * values[c + q] + v * values[e + q]
-        for i in range(fours, size):
-            a, s = _start(rows, first + i, d), work[i]
-            for j in range(low, high):
-                q = np.uint64(j)
-                g[q] += s * values[a + q]
-
-
-@njit(**SUMS)
-def dense_margin(k, x, rows, values, index, target, params, with_value, work, g):
-    """Mean of losses of a_i x (absolute, hinge, logistic, squared), dense rows."""
-    kind = int(params[KIND])
-    count = rows.size if rows.size else target.size
-    block = 4 if MEDIUM <= x.size < WIDE else BLOCK
-    for j in range(x.size):
-        g[j] = 0.0
-    value, first = 0.0, 0
-    while first < count:
-        size = min(block, count - first)
-        _products(values, rows, first, size, x, work)
-        value += _slopes(kind, rows, first, size, target, 1.0 / count, with_value, work)
-        _combine(values, rows, first, size, work, g)
-        first += size
-    return _regularised(params[L2], x, value / count, g)
-
-
-@njit(**SUMS)
-def sparse_margin(k, x, rows, values, index, target, params, with_value, work, g):
-    """Mean of losses of a_i x (absolute, hinge, logistic, squared), CSR rows."""
-    kind, n = int(params[KIND]), target.size
-    count = rows.size if rows.size else n
-    for j in range(x.size):
-        g[j] = 0.0
-    value, first = 0.0, 0
-    while first < count:
-        size = min(BLOCK, count - first)
-        for i in range(size):
-            row = rows[first + i] if rows.size else first + i
-            margin = 0.0
-            for j in range(index[row], index[row + 1]):
-                margin += values[j] * x[index[n + 1 + j]]
-            work[i] = margin
-        value += _slopes(kind, rows, first, size, target, 1.0 / count, with_value, work)
-        for i in range(size):
-            row = rows[first + i] if rows.size else first + i
-            for j in range(index[row], index[row + 1]):
-                g[index[n + 1 + j]] += work[i] * values[j]
-        first += size
-    return _regularised(params[L2], x, value / count, g)
+from .margins import dense_margin, regularised, shared_margin, sparse_margin
+from .protocol import L2, OUTPUTS, SUMS, TIE, TOLERANCE
 
 
 @njit(**SUMS)
@@ -201,11 +51,11 @@ def dense_softmax(k, x, rows, values, index, target, params, with_value, work, g
                 margin += a[j] * block[j]
             margins[c] = margin
         value += _softmax_slopes(margins, int(target[row]), 1.0 / count)
-        for c in range(classes):
+        for c in range(classes if g.size else 0):
             block, slope = g[c * p : (c + 1) * p], margins[c]
             for j in range(p):
                 block[j] += slope * a[j]
-    return _regularised(params[L2], x, value / count, g)
+    return regularised(params[L2], x, value / count, g)
 
 
 @njit(**SUMS)
@@ -225,10 +75,10 @@ def sparse_softmax(k, x, rows, values, index, target, params, with_value, work, 
             for j in range(start, stop):
                 margins[c] += values[j] * x[c * p + index[n + 1 + j]]
         value += _softmax_slopes(margins, int(target[row]), 1.0 / count)
-        for c in range(classes):
+        for c in range(classes if g.size else 0):
             for j in range(start, stop):
                 g[c * p + index[n + 1 + j]] += margins[c] * values[j]
-    return _regularised(params[L2], x, value / count, g)
+    return regularised(params[L2], x, value / count, g)
 
 
 @njit(**JIT)
@@ -251,9 +101,9 @@ def dense_max_affine(k, x, rows, values, index, target, params, with_value, work
     slack = params[TOLERANCE] * (1.0 + abs(best))
     if params[TIE] > 0.0 and k < target.size and _dense_piece(k, x, values, target) >= best - slack:
         top = k
-    for j in range(d):
+    for j in range(g.size):
         g[j] = values[top * d + j]
-    return _regularised(params[L2], x, best, g)
+    return regularised(params[L2], x, best, g)
 
 
 @njit(**JIT)
@@ -277,9 +127,9 @@ def sparse_max_affine(k, x, rows, values, index, target, params, with_value, wor
     if params[TIE] > 0.0 and k < n and _sparse_piece(k, x, values, index, target) >= best - slack:
         top = k
     g[:] = 0.0
-    for j in range(index[top], index[top + 1]):
+    for j in range(index[top], index[top + 1] if g.size else 0):
         g[index[n + 1 + j]] = values[j]
-    return _regularised(params[L2], x, best, g)
+    return regularised(params[L2], x, best, g)
 
 
 _FAMILY = {
@@ -288,6 +138,8 @@ _FAMILY = {
 }
 
 
-def oracle_of(kind: str, sparse: bool) -> Any:
-    """Return the compiled oracle for a kind of problem and layout of its data."""
-    return _FAMILY.get(kind, (dense_margin, sparse_margin))[sparse]
+def oracle_of(kind: str, sparse: bool, shared: bool = False) -> Any:
+    """Return the compiled oracle for a kind of problem and layout of its data, shared among threads where it can be."""
+    if kind not in _FAMILY:
+        return sparse_margin if sparse else shared_margin if shared else dense_margin
+    return _FAMILY[kind][sparse]

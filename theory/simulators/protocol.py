@@ -8,7 +8,8 @@ writes a subgradient at ``x`` into ``g`` and returns the value there. ``rows`` a
 empty ``rows`` means the full objective. Dense data lie row-major in ``values`` with an empty ``index``; CSR data have
 ``values`` and ``index = indptr ++ indices``. ``target`` holds labels or right-hand sides, ``params`` the kind's other
 numbers (kind, outputs, l2, tie, tie tolerance). ``k`` is the step, for oracles that resist. With ``with_value`` false
-the value may be skipped (return 0.0). ``work`` is scratch. The value and subgradient include the regulariser.
+the value may be skipped (return 0.0); with an empty ``g`` only the value is wanted. ``work`` is scratch. The value and
+subgradient include the regulariser.
 
 **Step** (one compiled function a method)::
 
@@ -41,10 +42,12 @@ from ..problem_core import Problem
 
 # sums may be reordered so that they vectorise; NaN and infinity stay what they are
 SUMS: dict[str, Any] = {**JIT, "fastmath": {"reassoc", "contract"}}
+INLINE: dict[str, Any] = {**SUMS, "forceinline": True}  # small parts of a kernel, whose calls would cost more than they
 
 Array = npt.NDArray[np.float64]
 
 WEIGHT, D_ESTIMATE, STEP_SIZE, FIRST = 0, 1, 2, 3
+KIND, OUTPUTS, L2, TIE, TOLERANCE = range(5)  # places in ``params``
 
 Vector, Matrix, Rows = float64[::1], float64[:, ::1], int64[::1]
 ORACLE = float64(int64, Vector, Rows, Vector, Rows, Vector, Vector, boolean, Vector, Vector)

@@ -1,0 +1,153 @@
+"""The oracles of a_i x against NumPy and extended precision, at every remainder of rows and columns."""
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import njit, uint64
+
+from lastiterate.theory import problems
+from lastiterate.theory.simulators.engine import simulate
+from lastiterate.theory.simulators.lanes import eight_logistic_losses, eight_sigmoids
+from lastiterate.theory.simulators.margins import TILE, WIDE, WORK, dense_margin, shared_margin, sparse_margin
+
+ALL = np.empty(0, dtype=np.int64)
+KINDS = ("absolute", "hinge", "logistic", "squared")
+
+
+@njit
+def sigmoids(work):
+    eight_sigmoids(work, uint64(0))
+
+
+@njit
+def losses(work):
+    eight_logistic_losses(work, uint64(0))
+
+
+def reference(kind: str, margin, target, slope: bool):
+    """One loss or its derivative in NumPy's own words."""
+    z = target * margin
+    if kind == "logistic":
+        return -target * np.exp(-np.logaddexp(0.0, z)) if slope else np.logaddexp(0.0, -z)
+    if kind == "hinge":
+        return np.where(z < 1.0, -target, 0.0) if slope else np.maximum(0.0, 1.0 - z)
+    if kind == "absolute":
+        return np.sign(margin - target) if slope else np.abs(margin - target)
+    return margin - target if slope else 0.5 * (margin - target) ** 2
+
+
+def evaluate(oracle, kind, x, rows, matrix, target, l2=0.0, empty=False, index=ALL):
+    from lastiterate.theory.problem_core import KINDS as CODES
+
+    params = np.array([CODES[kind], 1.0, l2, 0.0, 0.0])
+    g = np.full(0 if empty else x.size, np.nan)
+    value = oracle(0, x, rows, matrix.ravel(), index, target, params, True, np.full(WORK, np.nan), g)
+    return value, g
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats(-800.0, 800.0), min_size=8, max_size=8))
+def test_sigmoids_and_losses_vs_extended_precision(z):
+    with mpmath.workdps(50):
+        growths = [mpmath.exp(mpmath.mpf(value)) for value in z]
+        slopes = [1 / (1 + growth) for growth in growths]
+        logs = [mpmath.log1p(1 / growth) for growth in growths]
+        for kernel, exact in ((sigmoids, slopes), (losses, logs)):
+            work = np.array(z)
+            kernel(work)
+            for found, true in zip(work.tolist(), exact, strict=True):
+                assert abs(found - true) <= 1e-15 * true + 4e-308  # 7e-16 at most over 160,000 draws
+
+
+def test_sigmoids_and_losses_at_the_ends():
+    work = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1e300, -1e300, 5e-324])
+    slopes, logs = work.copy(), work.copy()
+    sigmoids(slopes)
+    losses(logs)
+    np.testing.assert_allclose(slopes, [0.0, 1.0, np.nan, 0.5, 0.5, 0.0, 1.0, 0.5], atol=4e-308, rtol=0.0)
+    half = np.log(2.0)
+    np.testing.assert_allclose(logs, [0.0, np.inf, np.nan, half, half, 0.0, 1e300, half], atol=4e-308, rtol=2e-16)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 40) | st.sampled_from([2047, 2050, TILE - 1, TILE, TILE + 9]),
+    st.integers(1, 70),
+    st.sampled_from([0.0, 0.3]),
+    st.integers(0, 10**6),
+)
+def test_batches_vs_numpy(kind, d, size, l2, seed):
+    rng = np.random.default_rng(seed)
+    matrix, x = rng.standard_normal((9, d)), rng.standard_normal(d) / np.sqrt(d)
+    target = np.sign(rng.standard_normal(9))
+    rows = rng.integers(0, 9, size)
+    margins = matrix[rows] @ x
+    value = reference(kind, margins, target[rows], slope=False).mean() + 0.5 * l2 * x @ x
+    gradient = matrix[rows].T @ reference(kind, margins, target[rows], slope=True) / size + l2 * x
+    found, g = evaluate(dense_margin, kind, x, rows, matrix, target, l2)
+    assert found == pytest.approx(value, rel=1e-13)
+    np.testing.assert_allclose(g, gradient, rtol=0.0, atol=1e-13 * max(1.0, np.abs(gradient).max()))
+    only, nothing = evaluate(dense_margin, kind, x, rows, matrix, target, l2, empty=True)
+    assert only == found
+    assert nothing.size == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 200), st.integers(1, 12))
+def test_the_whole_set_is_the_batch_of_all_rows(n, d):
+    rng = np.random.default_rng(n + 1000 * d)
+    matrix, x, target = rng.standard_normal((n, d)), rng.standard_normal(d), np.sign(rng.standard_normal(n))
+    whole = evaluate(dense_margin, "logistic", x, ALL, matrix, target)
+    listed = evaluate(dense_margin, "logistic", x, np.arange(n), matrix, target)
+    assert whole[0] == listed[0]
+    np.testing.assert_array_equal(whole[1], listed[1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sparse_rows_vs_dense(kind):
+    from scipy import sparse
+
+    rng = np.random.default_rng(3)
+    matrix = rng.standard_normal((30, 11)) * (rng.random((30, 11)) < 0.4)
+    rows, x, target = rng.integers(0, 30, 21), rng.standard_normal(11), np.sign(rng.standard_normal(30))
+    stored = sparse.csr_array(matrix)
+    index = np.concatenate([stored.indptr, stored.indices]).astype(np.int64)
+    value, g = evaluate(sparse_margin, kind, x, rows, stored.data, target, 0.1, index=index)
+    expected, gradient = evaluate(dense_margin, kind, x, rows, matrix, target, 0.1)
+    assert value == pytest.approx(expected, rel=1e-14)
+    np.testing.assert_allclose(g, gradient, rtol=0.0, atol=1e-14)
+    assert evaluate(sparse_margin, kind, x, rows, stored.data, target, 0.1, empty=True, index=index)[0] == value
+
+
+@pytest.mark.parametrize("d", [3, TILE + 1, WIDE + 5])
+@pytest.mark.parametrize("size", [0, 1, 3, 16])
+def test_threads_that_share_an_evaluation_change_no_digit(d, size):
+    rng = np.random.default_rng(d + size)
+    matrix, x, target = rng.standard_normal((21, d)), rng.standard_normal(d), np.sign(rng.standard_normal(21))
+    rows = rng.integers(0, 21, size)  # none: the whole set
+    alone, shared = (evaluate(f, "logistic", x, rows, matrix, target, 0.1) for f in (dense_margin, shared_margin))
+    assert alone[0] == shared[0]
+    np.testing.assert_array_equal(alone[1], shared[1])
+    assert evaluate(shared_margin, "logistic", x, rows, matrix, target, 0.1, empty=True)[0] == alone[0]
+
+
+def test_a_wide_run_alone_is_the_run_in_company():
+    rng = np.random.default_rng(0)
+    matrix = rng.standard_normal((24, WIDE))
+    problem = problems.logistic(matrix, np.sign(matrix[:, 0]))
+    chosen = {"batch_size": 16, "record": 6, "base_lr": 1e-3}
+    alone = simulate(problem, "adam", np.ones(6), **chosen)
+    company = simulate(problem, "adam", np.ones(6), seeds=2, **chosen)
+    np.testing.assert_array_equal(alone.f[0, 0, 0], company.f[0, 0, 0])
+    np.testing.assert_array_equal(alone.points[0, 0, 0], company.points[0, 0, 0])
+
+
+def test_rows_begin_with_a_cache_line():
+    for n in range(1, 9):
+        assert (
+            problems.logistic(np.ones((n, 8)), np.arange(n) % 2.0 if n > 1 else [1.0]).arrays.dense.ctypes.data % 64
+            == 0
+        )

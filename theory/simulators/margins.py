@@ -1,0 +1,195 @@
+# pyright: reportMissingParameterType=false
+"""Compiled values and subgradients of means of losses of a_i x: absolute, hinge, logistic, squared; dense and CSR rows.
+
+Rows are handled in blocks: all margins, then all slopes, then the sum of slope times row, eight rows at a time (see
+``lanes.py``).
+"""
+
+import numpy as np
+from numba import njit, prange
+
+from ..numba_options import JIT
+from ..problem_core import KINDS
+from .lanes import LANES, add_products, add_rows, eight_logistic_losses, eight_sigmoids
+from .protocol import INLINE, KIND, L2, SUMS
+
+BLOCK, TILE, WORK = 64, 1 << 14, 128  # rows a block, columns a tile, numbers of scratch
+MEDIUM, WIDE = 1 << 11, 1 << 16  # from these widths on only eight and only four rows stay in a cache between passes
+ABSOLUTE, HINGE, LOGISTIC, SQUARED = KINDS["absolute"], KINDS["hinge"], KINDS["logistic"], KINDS["squared"]
+U = np.uint64  # of indices: Numba tests signed ones for wrapping around
+
+
+@njit(**INLINE)
+def _row(rows, i):
+    """Return the number of row i of the batch."""
+    return U(rows[i]) if rows.size else i
+
+
+@njit(**JIT)
+def _slopes(kind, rows, first, size, target, scale, with_value, work):
+    """Turn the margins in ``work[:size]`` into ``scale`` times the derivatives; return the sum of the losses."""
+    value = 0.0
+    for i in range(U(size)):
+        label, margin = target[_row(rows, first + i)], work[i]
+        if kind == LOGISTIC:
+            work[i] = label * margin
+        elif kind == HINGE:
+            value += max(0.0, 1.0 - label * margin)
+            work[i] = -scale * label if label * margin < 1.0 else 0.0
+        elif kind == ABSOLUTE:
+            value += abs(margin - label)
+            work[i] = scale * np.sign(margin - label)
+        else:
+            value += 0.5 * (margin - label) ** 2
+            work[i] = scale * (margin - label)
+    if kind == LOGISTIC:
+        if with_value:
+            for i in range(U(BLOCK)):
+                work[U(BLOCK) + i] = work[i]
+            for i in range(U(0), U(size), U(LANES)):
+                eight_logistic_losses(work, U(BLOCK) + i)
+            for i in range(U(size)):
+                value += work[U(BLOCK) + i]
+        for i in range(U(0), U(size), U(LANES)):
+            eight_sigmoids(work, i)
+        for i in range(U(size)):
+            work[i] *= -scale * target[_row(rows, first + i)]
+    return value
+
+
+@njit(**SUMS)
+def regularised(l2, x, value, g):
+    """Add the gradient of the l2 term to g, unless that is empty; return the value with it."""
+    square = 0.0
+    if l2 > 0.0:
+        for j in range(x.size):
+            square += x[j] * x[j]
+        for j in range(g.size):
+            g[j] += l2 * x[j]
+    return value + 0.5 * l2 * square
+
+
+@njit(**INLINE)
+def _one(rows, i, d):
+    """Return where row i of the batch begins."""
+    return (_row(rows, i) * d,)
+
+
+@njit(**INLINE)
+def _four(rows, i, d):
+    """Return where four rows of the batch begin."""
+    return _one(rows, i, d) + _one(rows, i + U(1), d) + _one(rows, i + U(2), d) + _one(rows, i + U(3), d)
+
+
+@njit(**INLINE)
+def _eight(rows, i, d):
+    """Return where eight rows of the batch begin."""
+    return _four(rows, i, d) + _four(rows, i + U(4), d)
+
+
+@njit(**INLINE)
+def _products(values, rows, first, size, x, low, high, work):
+    """Add the products of a block's rows and x over some columns to ``work[:size]``; with low == 0, set them."""
+    d, i = U(x.size), U(0)
+    while i + U(8) <= size:
+        add_products(values, _eight(rows, first + i, d), x, low, high, work, i)
+        i += U(8)
+    while i + U(4) <= size:
+        add_products(values, _four(rows, first + i, d), x, low, high, work, i)
+        i += U(4)
+    while i < size:
+        add_products(values, _one(rows, first + i, d), x, low, high, work, i)
+        i += U(1)
+
+
+@njit(**INLINE)
+def _combine(values, rows, first, size, work, low, high, g):
+    """Add the rows of a block, each times its slope in ``work``, to g over some columns; the first block sets them."""
+    d, i = U(g.size), U(0)
+    while i + U(8) <= size:
+        add_rows(values, _eight(rows, first + i, d), first + i, work, i, low, high, g)
+        i += U(8)
+    while i + U(4) <= size:
+        add_rows(values, _four(rows, first + i, d), first + i, work, i, low, high, g)
+        i += U(4)
+    while i < size:
+        add_rows(values, _one(rows, first + i, d), first + i, work, i, low, high, g)
+        i += U(1)
+
+
+@njit(**INLINE)
+def _block(d):
+    """Return how many rows are read for their margins before they are read again for the gradient."""
+    return U(BLOCK if d < MEDIUM else 8 if d < WIDE else 4)
+
+
+@njit(**SUMS)
+def dense_margin(k, x, rows, values, index, target, params, with_value, work, g):
+    """Dense rows; in tiles of columns, backwards for the second pass, whose first tiles may still be in a cache."""
+    kind, d = int(params[KIND]), U(x.size)
+    count = U(rows.size if rows.size else target.size)
+    block, tiles = _block(d), (x.size + TILE - 1) // TILE
+    value, first = 0.0, U(0)
+    while first < count:
+        size = min(block, count - first)
+        for tile in range(tiles):
+            low = U(tile * TILE)
+            _products(values, rows, first, size, x, low, min(low + U(TILE), d), work)
+        value += _slopes(kind, rows, first, size, target, 1.0 / count, with_value, work)
+        for tile in range(tiles - 1 if g.size else -1, -1, -1):
+            low = U(tile * TILE)
+            _combine(values, rows, first, size, work, low, min(low + U(TILE), d), g)
+        first += size
+    return regularised(params[L2], x, value / count, g)
+
+
+@njit(**SUMS, parallel=True)
+def shared_margin(k, x, rows, values, index, target, params, with_value, work, g):
+    """Dense rows as in `dense_margin`, to the last digit, with the tiles of columns shared among threads."""
+    kind, d = int(params[KIND]), U(x.size)
+    count = U(rows.size if rows.size else target.size)
+    block, tiles = _block(d), (x.size + TILE - 1) // TILE
+    value, first = 0.0, U(0)
+    while first < count:
+        size = min(block, count - first)
+        parts = np.zeros((tiles, BLOCK))
+        for tile in prange(tiles):
+            low = U(tile * TILE)
+            _products(values, rows, first, size, x, low, min(low + U(TILE), d), parts[tile])
+        for i in range(size):
+            work[i] = 0.0
+        for tile in range(tiles):
+            for i in range(size):
+                work[i] += parts[tile, i]
+        value += _slopes(kind, rows, first, size, target, 1.0 / count, with_value, work)
+        if g.size:
+            for tile in prange(tiles):
+                low = U((tiles - 1 - tile) * TILE)
+                _combine(values, rows, first, size, work, low, min(low + U(TILE), d), g)
+        first += size
+    return regularised(params[L2], x, value / count, g)
+
+
+@njit(**SUMS)
+def sparse_margin(k, x, rows, values, index, target, params, with_value, work, g):
+    """CSR rows."""
+    kind, columns = int(params[KIND]), index[target.size + 1 :]
+    count = U(rows.size if rows.size else target.size)
+    for j in range(g.size):
+        g[j] = 0.0
+    value, first = 0.0, U(0)
+    while first < count:
+        size = min(U(BLOCK), count - first)
+        for i in range(size):
+            row = _row(rows, first + i)
+            margin = 0.0
+            for j in range(index[row], index[row + U(1)]):
+                margin += values[j] * x[columns[j]]
+            work[i] = margin
+        value += _slopes(kind, rows, first, size, target, 1.0 / count, with_value, work)
+        for i in range(size if g.size else U(0)):
+            row = _row(rows, first + i)
+            for j in range(index[row], index[row + U(1)]):
+                g[columns[j]] += work[i] * values[j]
+        first += size
+    return regularised(params[L2], x, value / count, g)
