@@ -18,6 +18,8 @@ from ..numba_options import JIT, JIT_PARALLEL
 from .protocol import D_ESTIMATE, ORACLE, STEP, STEP_SIZE, SUMS, WEIGHT, Matrix, Rows, Vector
 
 INNER: dict[str, Any] = {**JIT, "no_cpython_wrapper": True}
+OUTER: dict[str, Any] = {**JIT_PARALLEL, "no_cfunc_wrapper": True}
+ALONE: dict[str, Any] = {**JIT, "no_cfunc_wrapper": True}
 
 FULL, REPLACEMENT, PERMUTATION = 0, 1, 2
 SAMPLES, SAMPLING, BATCH, VECTORS, MEMORY, OUTPUT, USES_LOSS, AVERAGE, SCRATCH = range(9)  # places in ``settings``
@@ -318,5 +320,5 @@ def _named(function, name):
     return copy
 
 
-run_all = njit(ALL, **JIT_PARALLEL, no_cfunc_wrapper=True)(_named(_run_all, "run_all"))
-run_alone = njit(ALL, **JIT, no_cfunc_wrapper=True)(_named(_run_all, "run_alone"))  # leaves the threads to the oracle
+run_all = njit(ALL, **OUTER)(_named(_run_all, "run_all"))
+run_alone = njit(ALL, **ALONE)(_named(_run_all, "run_alone"))  # leaves the threads to the oracle
