@@ -10,6 +10,8 @@ import numpy as np
 from .rate_kernels import Scaled
 from .scalar_search import Objective
 
+_UNDERFLOWS = 1e-290  # sigma or h_N would have few digits left, or none, and add nothing to a rate
+
 
 def exact_bracket(run: Scaled, objective: Objective) -> tuple[float, float]:
     """Bracket of log sigma for the exact rate."""
@@ -24,7 +26,7 @@ def theorem10_bracket(run: Scaled, objective: Objective) -> tuple[float, float]:
     largest = run.distance / run.last_cap + run.total
     bound = math.log(objective(np.log(np.geomspace(run.last_step, largest, 8))).min())
     low = 2.0 * (math.log(run.last_step) + math.log(run.last_step_cap)) - bound
-    return low, bound - 2.0 * math.log(run.last_cap)
+    return max(low, math.log(_UNDERFLOWS)), bound - 2.0 * math.log(run.last_cap)
 
 
 def tuned_exact_bracket(run: Scaled, objective: Objective) -> tuple[float, float]:
@@ -39,7 +41,7 @@ def tuned_exact_bracket(run: Scaled, objective: Objective) -> tuple[float, float
         - float(np.logaddexp(2.0 * math.log(last_cap), _log(squares_before) - 2.0 * math.log(h)))
     )
     guesses = np.append(np.linspace(math.log(h), math.log(run.total), 6), [_log(large), log_small]) / 2.0
-    best = math.sqrt(objective(guesses[np.isfinite(guesses)]).min())
+    best = math.sqrt(np.nanmin(objective(guesses[np.isfinite(guesses)])))
     # the two guesses beat the limits sigma -> infinity and sigma -> 0 by these factors, free of cancellation
     below_last = math.expm1(0.5 * math.log1p(run.total / (large + run.total)))
     spread = (h * (h * last_cap**2) + squares_before) / (cap**2 * run.total)
@@ -51,11 +53,14 @@ def tuned_exact_bracket(run: Scaled, objective: Objective) -> tuple[float, float
 
 
 def _folded(run: Scaled, low: float, high: float) -> tuple[float, float]:
-    """Halve a bracket of log sigma: sigma and h_m / sigma lead to the same s_m, so the cheaper one suffices."""
-    middle = 0.5 * math.log(run.last_step)
-    return (
-        (max(low, min(middle, high)), high) if run.last_cap <= run.last_step_cap else (low, min(high, max(middle, low)))
-    )
+    """Halve a bracket of log sigma: sigma and h_m / sigma lead to the same s_m, so the cheaper one suffices.
+
+    Where h_m / sigma would underflow the larger one is kept, as if h_m were zero: a bound like every other sigma's.
+    """
+    middle = 0.5 * math.log(max(run.last_step, _UNDERFLOWS))
+    if run.last_cap <= run.last_step_cap or run.last_step < _UNDERFLOWS:
+        return max(low, min(middle, high)), high
+    return low, min(high, max(middle, low))
 
 
 def tuned_theorem10_bracket(run: Scaled, objective: Objective) -> tuple[float, float]:
@@ -63,12 +68,12 @@ def tuned_theorem10_bracket(run: Scaled, objective: Objective) -> tuple[float, f
     total, square = run.total, run.last_cap**2
     large = 2.0 * run.squares / (total * square)
     guesses = np.append(np.linspace(math.log(run.last_step), math.log(total), 7), _log(large))
-    best = float(objective(guesses[np.isfinite(guesses)]).min())
+    best = float(np.nanmin(objective(guesses[np.isfinite(guesses)])))
     below_last = 0.5 * total / (large + 0.5 * total)
     high = math.log(total) - math.log(max(square / best - 1.0, below_last))
     product = 2.0 * (math.log(run.last_step) + math.log(run.last_step_cap)) - math.log(best)
     low = product - float(np.logaddexp(math.log(total), high))
-    return min(low, high), high
+    return min(max(low, math.log(_UNDERFLOWS)), high), high
 
 
 def _log(value: float) -> float:

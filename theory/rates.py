@@ -319,7 +319,7 @@ def tune_base_lr(
         best = Minimum(-math.inf, run.squares / run.total**2, 0.0)
         root, free = math.sqrt(run.squares), 0.0
     elif bound == "exact":
-        best = _least_exact(run, lambda first, squares: squares / first**2, tuned_exact_bracket, growth=4.0)
+        best = _least_exact(run, lambda first, squares: squares / first / first, tuned_exact_bracket, growth=4.0)
         first, squares = exact_terms(run, np.exp([best.point]))
         root, free = float(first[0] * np.sqrt(squares[0])), math.exp(best.point)
     else:

@@ -35,6 +35,7 @@ _ANGLES = (np.arange(_NODES) + 0.5) * (np.pi / _NODES)
 _CHEBYSHEV_POINTS = np.cos(_ANGLES)[::-1].copy()
 _TO_COEFFICIENTS = (2.0 / _NODES) * np.cos(np.outer(np.arange(_NODES), _ANGLES[::-1]))
 _TO_COEFFICIENTS[0] /= 2.0
+_NOISE = 1e-25  # of the largest coefficient: far below the rounding errors of all of them
 _LANES = 8  # evaluations come in multiples of this: the kernels work on that many values at once
 
 
@@ -111,7 +112,8 @@ def _merged(points: Array, alive: np.ndarray, width: float) -> Array:
 
 def _polynomial_minimum(coefficients: Array) -> tuple[float, float]:
     """Minimiser and minimum over [-1, 1] of a Chebyshev series."""
-    slope = np.trim_zeros(chebyshev.chebder(coefficients), "b")
+    slope = chebyshev.chebder(coefficients)
+    slope = chebyshev.chebtrim(slope, _NOISE * np.abs(slope).max())  # the roots divide by the last coefficient
     roots = chebyshev.chebroots(slope) if slope.size > 1 else np.empty(0)
     stationary = roots.real[(np.abs(roots.imag) < 1e-6) & (np.abs(roots.real) < 1.0)]
     points = np.concatenate([[-1.0, 1.0], stationary])

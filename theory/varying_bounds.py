@@ -114,11 +114,11 @@ def tightened_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLik
     recursion = exact_rate(checked, distance, caps)
     value, weights = recursion.value, recursion.weights
     norms = weights**2
-    if (caps[1:] > caps[:-1]).any() and checked.any():
+    if (caps[1:] > caps[:-1]).any() and checked.any() and recursion.sigma > 0.0:  # the least steps underflow
         top = float(caps.max())
         unit = math.sqrt(distance) / math.sqrt(top)  # of the weights: the problem has D = max G = 1 in these units
         h, bounds = checked / unit / unit, caps / top
-        for start in _starts(math.log(recursion.sigma / unit), h, bounds):
+        for start in _starts(math.log(recursion.sigma) - math.log(unit), h, bounds):
             found = _descend(start, h, bounds)
             reached = distance * top * float(_bound(found, h, bounds)[0])
             if reached < value:
@@ -183,7 +183,8 @@ def _descend(start: Array, h: Array, caps: Array) -> Array:
 
     def logarithm(x: Array) -> tuple[float, Array]:
         value, gradient = _bound(x, h, caps)
-        slope = gradient / value
+        with np.errstate(over="ignore", invalid="ignore"):
+            slope = gradient / value
         return (math.log(value), slope) if np.isfinite(slope).all() else (1e9, np.zeros(x.size))
 
     near, positive = [(value - 25.0, value + 25.0) for value in start.tolist()], [(0.0, None)] * h.size

@@ -297,6 +297,25 @@ def test_steps_at_the_ends_of_the_floating_point_range(size):
         assert li.theorem10_rate(steps).value == pytest.approx(1.0, rel=1e-14)
 
 
+ladder = st.sampled_from([0.0, 5e-324, 1e-320, 2.3e-308, 1e-300, 1e-291, 1e-289, 1e-200, 1e-100, 1e-10, 1e-3, 1.0, 5.0])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(ladder, min_size=1, max_size=6).map(np.array), st.integers(0, 10**6), st.booleans())
+def test_steps_hundreds_of_orders_apart_give_finite_rates(steps, seed, falling):
+    """A last step too small to count is no step, where gradient bounds do not increase."""
+    caps = 10.0 ** np.random.default_rng(seed).uniform(-1, 1, steps.size + 1)
+    caps = np.sort(caps)[::-1] if falling else caps
+    values = [rate(steps, 2.0, caps).value for rate in (li.exact_rate, li.theorem10_rate)]
+    assert np.isfinite(values).all()
+    assert values[0] <= values[1] * (1 + 1e-12)
+    if np.any(steps >= 1e-290):
+        assert math.isfinite(li.tune_base_lr(steps, 2.0, caps).value)
+    if falling:
+        counted = np.where(steps < 1e-100, 0.0, steps)
+        assert values[0] == pytest.approx(li.exact_rate(counted, 2.0, caps).value, rel=1e-12)
+
+
 def test_no_steps_and_only_zero_steps():
     for steps in (np.empty(0), np.zeros(1), np.zeros(5)):
         for rate in (li.exact_rate, li.theorem10_rate, li.average_iterate_rate):

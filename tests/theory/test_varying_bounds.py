@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import lastiterate as li
@@ -60,6 +60,9 @@ def test_the_loosest_recursion_known_is_repaired():
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(0.0, 5.0), min_size=1, max_size=8), st.floats(0.1, 10.0), st.integers(0, 10**6))
+@example([5e-324], 1.0, 1)  # the weights' squares overflow
+@example([5e-324], 1.0, 3)  # the last weight underflows
+@example([0.0, 0.0, 1.0, 5e-324], 1.0, 0)
 def test_never_above_the_recursion_and_equal_without_increase(steps, D, seed):
     steps = np.array(steps)
     G = 10.0 ** np.random.default_rng(seed).uniform(-1, 1, steps.size + 1)
