@@ -44,7 +44,7 @@ def simulate(
     replacement: bool = False,
     noise: float = 0.0,
     record: int | Sequence[int] | npt.NDArray[np.int64] = 200,
-    diagnostics: Sequence[str] = (),
+    diagnostics: str | Sequence[str] = (),
     average: bool = False,
     to_last_iterate: bool | Array = False,
     progress: bool | None = None,
@@ -76,7 +76,7 @@ def simulate(
         Root mean square norm of Gaussian noise added to every gradient.
     record : int or sequence of int
         How many equally spaced steps to record, or which (0..N); 0 and N are always recorded.
-    diagnostics : sequence of str
+    diagnostics : str or sequence of str
         Any of ``grad_l2``, ``grad_l1`` (of the stochastic gradient), ``distance`` (to x*), ``D_estimate``,
         ``step_size`` (the factor on the gradient) and ``move`` (||x_{k+1} - x_k||).
     average : bool
@@ -115,6 +115,7 @@ def simulate(
         raise InputError("base_lr" if base_lrs.size == 0 else "seeds", "an empty sequence", "at least one")
     sampling, batch = _sampling(problem, batch_size, replacement)
     record_at = _record_points(record, N)
+    diagnostics = (diagnostics,) if isinstance(diagnostics, str) else diagnostics
     for name in diagnostics:
         check_choice(name, "diagnostics", DIAGNOSTICS)
     weights, ratios = _wrapper(to_last_iterate, N)

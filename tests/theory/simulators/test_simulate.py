@@ -44,6 +44,11 @@ def test_results_do_not_depend_on_the_number_of_threads():
         np.testing.assert_array_equal(run.points, runs[0].points)
 
 
+def test_one_diagnostic_may_be_named_alone():
+    run = simulate(PROBLEMS["l1"](), "sgd", "linear", n_steps=9, diagnostics="move", record=9)
+    assert list(run.diagnostics) == ["move"]
+
+
 def test_the_seed_alone_fixes_batches():
     problem = PROBLEMS["l1"]()
     runs = [simulate(problem, "sgd", "linear", n_steps=60, seeds=[s], batch_size=2, base_lr=0.1) for s in (1, 1, 2)]
