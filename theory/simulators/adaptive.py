@@ -141,6 +141,8 @@ METHODS = {
         vectors=2,
         bound=no_bound("Adam need not converge on convex problems (arXiv 1904.09237)"),
     ),
-    "gradagrad": Method(gradagrad, {"rho": 2.0, "growth": 1.0}, vectors=1, scalars=2, bound=_GRADAGRAD),
-    "gradagrad_coordinate": Method(gradagrad_coordinate, {"rho": 2.0, "growth": 1.0}, vectors=3, bound=_GRADAGRAD),
+    "gradagrad": Method(gradagrad, {"rho": 2.0, "growth": 1.0}, vectors=1, scalars=2, averages=True, bound=_GRADAGRAD),
+    "gradagrad_coordinate": Method(
+        gradagrad_coordinate, {"rho": 2.0, "growth": 1.0}, vectors=3, averages=True, bound=_GRADAGRAD
+    ),
 }

@@ -23,7 +23,7 @@ class BestRate:
     schedule : str
         Name of the schedule.
     base_lr, gap : float
-        The best rate of the grid and the median over seeds of f - f* there.
+        The best rate of the grid and the median over seeds of f - f* there; infinite where every rate diverges.
     low, high : float
         Ends of the range around it where the median gap stays within the tolerance (interpolated in log-log).
     decades : float
@@ -72,6 +72,9 @@ def best_rates(run: "Simulation", *, iterate: str = "last", tolerance: float = 0
 
 def _best(name: str, base_lrs: Array, score: Array, tolerance: float) -> BestRate:
     top = int(np.argmin(score))
+    if not np.isfinite(score[top]):
+        here = float(base_lrs[top])
+        return BestRate(name, here, float("inf"), here, here, 0.0)
     limit = (1.0 + tolerance) * score[top]
     low, high = _edge(base_lrs, score, top, -1, limit), _edge(base_lrs, score, top, 1, limit)
     decades = float(np.log10(high / low)) if low > 0.0 else float("inf")

@@ -176,8 +176,9 @@ def simulate(
     )
     threads = get_num_threads() if alone else min(get_num_threads(), runs)
     _run(loop.run_alone if alone else loop.run_all, arguments, threads, ticks, N, progress)
-    stopped, f = stopped.reshape(shape), store[:, :, 0].reshape(*shape, -1)
-    f[(stopped >= 0)[..., None] & (record_at >= stopped[..., None])] = np.inf
+    for name in ("f", "f_average"):
+        if name in channels:
+            store[:, :, channels.index(name)][(stopped >= 0) & (record_at >= stopped)] = np.inf
     chosen = {name: values[i] for i, name in enumerate(row.options)}
     chosen |= {name: series[j] for j, name in enumerate(list(row.options)[i] for i in slots)}
     _check_minimum(row, chosen, extras[:, loop.BEST])
@@ -190,11 +191,11 @@ def simulate(
         base_lrs=base_lrs,
         seeds=tuple(seed_list),
         recorded=record_at,
-        f=f,
+        f=store[:, :, 0].reshape(*shape, -1),
         diagnostics={name: store[:, :, i].reshape(*shape, -1) for i, name in enumerate(channels) if i},
         points=points.reshape(*shape, -1),
         scalars=scalars.reshape(*shape, -1),
-        stopped_at=stopped,
+        stopped_at=stopped.reshape(shape),
         largest_gradient=extras[:, loop.LARGEST].reshape(shape),
         lowest=extras[:, loop.BEST].reshape(shape),
         regret=extras[:, loop.REGRET].reshape(shape),

@@ -222,12 +222,13 @@ def run_one(
                 else:
                     f = value
             row[columns[F]] = f
-            extras[BEST] = min(extras[BEST], f)
+            if -ceiling <= f <= ceiling:
+                extras[BEST] = min(extras[BEST], f)
+            else:
+                stopped[0] = k
             if columns[DISTANCE] >= 0:
                 row[columns[DISTANCE]] = distance(point, x_star)
-            if not f <= ceiling:
-                stopped[0] = k
-        elif settings[USES_LOSS] > 0 and sampling == FULL and output < 0:
+        elif settings[USES_LOSS] > 0 and sampling == FULL and output < 0 and -ceiling <= loss:
             extras[BEST] = min(extras[BEST], loss)
         if noise > 0.0:
             add_noise(noisy, noise, g)

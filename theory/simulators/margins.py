@@ -34,8 +34,9 @@ def _slopes(kind, rows, first, size, target, scale, with_value, work):
         if kind == LOGISTIC:
             work[i] = label * margin
         elif kind == HINGE:
-            value += max(0.0, 1.0 - label * margin)
-            work[i] = -scale * label if label * margin < 1.0 else 0.0
+            slack = 1.0 - label * margin
+            value += 0.0 if slack <= 0.0 else slack
+            work[i] = 0.0 * slack - (0.0 if slack <= 0.0 else scale * label)  # an overflowed margin stays visible
         elif kind == ABSOLUTE:
             value += abs(margin - label)
             work[i] = scale * np.sign(margin - label)

@@ -53,6 +53,14 @@ def _tune(k, x, g, start, delta, update, scalars, s_decay, s_init, eps, package)
 
 
 @njit(**JIT)
+def _as_moved(x, update):
+    """Round the base update as the package does, which takes it from the parameters before and after."""
+    for j in range(x.size):
+        moved = x[j] + update[j]
+        update[j] = moved - x[j]
+
+
+@njit(**JIT)
 def _keep_start(k, x, start):
     if k == 0:
         for j in range(x.size):
@@ -67,6 +75,8 @@ def mechanic_sgd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     for j in range(x.size):
         m[j] = options[4] * m[j] + g[j]
         update[j] = -lr * m[j]
+    if options[3] > 0.0:
+        _as_moved(x, update)
     _tune(k, x, g, start, delta, update, scalars, options[0], options[1], options[2], options[3] > 0.0)
     scalars[STEP_SIZE] = lr * scalars[SCALE]
 
@@ -82,6 +92,8 @@ def mechanic_adam(k, lr, loss, x, g, rows, state, memory, scalars, options):
         m[j] = beta * m[j] + (1.0 - beta) * g[j]
         v[j] = beta2 * v[j] + (1.0 - beta2) * g[j] * g[j]
         update[j] = -(lr / first) * (m[j] / (math.sqrt(v[j]) / second + adam_eps))
+    if options[3] > 0.0:
+        _as_moved(x, update)
     _tune(k, x, g, start, delta, update, scalars, options[0], options[1], options[2], options[3] > 0.0)
     scalars[STEP_SIZE] = lr * scalars[SCALE]
 

@@ -96,7 +96,7 @@ def dense_max_affine(k, x, rows, values, index, target, params, with_value, work
     d, top, best = x.size, 0, -np.inf
     for i in range(target.size):
         piece = _dense_piece(i, x, values, target)
-        if piece > best:
+        if not piece <= best:  # a NaN stays
             top, best = i, piece
     slack = params[TOLERANCE] * (1.0 + abs(best))
     if params[TIE] > 0.0 and k < target.size and _dense_piece(k, x, values, target) >= best - slack:
@@ -121,7 +121,7 @@ def sparse_max_affine(k, x, rows, values, index, target, params, with_value, wor
     n, top, best = target.size, 0, -np.inf
     for i in range(n):
         piece = _sparse_piece(i, x, values, index, target)
-        if piece > best:
+        if not piece <= best:  # a NaN stays
             top, best = i, piece
     slack = params[TOLERANCE] * (1.0 + abs(best))
     if params[TIE] > 0.0 and k < n and _sparse_piece(k, x, values, index, target) >= best - slack:

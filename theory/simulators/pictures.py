@@ -26,7 +26,10 @@ def draw_gaps(run: "Simulation", ax: Any = None) -> Any:
         label = f"{name}, base_lr {run.base_lrs[i]:.3g}" if len(run.base_lrs) > 1 else name
         bounded = bound is not None and np.isfinite(bound[s, i]).any()
         value = float(np.nanmean(bound[s, i])) if bound is not None and bounded else np.nan
-        (line,) = ax.plot(run.recorded, gaps, label=f"{label}, bound {value:.3g}" if bounded else label)
+        spoken = f", bound {value:.3g}" + (
+            "" if run.bound_iterate == "last" else f" of the {run.bound_iterate} iterate"
+        )
+        (line,) = ax.plot(run.recorded, gaps, label=label + spoken if bounded else label)
         if bounded:
             ax.axhline(value, color=line.get_color(), linestyle="--", linewidth=0.9)
     ax.set(xlabel="step k", ylabel=r"$f(x_k) - f_*$", yscale="log", title=f"{run.method} on {run.problem.name}")

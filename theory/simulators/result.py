@@ -152,7 +152,8 @@ class Simulation:
     @property
     def bound_iterate(self) -> str:
         """The iterate that `bound` and `gap` speak of: ``last``, ``average`` or ``best``."""
-        return self._bounds.ravel()[0].iterate
+        bounds = self._bounds.ravel()
+        return next((bound.iterate for bound in bounds if bound.value is not None), bounds[0].iterate)
 
     @property
     def gap(self) -> Array:

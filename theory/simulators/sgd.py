@@ -18,6 +18,8 @@ def sgd_bound(facts: RunFacts) -> Bound:
     """Return the exact worst-case rate of the last iterate, in expectation where gradients are stochastic."""
     from ..rates import exact_rate
 
+    if facts.D == 0.0 or facts.G == 0.0:
+        return Bound(None, reason="the rates are for D > 0 and G > 0; this run starts at a minimiser")
     value = exact_rate(facts.lrs, D=facts.D, G=facts.G).value
     return Bound(value, source="exact rate of the last iterate (arXiv 2307.11134, 2310.07831)")
 

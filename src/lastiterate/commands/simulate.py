@@ -45,7 +45,7 @@ def simulate(
         noise=noise,
         **options,
     )
-    rows = [_row(run, s, best) for s, best in enumerate(run.sweep())]
+    rows = [_row(run, s, best) for s, best in enumerate(run.sweep(run.bound_iterate))]
     extra = {
         "problem": run.problem.name,
         "method": method,
@@ -65,12 +65,12 @@ def _row(run: Any, s: int, best: Any) -> dict[str, Any]:
     import numpy as np
 
     i = int(np.flatnonzero(run.base_lrs == best.base_lr)[0])
-    bound = None if run.bound is None else float(np.nanmean(run.bound[s, i]))
+    bounds = np.empty(0) if run.bound is None else run.bound[s, i][np.isfinite(run.bound[s, i])]
     return {
         "schedule": best.schedule,
         "base_lr": best.base_lr,
-        "gap": best.gap,
-        "bound": bound,
+        "gap": best.gap if np.isfinite(best.gap) else None,
+        "bound": float(bounds.mean()) if bounds.size else None,
         "low": best.low,
         "high": best.high,
         "decades": best.decades,

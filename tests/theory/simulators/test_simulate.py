@@ -189,3 +189,51 @@ def test_a_problem_whose_minimum_a_run_has_beaten_is_refused():
     run = simulate(wrong, "sgd", np.full(4, 0.25))
     with pytest.raises(InputError, match=r"problem\.f_star"):
         _ = run.gap
+
+
+@pytest.mark.parametrize("kind", ["hinge", "max_affine"])
+@pytest.mark.parametrize("x", [np.nan, np.inf, -np.inf])
+def test_an_overflowed_point_never_looks_good(kind, x):
+    """The losses that are flat or linear somewhere must not hide that the point is lost."""
+    from lastiterate.theory.simulators.oracles import oracle_of
+
+    problem = problems.hinge([[1.0, 2.0], [-1.0, 3.0]], [1.0, -1.0])
+    if kind == "max_affine":
+        problem = problems.max_affine([[1.0, 2.0], [-1.0, -2.0]], [0.0, 0.5])
+    arrays, g = problem.arrays, np.zeros(2)
+    params = np.array([arrays.kind, 1.0, 0.0, 0.0, 0.0])
+    none = np.empty(0, dtype=np.int64)
+    point = np.array([x, 1.0])
+    value = oracle_of(problem.kind, False)(
+        0, point, none, arrays.dense.ravel(), none, arrays.targets, params, True, np.zeros(128), g
+    )
+    assert not np.isfinite(value + g.sum())
+
+
+def test_runs_that_overflow_are_marked_and_the_others_keep_their_gap():
+    data = problems.dataset("breast_cancer")
+    problem = problems.hinge(data.features, data.one_against_rest())
+    run = simulate(problem, "polyak", np.ones(1000), base_lr=[1.0, 4.0, 10.0], record=1)
+    assert run.diverged[0, :, 0].tolist() == [False, True, True]
+    assert 0.0 < run.gap[0, 0, 0] < np.inf
+    assert run.sweep()[0].base_lr == 1.0
+
+
+def test_a_start_at_the_minimiser_has_a_gap_and_says_why_there_is_no_bound():
+    run = simulate(problems.absolute_value(0.0), "sgd", "linear", n_steps=5, base_lr=0.1)
+    assert run.bound is None
+    assert "minimiser" in run.bound_reason
+    assert np.isfinite(run.gap).all()
+
+
+def test_gap_speaks_of_the_iterate_of_the_first_bound_there_is():
+    run = simulate(PROBLEMS["l1"](), "dual_averaging", np.ones(50), base_lr=[0.0, 0.1])
+    assert run.bound_iterate == "average"
+    np.testing.assert_array_equal(run.gap, run.averaged - run.problem.f_star)
+
+
+def test_a_grid_that_diverges_everywhere_has_no_good_range():
+    least_squares = problems.quadratic([1.0, 4.0])
+    best = simulate(least_squares, "sgd", np.ones(300), base_lr=[1e3, 1e4]).sweep()[0]
+    assert best.gap == np.inf
+    assert best.decades == 0.0
