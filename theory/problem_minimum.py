@@ -52,16 +52,23 @@ def cached_minimum(problem: "Problem") -> Minimum:
     if problem.cache is None:
         return _solve(problem)
     path = problem.cache / f"minimum-{problem.fingerprint()[:32]}.json"
-    if path.exists():
-        stored = json.loads(path.read_text())
-        found = Minimum(np.array(stored["x"]), stored["value"], stored["gap"], stored["method"], stored["attained"])
-        if stored["schema"] == _CACHE_SCHEMA and abs(problem.value(found.x) - found.value) <= 1e-8 * (
-            1 + abs(found.value)
-        ):
-            return found
+    if path.exists() and (stored := _read(path, problem)) is not None:
+        return stored
     found = _solve(problem)
     _write(path, problem, found)
     return found
+
+
+def _read(path: Path, problem: "Problem") -> Minimum | None:
+    """Return the stored minimum, or None where the file is damaged or does not fit the problem."""
+    try:
+        stored = json.loads(path.read_text())
+        point = np.array(stored["x"], dtype=np.float64)
+        found = Minimum(point, stored["value"], stored["gap"], stored["method"], stored["attained"])
+        fits = stored["schema"] == _CACHE_SCHEMA and point.shape == (problem.dim,)
+        return found if fits and abs(problem.value(point) - found.value) <= 1e-8 * (1 + abs(found.value)) else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _write(path: Path, problem: "Problem", found: Minimum) -> None:
@@ -228,7 +235,22 @@ def _max_affine(problem: "Problem") -> Minimum:
     return _minimum(problem, [x, vertex], bound, "HiGHS dual simplex, certified by weak duality")
 
 
+def _in_row_space(problem: "Problem") -> tuple["Problem", Array]:
+    """Return the problem for z with x = basis' z, and the basis: with l2 the minimiser is a combination of rows."""
+    matrix = problem.matrix.toarray() if problem.sparse else problem.matrix
+    left, sizes, basis = np.linalg.svd(matrix, full_matrices=False)
+    return replace(problem, matrix=np.ascontiguousarray(left * sizes)), basis
+
+
+def _wide(problem: "Problem") -> bool:
+    return problem.l2 > 0.0 and problem.matrix.shape[1] > problem.matrix.shape[0]
+
+
 def _least_squares(problem: "Problem") -> Minimum:
+    if _wide(problem):
+        reduced, basis = _in_row_space(problem)
+        found = _least_squares(reduced)
+        return replace(found, x=found.x @ basis)
     n, p = problem.matrix.shape
     matrix = problem.matrix.toarray() if problem.sparse else problem.matrix
     stacked = np.vstack([matrix, np.sqrt(problem.l2 * n) * np.eye(p)]) if problem.l2 else matrix
@@ -242,11 +264,17 @@ def _least_squares(problem: "Problem") -> Minimum:
 
 def _newton(problem: "Problem") -> Minimum:
     """Damped Newton, without l2 in an orthonormal basis of the columns, where minima at infinity stay well scaled."""
+    if _wide(problem):
+        reduced, basis = _in_row_space(problem)
+        found = _damped_newton(reduced)
+        return replace(found, x=(found.x.reshape(problem.n_outputs, -1) @ basis).ravel())
     if problem.l2 or min(problem.matrix.shape) > _SVD_LIMIT:
         return _damped_newton(problem)
     matrix = problem.matrix.toarray() if problem.sparse else problem.matrix
     left, sizes, right = np.linalg.svd(matrix, full_matrices=False)
     keep = sizes > 1e-12 * sizes[0]
+    if not keep.any():
+        return _minimum(problem, [np.zeros(problem.dim)], problem.value(np.zeros(problem.dim)), "the matrix is zero")
     scale = np.sqrt(problem.n_samples)
     found = _damped_newton(replace(problem, matrix=np.ascontiguousarray(left[:, keep] * scale)))
     blocks = found.x.reshape(problem.n_outputs, -1)

@@ -368,6 +368,8 @@ def _matrix(values: Any, name: str = "matrix") -> Any:
         return _dense(values, name)
     from scipy import sparse
 
+    if values.dtype.kind not in "fiu":
+        raise InputError(name, f"dtype {values.dtype}", "a nonempty matrix of real numbers")
     rows: Any = sparse.csr_array(values.tocsr().astype(np.float64), copy=True)
     rows.sum_duplicates()
     if 0 in rows.shape:

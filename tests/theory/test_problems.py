@@ -259,3 +259,44 @@ def test_minima_on_real_data_are_certified(name):
     ):
         assert problem.minimum.gap <= 1e-10
         assert problem.value(problem.x_star) == pytest.approx(problem.f_star, abs=1e-9)
+
+
+@pytest.mark.parametrize("sparse_rows", [False, True])
+def test_wide_problems_with_l2_vs_closed_form_and_stationarity(sparse_rows):
+    rng = np.random.default_rng(8)
+    matrix, right = rng.standard_normal((6, 41)), rng.standard_normal(6)
+    rows = sparse.csr_array(matrix) if sparse_rows else matrix
+    exact = matrix.T @ np.linalg.solve(matrix @ matrix.T + 6 * 0.1 * np.eye(6), right)
+    np.testing.assert_allclose(problems.least_squares(rows, right, l2=0.1).minimum.x, exact, atol=1e-12)
+    for problem in (
+        problems.logistic(rows, np.sign(right), l2=0.1),
+        problems.softmax(rows, np.array([0, 1, 2, 0, 1, 2]), l2=0.1),
+    ):
+        found = problem.minimum
+        assert found.x.shape == (problem.dim,)
+        assert found.value == pytest.approx(problem.value(found.x), rel=1e-14)
+        assert np.abs(problem.subgradient(found.x)).max() < 1e-8
+
+
+def test_a_matrix_of_zeros_has_a_minimum():
+    assert problems.logistic(np.zeros((4, 3)), [1.0, -1.0, 1.0, 1.0]).f_star == pytest.approx(np.log(2.0))
+    assert problems.softmax(np.zeros((3, 2)), [0, 1, 2]).f_star == pytest.approx(np.log(3.0))
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"x": 3}'])
+def test_a_damaged_cache_is_solved_again(tmp_path, damage):
+    data = np.random.default_rng(1).standard_normal((8, 2))
+
+    def make() -> Problem:
+        return problems.logistic(data, np.arange(8) % 2.0, l2=0.1, cache=tmp_path)
+
+    value = make().f_star
+    (stored,) = tmp_path.iterdir()
+    stored.write_text(damage)
+    assert make().f_star == value
+    assert json.loads(stored.read_text())["value"] == value
+
+
+def test_complex_sparse_rows_are_refused():
+    with pytest.raises(InputError, match="matrix"):
+        problems.logistic(sparse.csr_array(np.eye(2) * 1j), [1.0, -1.0])
