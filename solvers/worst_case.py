@@ -253,7 +253,7 @@ def worst_case(
     n = problem.n_points
     return WorstCase(
         value=upper.value * problem.unit,
-        lower=lower.value * problem.unit,
+        lower=min(lower.value, upper.value) * problem.unit,  # where they meet, rounding may cross them
         gap=gap,
         status=status,
         multipliers=Multipliers(

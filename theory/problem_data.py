@@ -32,7 +32,7 @@ class Dataset:
 
     def one_against_rest(self, positive: int = 0) -> Array:
         """Return labels +1 for the class ``positive`` and -1 for the others."""
-        if not 0 <= positive < len(self.classes):
+        if positive not in range(len(self.classes)):
             raise InputError("positive", positive, f"a class from 0 to {len(self.classes) - 1}")
         return np.where(self.targets == positive, 1.0, -1.0)
 

@@ -343,7 +343,10 @@ def worst_case_function(
 
 
 def _dense(values: Any, name: str) -> Array:
-    array = np.ascontiguousarray(values)
+    try:
+        array = np.ascontiguousarray(values)
+    except ValueError as error:
+        raise InputError(name, "rows of different lengths", "a nonempty matrix of real numbers") from error
     if array.ndim != 2 or array.dtype.kind not in "fiu" or array.size == 0:
         raise InputError(name, f"shape {array.shape}, dtype {array.dtype}", "a nonempty matrix of real numbers")
     array = _aligned(array)

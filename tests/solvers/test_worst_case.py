@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import lastiterate as li
@@ -65,6 +65,7 @@ def test_worst_case_with_caps_vs_pepit():
     steps=st.lists(st.one_of(st.just(0.0), st.floats(1e-3, 30.0)), min_size=1, max_size=7),
     decay=st.lists(st.floats(0.5, 1.0), min_size=8, max_size=8),
 )
+@example(steps=[0.0] * 4, decay=[1.0, 1.0, 0.5, 0.875, 0.6875, 1.0, 1.0, 1.0])
 def test_worst_case_vs_exact_rate(steps, decay):
     G = np.cumprod(decay)[: len(steps) + 1]  # nonincreasing bounds, where the closed form is exact
     result = li.worst_case(matrices.sgd(steps), 1.5, G)

@@ -106,6 +106,8 @@ def simulate(
     >>> run.f.shape, bool(run.gap[0, 0, 0] <= run.bound[0, 0, 0])
     ((1, 1, 1, 100), True)
     """
+    if not isinstance(problem, Problem):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError("problem", problem, "a Problem of lastiterate.problems")
     row = method_row(method)
     schedules, names = _schedules(steps, n_steps)
     N = schedules.shape[1]
@@ -307,7 +309,10 @@ def _seeds(seeds: Any) -> list[int]:
     """Return the seeds as non-negative integers."""
     if np.ndim(seeds) == 0:
         return list(range(check_count(seeds, "seeds")))
-    return [check_count(int(seed) if isinstance(seed, np.integer) else seed, "seeds", minimum=0) for seed in seeds]
+    chosen = [check_count(int(seed) if isinstance(seed, np.integer) else seed, "seeds", minimum=0) for seed in seeds]
+    if any(seed >= 2**64 for seed in chosen):
+        raise InputError("seeds", max(chosen), "integers below 2^64")
+    return chosen
 
 
 def _sampling(problem: Problem, batch_size: int | None, replacement: bool) -> tuple[int, int]:

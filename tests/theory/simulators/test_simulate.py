@@ -237,3 +237,19 @@ def test_a_grid_that_diverges_everywhere_has_no_good_range():
     best = simulate(least_squares, "sgd", np.ones(300), base_lr=[1e3, 1e4]).sweep()[0]
     assert best.gap == np.inf
     assert best.decades == 0.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"), [({"problem": "iris"}, "problem"), ({"seeds": [2**64]}, "seeds"), ({"seeds": [-1]}, "seeds")]
+)
+def test_wrong_kinds_are_named(arguments, name):
+    chosen = {"problem": problems.absolute_value(1.0), "n_steps": 3, **arguments}
+    with pytest.raises(InputError, match=name):
+        simulate(chosen.pop("problem"), "sgd", "linear", **chosen)
+
+
+def test_ragged_rows_and_unknown_classes_are_named():
+    with pytest.raises(InputError, match="matrix"):
+        problems.logistic([[1.0, 2.0], [3.0]], [1.0, -1.0])
+    with pytest.raises(InputError, match="positive"):
+        problems.dataset("iris").one_against_rest("setosa")
