@@ -29,6 +29,7 @@ from .result import Simulation
 
 DIAGNOSTICS = ("grad_l2", "grad_l1", "distance", "D_estimate", "step_size", "move")
 _PATIENCE = 1.0  # seconds before a progress bar appears
+_BRIEF = 10**7  # multiplications within a tenth of a second: such a run needs neither a thread nor a progress bar
 _CEILING = 1e10  # a run has diverged when f exceeds this many times max(1, |f(x0)|)
 
 
@@ -148,10 +149,10 @@ def simulate(
             max(WORK, problem.n_outputs),
         ]
     )
-    alone = runs == 1 and problem.dim >= WIDE  # then the threads share each evaluation instead of the runs
+    wide = runs == 1 and problem.dim >= WIDE  # then the threads share each evaluation instead of the runs
     arguments = (
         loop.run_one,
-        oracle_of(problem.kind, problem.sparse, shared=alone),
+        oracle_of(problem.kind, problem.sparse, shared=wide),
         row.step,
         *_pack(problem),
         settings,
@@ -176,8 +177,12 @@ def simulate(
         stopped,
         ticks,
     )
-    threads = get_num_threads() if alone else min(get_num_threads(), runs)
-    _run(loop.run_alone if alone else loop.run_all, arguments, threads, ticks, N, progress)
+    rows = N * (batch or problem.n_samples) + record_at.size * problem.n_samples
+    if runs == 1 and rows * problem.dim <= _BRIEF:
+        loop.run_alone(*arguments)
+    else:
+        threads = get_num_threads() if wide else min(get_num_threads(), runs)
+        _run(loop.run_alone if runs == 1 else loop.run_all, arguments, threads, ticks, N, progress)
     for name in ("f", "f_average"):
         if name in channels:
             store[:, :, channels.index(name)][(stopped >= 0) & (record_at >= stopped)] = np.inf
@@ -363,4 +368,9 @@ def _pack(problem: Problem) -> tuple[Array, npt.NDArray[np.int64], Array, Array]
     params = np.array([arrays.kind, arrays.n_outputs, arrays.l2, arrays.tie, arrays.tie_tolerance], dtype=np.float64)
     if arrays.sparse:
         return arrays.data, np.concatenate([arrays.indptr, arrays.indices]), arrays.targets, params
-    return arrays.dense.ravel(), np.empty(0, dtype=np.int64), arrays.targets, params
+    dense = arrays.dense
+    if dense.strides[1] != dense.itemsize or dense.strides[0] < 0:
+        dense = np.ascontiguousarray(dense)
+    (rows, columns), stride = dense.shape, dense.strides[0] // dense.itemsize
+    flat = np.lib.stride_tricks.as_strided(dense, ((rows - 1) * stride + columns,), (dense.itemsize,))
+    return flat, np.array([stride]), arrays.targets, params

@@ -11,17 +11,21 @@ import math
 from typing import Any
 
 from llvmlite import ir
-from numba import types, uint64
+from numba import float64, types, uint64
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 LANES = 8
+AT_ONCE = 2 * LANES  # so many exponentials at once: one waits for itself at every operation
 _DOUBLE, _WORD, _SHORT = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
 _FUSED = ("contract",)
 _LOWEST, _HIGHEST = -708.0, 709.0  # exp neither overflows nor leaves the normal numbers between them
 _EXP_TERMS = 14  # the next term is below 5e-18 for |r| <= log(2) / 2
 _ARTANH_TERMS = 17  # the next term is below 2e-18 for s <= 1/3
 _ROUNDS = 1.5 * 2.0**52  # added to a small number, it leaves the nearest integer in the lowest bits
+# lanes of two vectors side by side whose sums are those of neighbours, and then of neighbouring pairs
+_TWOS = ((0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15))
+_FOURS = ((0, 1, 4, 5, 8, 9, 12, 13), (2, 3, 6, 7, 10, 11, 14, 15))
 _LOG2_HIGH, _LOG2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10  # Cody and Waite's two parts of log 2
 
 
@@ -36,6 +40,12 @@ def _constant(value: float, kind: Any = _DOUBLE) -> Any:
 def _choose(builder, a, b, lanes) -> Any:
     """Return the lanes of a and b put side by side that are listed."""
     return builder.shuffle_vector(a, b, ir.Constant(_vector(len(lanes), _SHORT), list(lanes)))
+
+
+def _copies(builder, number) -> Any:
+    """Return a vector of copies of a number."""
+    one = builder.insert_element(ir.Constant(_vector(1, number.type), ir.Undefined), number, _SHORT(0))
+    return _choose(builder, one, one, [0] * LANES)
 
 
 def _data(context, builder, kind, array) -> Any:
@@ -57,18 +67,47 @@ def _fused(builder, a, b, c) -> Any:
     return builder.fadd(builder.fmul(a, b, flags=_FUSED), c, flags=_FUSED)
 
 
-def _for_columns(builder, low, high, body) -> None:
-    """Emit ``body(j, width)`` for columns low..high-1: eight at a time, then the last 4, 2 and 1."""
+def _for_columns(builder, low, high, whole, piece, rest, after=None) -> None:
+    """Emit what visits columns low..high-1.
+
+    With eight columns or more: ``whole(j)`` for eight at a time; where some remain, ``rest(high - 8, remain)`` for the
+    last eight comes first and ``after(high - 8)`` at the end. With fewer: ``piece(j, width)`` for 4, 2 and 1.
+    """
     count = builder.sub(high, low)
-    whole = builder.add(low, builder.and_(count, _WORD(-LANES)))
-    with cgutils.for_range_slice(builder, low, whole, _WORD(LANES), _WORD) as (j, _):
-        body(j, LANES)
-    width, place = LANES // 2, whole
-    while width:
-        here = builder.and_(count, _WORD(width))
-        with builder.if_then(builder.icmp_unsigned("!=", here, _WORD(0))):
-            body(place, width)
-        width, place = width // 2, builder.add(place, here)
+    remain = builder.and_(count, _WORD(LANES - 1))
+    last, some = builder.sub(high, _WORD(LANES)), builder.icmp_unsigned("!=", remain, _WORD(0))
+    with builder.if_else(builder.icmp_unsigned(">=", count, _WORD(LANES))) as (many, few):
+        with many:
+            with builder.if_then(some):
+                rest(last, remain)
+            with cgutils.for_range_slice(builder, low, builder.sub(high, remain), _WORD(LANES), _WORD) as (j, _):
+                whole(j)
+            if after:
+                with builder.if_then(some):
+                    after(last)
+        with few:
+            width, place = LANES // 2, low
+            while width:
+                here = builder.and_(count, _WORD(width))
+                with builder.if_then(builder.icmp_unsigned("!=", here, _WORD(0))):
+                    piece(place, width)
+                width, place = width // 2, builder.add(place, here)
+
+
+@intrinsic
+def fetch(typing_context, values: Any = None, place: Any = None):
+    """Ask for the cache line of ``values[place]``, which will be read soon; nothing waits for it."""
+
+    def codegen(context, builder, signature, arguments):
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, _SHORT, _SHORT, _SHORT])
+        function = builder.module.declare_intrinsic("llvm.prefetch", (pointer,), kind)
+        address = builder.gep(_data(context, builder, values, arguments[0]), [arguments[1]])
+        to_read, every_level, data = _SHORT(0), _SHORT(3), _SHORT(1)
+        builder.call(function, [builder.bitcast(address, pointer), to_read, every_level, data])
+        return context.get_dummy_value()
+
+    return types.void(values, uint64), codegen
 
 
 @intrinsic
@@ -95,26 +134,32 @@ def add_products(
         point, sums = _data(context, builder, x, x_), _data(context, builder, work, work_)
         totals = [cgutils.alloca_once_value(builder, _constant(0.0)) for _ in rows]
 
-        def body(j, width):
-            part = _load(builder, point, j, width)
-            for row, total in zip(rows, totals, strict=True):
-                entry, other = _load(builder, row, j, width), part
-                if width < LANES:  # zeros beyond the piece
-                    wide = [*range(width), *[width] * (LANES - width)]
-                    zeros = ir.Constant(_vector(width), [0.0] * width)
-                    entry, other = _choose(builder, entry, zeros, wide), _choose(builder, part, zeros, wide)
-                builder.store(_fused(builder, entry, other, builder.load(total)), total)
+        def add(entries, part):
+            for entry, total in zip(entries, totals, strict=True):
+                builder.store(_fused(builder, entry, part, builder.load(total)), total)
 
-        _for_columns(builder, low_, high_, body)
+        def whole(j):
+            add([_load(builder, row, j) for row in rows], _load(builder, point, j))
+
+        def rest(j, remain):
+            places = ir.Constant(_vector(LANES, _WORD), list(range(LANES)))
+            seen = builder.sub(_WORD(LANES), remain)
+            fresh = builder.icmp_unsigned(">=", places, _copies(builder, seen))
+            part = builder.select(fresh, _load(builder, point, j), _constant(0.0))
+            add([_load(builder, row, j) for row in rows], part)
+
+        def piece(j, width):
+            wide = [*range(width), *[width] * (LANES - width)]  # zeros beyond the piece
+            zeros = ir.Constant(_vector(width), [0.0] * width)
+            entries = [_choose(builder, _load(builder, row, j, width), zeros, wide) for row in rows]
+            add(entries, _choose(builder, _load(builder, point, j, width), zeros, wide))
+
+        _for_columns(builder, low_, high_, whole, piece, rest)
         parts = [builder.load(total) for total in totals]
-        for _ in range(LANES.bit_length() - 1):  # add neighbours until lane r holds the sum of row r
-            pairs = list(zip(parts[::2], parts[1::2], strict=True)) if len(parts) > 1 else [(parts[0], parts[0])]
-            parts = [
-                builder.fadd(
-                    _choose(builder, a, b, range(0, 2 * LANES, 2)), _choose(builder, a, b, range(1, 2 * LANES, 2))
-                )
-                for a, b in pairs
-            ]
+        for sides in (_TWOS, _FOURS, _FOURS):  # add neighbours until lane r holds the sum of row r
+            parts = parts if len(parts) > 1 else parts * 2
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            parts = [builder.fadd(*(_choose(builder, a, b, lanes) for lanes in sides)) for a, b in pairs]
         found = _choose(builder, parts[0], parts[0], range(count))
         result = cgutils.alloca_once_value(builder, found)
         with builder.if_then(builder.icmp_unsigned("!=", low_, _WORD(0))):
@@ -147,23 +192,32 @@ def add_rows(
         values_, starts_, before_, work_, i_, low_, high_, g_ = arguments
         matrix, gradient = _data(context, builder, values, values_), _data(context, builder, g, g_)
         rows = [builder.gep(matrix, [builder.extract_value(starts_, r)]) for r in range(count)]
-        first = builder.gep(_data(context, builder, work, work_), [i_])
-        slopes = [_load(builder, first, _WORD(r), 1) for r in range(count)]
+        slopes = _load(builder, _data(context, builder, work, work_), i_, count)
 
         fresh = builder.icmp_unsigned("==", before_, _WORD(0))
 
-        def body(j, width):
+        def total(j, width=LANES):
             zeros = ir.Constant(_vector(width), [0.0] * width)
             held = builder.select(fresh, zeros, _load(builder, gradient, j, width))
             sums = [held, None]  # two chains of additions: half the wait
-            for r, (row, slope) in enumerate(zip(rows, slopes, strict=True)):
-                entry, factor = _load(builder, row, j, width), _choose(builder, slope, slope, [0] * width)
+            for r, row in enumerate(rows):
+                entry, factor = _load(builder, row, j, width), _choose(builder, slopes, slopes, [r] * width)
                 other = sums[r % 2]
                 sums[r % 2] = builder.fmul(entry, factor) if other is None else _fused(builder, entry, factor, other)
-            total = sums[0] if sums[1] is None else builder.fadd(sums[0], sums[1])
-            _store(builder, total, gradient, j)
+            return sums[0] if sums[1] is None else builder.fadd(sums[0], sums[1])
 
-        _for_columns(builder, low_, high_, body)
+        def visit(j, width=LANES):
+            _store(builder, total(j, width), gradient, j)
+
+        last = cgutils.alloca_once(builder, _vector(LANES))
+
+        def rest(j, remain):  # from what g holds before; columns that are visited twice come out the same
+            builder.store(total(j), last)
+
+        def after(j):
+            _store(builder, builder.load(last), gradient, j)
+
+        _for_columns(builder, low_, high_, visit, visit, rest, after)
         return context.get_dummy_value()
 
     return types.void(values, starts, uint64, work, uint64, uint64, uint64, g), codegen
@@ -196,35 +250,65 @@ def _exponential(builder, z) -> Any:
     return builder.fmul(_series(builder, [1.0 / math.factorial(n) for n in range(_EXP_TERMS)], rest), scale)
 
 
+def _apart(builder, name, arguments, body) -> None:
+    """Call ``body`` as a function of its own: inlined, its many constants would be spilled by the loop around it."""
+    function = builder.module.globals.get(name)
+    if function is None:
+        kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+        function = ir.Function(builder.module, kind, name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        inner = ir.IRBuilder(function.append_basic_block())
+        body(inner, *function.args)
+        inner.ret_void()
+    builder.call(function, arguments)
+
+
 @intrinsic
-def eight_sigmoids(typing_context, work: Any = None, i: Any = None):
-    """Replace the eight numbers z from ``work[i]`` on by 1 / (1 + exp(z)): relative error 5e-16, absolute 2e-308."""
+def logistic_slopes(typing_context, work: Any = None, i: Any = None, labels: Any = None, scale: Any = None):
+    """Replace margins m from ``work[i]`` on by -scale b / (1 + exp(b m)), with the labels b from ``work[labels]`` on.
 
-    def codegen(context, builder, signature, arguments):
-        place, one = _data(context, builder, work, arguments[0]), _constant(1.0)
-        total = builder.fadd(one, _exponential(builder, _load(builder, place, arguments[1])))
-        _store(builder, builder.fdiv(one, total), place, arguments[1])
-        return context.get_dummy_value()
-
-    return types.void(work, uint64), codegen
-
-
-@intrinsic
-def eight_logistic_losses(typing_context, work: Any = None, i: Any = None):
-    """Replace the eight numbers z from ``work[i]`` on by log(1 + exp(-z)): relative error 1e-15, absolute 4e-308.
-
-    With u = exp(-|z|): max(0, -z) + log(1 + u), where log(1 + u) = 2 artanh(s), s = u / (2 + u) <= 1/3.
+    There are `AT_ONCE` of them. The relative error is 5e-16 for labels +-1 and scale 1, the absolute one 2e-308.
     """
 
+    def body(builder, margins, labels, scale):
+        factor = _copies(builder, builder.fsub(_DOUBLE(0.0), scale))
+        for part in range(0, AT_ONCE, LANES):
+            signs, margin = (_load(builder, place, _WORD(part)) for place in (labels, margins))
+            total = builder.fadd(_constant(1.0), _exponential(builder, builder.fmul(signs, margin)))
+            _store(builder, builder.fdiv(builder.fmul(signs, factor), total), margins, _WORD(part))
+
     def codegen(context, builder, signature, arguments):
-        place, zero = _data(context, builder, work, arguments[0]), _constant(0.0)
-        z = _load(builder, place, arguments[1])
-        minus = builder.fsub(zero, z)
-        above = builder.fcmp_ordered(">", z, zero)
-        u = _exponential(builder, builder.select(above, minus, z))
-        s = builder.fdiv(u, builder.fadd(u, _constant(2.0)))
-        series = _series(builder, [2.0 / (2 * n + 1) for n in range(_ARTANH_TERMS)], builder.fmul(s, s))
-        _store(builder, _fused(builder, s, series, builder.select(above, zero, minus)), place, arguments[1])
+        first = _data(context, builder, work, arguments[0])
+        margins, signs = (builder.gep(first, [place]) for place in arguments[1:3])
+        _apart(builder, "logistic_slopes_apart", [margins, signs, arguments[3]], body)
+        return context.get_dummy_value()
+
+    return types.void(work, uint64, uint64, float64), codegen
+
+
+@intrinsic
+def logistic_losses(typing_context, work: Any = None, i: Any = None):
+    """Replace the numbers z from ``work[i]`` on by log(1 + exp(-z)): relative error 1e-15, absolute 4e-308.
+
+    There are `AT_ONCE` of them. With u = exp(-|z|): max(0, -z) + log(1 + u), where log(1 + u) = 2 artanh(s),
+    s = u / (2 + u) <= 1/3.
+    """
+
+    def body(builder, numbers):
+        zero = _constant(0.0)
+        for part in range(0, AT_ONCE, LANES):
+            z = _load(builder, numbers, _WORD(part))
+            minus = builder.fsub(zero, z)
+            above = builder.fcmp_ordered(">", z, zero)
+            u = _exponential(builder, builder.select(above, minus, z))
+            s = builder.fdiv(u, builder.fadd(u, _constant(2.0)))
+            series = _series(builder, [2.0 / (2 * n + 1) for n in range(_ARTANH_TERMS)], builder.fmul(s, s))
+            _store(builder, _fused(builder, s, series, builder.select(above, zero, minus)), numbers, _WORD(part))
+
+    def codegen(context, builder, signature, arguments):
+        numbers = builder.gep(_data(context, builder, work, arguments[0]), [arguments[1]])
+        _apart(builder, "logistic_losses_apart", [numbers], body)
         return context.get_dummy_value()
 
     return types.void(work, uint64), codegen

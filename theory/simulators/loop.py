@@ -45,6 +45,7 @@ def borrow(typing_context: Any, array: Any = None) -> Any:  # pyright: ignore[re
     return array(array), codegen
 
 
+PICKS = 64  # numbers drawn ahead of the swaps of a shuffle
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio
 
 
@@ -82,8 +83,25 @@ def add_noise(random, scale, g):
 
 
 @njit(**JIT)
-def draw(random, sampling, k, batch, order, n):
-    """Return the rows of batch k; without replacement the order is shuffled anew at the start of every epoch."""
+def _shuffle(random, order, picks, n):
+    """Shuffle order[:n] (Fisher and Yates); numbers are drawn ahead of the swaps, so that their loop vectorises."""
+    last = n - 1
+    while last > 0:
+        state, count = random[0], min(last, picks.size)
+        for i in range(count):
+            picks[i] = _scaled(_mixed(state + np.uint64(i + 1) * GOLDEN), last - i + 1)
+        random[0] = state + np.uint64(count) * GOLDEN
+        for i in range(count):
+            order[last - i], order[picks[i]] = order[picks[i]], order[last - i]
+        last -= count
+
+
+@njit(**JIT)
+def draw(random, sampling, batch, order, picks, n):
+    """Return the rows of the next batch; without replacement the order is shuffled anew at the start of every epoch.
+
+    ``picks[0]`` is where this batch begins in the epoch's order; the other numbers are scratch.
+    """
     if sampling == FULL:
         return order[:0]
     if sampling == REPLACEMENT:
@@ -92,12 +110,20 @@ def draw(random, sampling, k, batch, order, n):
             order[i] = _scaled(_mixed(state + np.uint64(i + 1) * GOLDEN), n)
         random[0] = state + np.uint64(batch) * GOLDEN
         return order[:batch]
-    start = (k % ((n + batch - 1) // batch)) * batch
+    start = picks[0]
     if start == 0:
-        for i in range(n - 1, 0, -1):
-            j = _scaled(next_bits(random), i + 1)
-            order[i], order[j] = order[j], order[i]
-    return order[start : min(start + batch, n)]
+        _shuffle(random, order, picks[1:], n)
+    stop = min(start + batch, n)
+    picks[0] = stop if stop < n else 0
+    return order[start:stop]
+
+
+@njit(**JIT)
+def aligned(size):
+    """Return zeros that begin with a cache line: a vector instruction then touches one line, not two."""
+    buffer = np.zeros(size + 7)
+    first = -(buffer.ctypes.data // 8) % 8
+    return buffer[first : first + size]
 
 
 @njit(**SUMS)
@@ -166,7 +192,7 @@ RUN = types.void(
     Vector, Vector, Vector,  # learner weights, ratios, x_star
     Rows, Rows, Matrix,  # steps to record, column of each channel, record
     Vector, Vector, Vector, Rows, Rows,  # x, scalars, extras, stopped, progress
-    Matrix, Vector, Rows,  # storage, scratch, order
+    Matrix, Vector, Rows, Rows, uint64[::1],  # storage, scratch, order, picks, counters
 )  # fmt: skip
 
 
@@ -179,24 +205,24 @@ def run_one(
     weights, ratios, x_star,
     record_at, columns, record,
     x, scalars, extras, stopped, progress,
-    storage, scratch, order,
+    storage, scratch, order, picks, counters,
 ):  # fmt: skip
     """Run one method once; ``x`` starts as x0 and ends as the returned point, ``record`` receives the channels."""
     values, index, target, params = borrow(values), borrow(index), borrow(target), borrow(params)
     x, scalars, record, order, storage = borrow(x), borrow(scalars), borrow(record), borrow(order), borrow(storage)
-    scratch = borrow(scratch)
+    scratch, picks, counters = borrow(scratch), borrow(picks), borrow(counters)
     n, sampling, output = settings[SAMPLES], settings[SAMPLING], settings[OUTPUT]
     average, wrapped, n_steps = settings[AVERAGE] > 0, ratios.size > 0, steps.size
     g, mean, before = storage[GRADIENT], storage[MEAN], storage[BEFORE]
     learner, played = storage[LEARNER] if wrapped else x, storage[PLAYED]  # the point that the method moves
     state, everything = storage[OWN:], order[:0]
-    now, memory = scratch[: options.size], scratch[options.size : options.size + settings[MEMORY]]
-    work = scratch[options.size + settings[MEMORY] :]
+    work, others = scratch[: settings[SCRATCH]], scratch[settings[SCRATCH] :]
+    now, memory = others[: options.size], others[options.size :]
     copy_to(now, options)
     copy_to(mean, x)
     if wrapped:
         copy_to(learner, x)
-    random, noisy = np.empty(1, np.uint64), np.empty(1, np.uint64)
+    random, noisy = counters[:1], counters[1:]
     random[0] = seed
     random[0] = next_bits(random)
     noisy[0] = next_bits(random)
@@ -208,7 +234,7 @@ def run_one(
     for k in range(n_steps + 1):
         recording, last = slot < record_at.size and record_at[slot] == k, k == n_steps
         row = record[min(slot, record_at.size - 1)]
-        rows = draw(random, sampling, k, settings[BATCH], order, n)
+        rows = draw(random, sampling, settings[BATCH], order, picks, n)
         with_value = settings[USES_LOSS] > 0 or (recording and sampling == FULL)
         loss = oracle(k, x, rows, values, index, target, params, with_value, work, g)
         if recording:
@@ -299,8 +325,8 @@ def _run_all(
 ):  # fmt: skip
     """Run every (schedule, base learning rate, seed) of a batch; ``run`` is `run_one`, not to be compiled in again."""
     for r in prange(seeds.size):
-        storage = np.zeros((OWN + settings[VECTORS], points.shape[1]))
-        scratch = np.zeros(options.size + settings[MEMORY] + settings[SCRATCH])
+        storage = aligned((OWN + settings[VECTORS]) * points.shape[1]).reshape(OWN + settings[VECTORS], points.shape[1])
+        scratch = aligned(settings[SCRATCH] + options.size + settings[MEMORY])
         order = np.arange(max(settings[BATCH], settings[SAMPLES] if settings[SAMPLING] == PERMUTATION else 0))
         run(
             oracle, step,
@@ -310,7 +336,7 @@ def _run_all(
             weights, ratios, x_star,
             record_at, columns, record[r],
             points[r], scalars[r], extras[r], stopped[r], progress[r],
-            storage, scratch, order,
+            storage, scratch, order, np.zeros(1 + PICKS, np.int64), np.zeros(2, np.uint64),
         )  # fmt: skip
 
 

@@ -10,11 +10,12 @@ from numba import njit, prange
 
 from ..numba_options import JIT
 from ..problem_core import KINDS
-from .lanes import LANES, add_products, add_rows, eight_logistic_losses, eight_sigmoids
+from .lanes import AT_ONCE, add_products, add_rows, fetch, logistic_losses, logistic_slopes
 from .protocol import INLINE, KIND, L2, SUMS
 
-BLOCK, TILE, WORK = 64, 1 << 14, 128  # rows a block, columns a tile, numbers of scratch
-MEDIUM, WIDE = 1 << 11, 1 << 16  # from these widths on only eight and only four rows stay in a cache between passes
+BLOCK, TILE, WORK = 64, 1 << 12, 192  # rows a block, columns a tile, numbers of scratch
+MEDIUM, WIDE = 1 << 11, 1 << 16  # from here on only eight rows stay in a cache; a single run shares rows among threads
+CACHED = 1 << 17  # numbers that stay in a cache of a core
 ABSOLUTE, HINGE, LOGISTIC, SQUARED = KINDS["absolute"], KINDS["hinge"], KINDS["logistic"], KINDS["squared"]
 U = np.uint64  # of indices: Numba tests signed ones for wrapping around
 
@@ -25,15 +26,31 @@ def _row(rows, i):
     return U(rows[i]) if rows.size else i
 
 
+@njit(**INLINE)
+def _labels(target, rows, first, size, work):
+    """Copy the targets of a block to where `_slopes` reads them, early: what was just written is slow to read."""
+    for i in range(size):
+        work[U(BLOCK) + i] = target[_row(rows, first + i)]
+
+
 @njit(**JIT)
-def _slopes(kind, rows, first, size, target, scale, with_value, work):
+def _slopes(kind, size, scale, with_value, work):
     """Turn the margins in ``work[:size]`` into ``scale`` times the derivatives; return the sum of the losses."""
     value = 0.0
-    for i in range(U(size)):
-        label, margin = target[_row(rows, first + i)], work[i]
-        if kind == LOGISTIC:
-            work[i] = label * margin
-        elif kind == HINGE:
+    if kind == LOGISTIC:
+        if with_value:
+            for i in range(U(BLOCK)):
+                work[U(2 * BLOCK) + i] = work[i] * work[U(BLOCK) + i]
+            for i in range(U(0), size, U(AT_ONCE)):
+                logistic_losses(work, U(2 * BLOCK) + i)
+            for i in range(size):
+                value += work[U(2 * BLOCK) + i]
+        for i in range(U(0), size, U(AT_ONCE)):
+            logistic_slopes(work, i, U(BLOCK) + i, scale)
+        return value
+    for i in range(size):
+        label, margin = work[U(BLOCK) + i], work[i]
+        if kind == HINGE:
             slack = 1.0 - label * margin
             value += 0.0 if slack <= 0.0 else slack
             work[i] = 0.0 * slack - (0.0 if slack <= 0.0 else scale * label)  # an overflowed margin stays visible
@@ -43,18 +60,6 @@ def _slopes(kind, rows, first, size, target, scale, with_value, work):
         else:
             value += 0.5 * (margin - label) ** 2
             work[i] = scale * (margin - label)
-    if kind == LOGISTIC:
-        if with_value:
-            for i in range(U(BLOCK)):
-                work[U(BLOCK) + i] = work[i]
-            for i in range(U(0), U(size), U(LANES)):
-                eight_logistic_losses(work, U(BLOCK) + i)
-            for i in range(U(size)):
-                value += work[U(BLOCK) + i]
-        for i in range(U(0), U(size), U(LANES)):
-            eight_sigmoids(work, i)
-        for i in range(U(size)):
-            work[i] *= -scale * target[_row(rows, first + i)]
     return value
 
 
@@ -71,75 +76,87 @@ def regularised(l2, x, value, g):
 
 
 @njit(**INLINE)
-def _one(rows, i, d):
+def _one(rows, i, stride):
     """Return where row i of the batch begins."""
-    return (_row(rows, i) * d,)
+    return (_row(rows, i) * stride,)
 
 
 @njit(**INLINE)
-def _four(rows, i, d):
+def _four(rows, i, stride):
     """Return where four rows of the batch begin."""
-    return _one(rows, i, d) + _one(rows, i + U(1), d) + _one(rows, i + U(2), d) + _one(rows, i + U(3), d)
+    one, two = _one(rows, i, stride), _one(rows, i + U(1), stride)
+    return one + two + _one(rows, i + U(2), stride) + _one(rows, i + U(3), stride)
 
 
 @njit(**INLINE)
-def _eight(rows, i, d):
+def _eight(rows, i, stride):
     """Return where eight rows of the batch begin."""
-    return _four(rows, i, d) + _four(rows, i + U(4), d)
+    return _four(rows, i, stride) + _four(rows, i + U(4), stride)
 
 
 @njit(**INLINE)
-def _products(values, rows, first, size, x, low, high, work):
+def _fetch(values, stride, rows, first, size, d):
+    """Ask for parts of a block's rows ahead of their use, where the hardware does not foresee a row drawn at random."""
+    for i in range(size):
+        for j in range(U(0), min(d, U(TILE)), U(128)):
+            fetch(values, _row(rows, first + i) * stride + j)
+
+
+@njit(**INLINE)
+def _products(values, stride, rows, first, size, x, low, high, work):
     """Add the products of a block's rows and x over some columns to ``work[:size]``; with low == 0, set them."""
-    d, i = U(x.size), U(0)
+    i = U(0)
     while i + U(8) <= size:
-        add_products(values, _eight(rows, first + i, d), x, low, high, work, i)
+        add_products(values, _eight(rows, first + i, stride), x, low, high, work, i)
         i += U(8)
     while i + U(4) <= size:
-        add_products(values, _four(rows, first + i, d), x, low, high, work, i)
+        add_products(values, _four(rows, first + i, stride), x, low, high, work, i)
         i += U(4)
     while i < size:
-        add_products(values, _one(rows, first + i, d), x, low, high, work, i)
+        add_products(values, _one(rows, first + i, stride), x, low, high, work, i)
         i += U(1)
 
 
 @njit(**INLINE)
-def _combine(values, rows, first, size, work, low, high, g):
+def _combine(values, stride, rows, first, size, work, low, high, g):
     """Add the rows of a block, each times its slope in ``work``, to g over some columns; the first block sets them."""
-    d, i = U(g.size), U(0)
+    i = U(0)
     while i + U(8) <= size:
-        add_rows(values, _eight(rows, first + i, d), first + i, work, i, low, high, g)
+        add_rows(values, _eight(rows, first + i, stride), first + i, work, i, low, high, g)
         i += U(8)
     while i + U(4) <= size:
-        add_rows(values, _four(rows, first + i, d), first + i, work, i, low, high, g)
+        add_rows(values, _four(rows, first + i, stride), first + i, work, i, low, high, g)
         i += U(4)
     while i < size:
-        add_rows(values, _one(rows, first + i, d), first + i, work, i, low, high, g)
+        add_rows(values, _one(rows, first + i, stride), first + i, work, i, low, high, g)
         i += U(1)
 
 
 @njit(**INLINE)
 def _block(d):
     """Return how many rows are read for their margins before they are read again for the gradient."""
-    return U(BLOCK if d < MEDIUM else 8 if d < WIDE else 4)
+    return U(BLOCK if d < MEDIUM else 8)
 
 
 @njit(**SUMS)
 def dense_margin(k, x, rows, values, index, target, params, with_value, work, g):
     """Dense rows; in tiles of columns, backwards for the second pass, whose first tiles may still be in a cache."""
-    kind, d = int(params[KIND]), U(x.size)
+    kind, d, stride = int(params[KIND]), U(x.size), U(index[0])
     count = U(rows.size if rows.size else target.size)
     block, tiles = _block(d), (x.size + TILE - 1) // TILE
-    value, first = 0.0, U(0)
+    value, first, scale = 0.0, U(0), 1.0 / count
     while first < count:
         size = min(block, count - first)
+        _labels(target, rows, first, size, work)
+        if rows.size and values.size > CACHED:
+            _fetch(values, stride, rows, first, size, d)
         for tile in range(tiles):
             low = U(tile * TILE)
-            _products(values, rows, first, size, x, low, min(low + U(TILE), d), work)
-        value += _slopes(kind, rows, first, size, target, 1.0 / count, with_value, work)
+            _products(values, stride, rows, first, size, x, low, min(low + U(TILE), d), work)
+        value += _slopes(kind, size, scale, with_value, work)
         for tile in range(tiles - 1 if g.size else -1, -1, -1):
             low = U(tile * TILE)
-            _combine(values, rows, first, size, work, low, min(low + U(TILE), d), g)
+            _combine(values, stride, rows, first, size, work, low, min(low + U(TILE), d), g)
         first += size
     return regularised(params[L2], x, value / count, g)
 
@@ -147,26 +164,27 @@ def dense_margin(k, x, rows, values, index, target, params, with_value, work, g)
 @njit(**SUMS, parallel=True)
 def shared_margin(k, x, rows, values, index, target, params, with_value, work, g):
     """Dense rows as in `dense_margin`, to the last digit, with the tiles of columns shared among threads."""
-    kind, d = int(params[KIND]), U(x.size)
+    kind, d, stride = int(params[KIND]), U(x.size), U(index[0])
     count = U(rows.size if rows.size else target.size)
     block, tiles = _block(d), (x.size + TILE - 1) // TILE
-    value, first = 0.0, U(0)
+    value, first, scale = 0.0, U(0), 1.0 / count
     while first < count:
         size = min(block, count - first)
+        _labels(target, rows, first, size, work)
         parts = np.zeros((tiles, BLOCK))
         for tile in prange(tiles):
             low = U(tile * TILE)
-            _products(values, rows, first, size, x, low, min(low + U(TILE), d), parts[tile])
+            _products(values, stride, rows, first, size, x, low, min(low + U(TILE), d), parts[tile])
         for i in range(size):
             work[i] = 0.0
         for tile in range(tiles):
             for i in range(size):
                 work[i] += parts[tile, i]
-        value += _slopes(kind, rows, first, size, target, 1.0 / count, with_value, work)
+        value += _slopes(kind, size, scale, with_value, work)
         if g.size:
             for tile in prange(tiles):
                 low = U((tiles - 1 - tile) * TILE)
-                _combine(values, rows, first, size, work, low, min(low + U(TILE), d), g)
+                _combine(values, stride, rows, first, size, work, low, min(low + U(TILE), d), g)
         first += size
     return regularised(params[L2], x, value / count, g)
 
@@ -178,16 +196,17 @@ def sparse_margin(k, x, rows, values, index, target, params, with_value, work, g
     count = U(rows.size if rows.size else target.size)
     for j in range(g.size):
         g[j] = 0.0
-    value, first = 0.0, U(0)
+    value, first, scale = 0.0, U(0), 1.0 / count
     while first < count:
         size = min(U(BLOCK), count - first)
+        _labels(target, rows, first, size, work)
         for i in range(size):
             row = _row(rows, first + i)
             margin = 0.0
             for j in range(index[row], index[row + U(1)]):
                 margin += values[j] * x[columns[j]]
             work[i] = margin
-        value += _slopes(kind, rows, first, size, target, 1.0 / count, with_value, work)
+        value += _slopes(kind, size, scale, with_value, work)
         for i in range(size if g.size else U(0)):
             row = _row(rows, first + i)
             for j in range(index[row], index[row + U(1)]):

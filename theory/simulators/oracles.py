@@ -43,7 +43,8 @@ def dense_softmax(k, x, rows, values, index, target, params, with_value, work, g
     value = 0.0
     for i in range(count):
         row = rows[i] if rows.size else i
-        a = values[row * p : (row + 1) * p]
+        start = row * index[0]
+        a = values[start : start + p]
         for c in range(classes):
             block = x[c * p : (c + 1) * p]
             margin = 0.0
@@ -82,27 +83,27 @@ def sparse_softmax(k, x, rows, values, index, target, params, with_value, work, 
 
 
 @njit(**JIT)
-def _dense_piece(i, x, values, offset):
+def _dense_piece(i, x, values, stride, offset):
     """Return the value of the affine piece i, summed in the order of the features."""
     total = 0.0
     for j in range(x.size):
-        total += values[i * x.size + j] * x[j]
+        total += values[i * stride + j] * x[j]
     return total + offset[i]
 
 
 @njit(**JIT)
 def dense_max_affine(k, x, rows, values, index, target, params, with_value, work, g):
     """Maximum of a_i x + b_i, dense rows; with ``tie`` set, piece k whenever it is active within the tolerance."""
-    d, top, best = x.size, 0, -np.inf
+    stride, top, best = index[0], 0, -np.inf
     for i in range(target.size):
-        piece = _dense_piece(i, x, values, target)
+        piece = _dense_piece(i, x, values, stride, target)
         if not piece <= best:  # a NaN stays
             top, best = i, piece
     slack = params[TOLERANCE] * (1.0 + abs(best))
-    if params[TIE] > 0.0 and k < target.size and _dense_piece(k, x, values, target) >= best - slack:
+    if params[TIE] > 0.0 and k < target.size and _dense_piece(k, x, values, stride, target) >= best - slack:
         top = k
     for j in range(g.size):
-        g[j] = values[top * d + j]
+        g[j] = values[top * stride + j]
     return regularised(params[L2], x, best, g)
 
 

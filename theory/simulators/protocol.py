@@ -5,7 +5,7 @@
     value = oracle(k, x, rows, values, index, target, params, with_value, work, g)
 
 writes a subgradient at ``x`` into ``g`` and returns the value there. ``rows`` are the data points of the batch; an
-empty ``rows`` means the full objective. Dense data lie row-major in ``values`` with an empty ``index``; CSR data have
+empty ``rows`` means the full objective. Dense rows begin at every ``index[0]``-th number of ``values``; CSR data have
 ``values`` and ``index = indptr ++ indices``. ``target`` holds labels or right-hand sides, ``params`` the kind's other
 numbers (kind, outputs, l2, tie, tie tolerance). ``k`` is the step, for oracles that resist. With ``with_value`` false
 the value may be skipped (return 0.0); with an empty ``g`` only the value is wanted. ``work`` is scratch. The value and

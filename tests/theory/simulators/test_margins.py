@@ -1,5 +1,7 @@
 """The oracles of a_i x against NumPy and extended precision, at every remainder of rows and columns."""
 
+from dataclasses import replace
+
 import mpmath
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from numba import njit, uint64
 
 from lastiterate.theory import problems
 from lastiterate.theory.simulators.engine import simulate
-from lastiterate.theory.simulators.lanes import eight_logistic_losses, eight_sigmoids
+from lastiterate.theory.simulators.lanes import AT_ONCE, logistic_losses, logistic_slopes
 from lastiterate.theory.simulators.margins import TILE, WIDE, WORK, dense_margin, shared_margin, sparse_margin
 
 ALL = np.empty(0, dtype=np.int64)
@@ -17,13 +19,13 @@ KINDS = ("absolute", "hinge", "logistic", "squared")
 
 
 @njit
-def sigmoids(work):
-    eight_sigmoids(work, uint64(0))
+def slopes(work, scale):
+    logistic_slopes(work, uint64(0), uint64(AT_ONCE), scale)
 
 
 @njit
 def losses(work):
-    eight_logistic_losses(work, uint64(0))
+    logistic_losses(work, uint64(0))
 
 
 def reference(kind: str, margin, target, slope: bool):
@@ -38,9 +40,10 @@ def reference(kind: str, margin, target, slope: bool):
     return margin - target if slope else 0.5 * (margin - target) ** 2
 
 
-def evaluate(oracle, kind, x, rows, matrix, target, l2=0.0, empty=False, index=ALL):
+def evaluate(oracle, kind, x, rows, matrix, target, l2=0.0, empty=False, index=None):
     from lastiterate.theory.problem_core import KINDS as CODES
 
+    index = np.array([x.size]) if index is None else index
     params = np.array([CODES[kind], 1.0, l2, 0.0, 0.0])
     g = np.full(0 if empty else x.size, np.nan)
     value = oracle(0, x, rows, matrix.ravel(), index, target, params, True, np.full(WORK, np.nan), g)
@@ -48,27 +51,34 @@ def evaluate(oracle, kind, x, rows, matrix, target, l2=0.0, empty=False, index=A
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.floats(-800.0, 800.0), min_size=8, max_size=8))
-def test_sigmoids_and_losses_vs_extended_precision(z):
-    with mpmath.workdps(50):
-        growths = [mpmath.exp(mpmath.mpf(value)) for value in z]
-        slopes = [1 / (1 + growth) for growth in growths]
-        logs = [mpmath.log1p(1 / growth) for growth in growths]
-        for kernel, exact in ((sigmoids, slopes), (losses, logs)):
-            work = np.array(z)
-            kernel(work)
-            for found, true in zip(work.tolist(), exact, strict=True):
-                assert abs(found - true) <= 1e-15 * true + 4e-308  # 7e-16 at most over 160,000 draws
-
-
-def test_sigmoids_and_losses_at_the_ends():
-    work = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1e300, -1e300, 5e-324])
-    slopes, logs = work.copy(), work.copy()
-    sigmoids(slopes)
+@given(
+    st.lists(st.floats(-800.0, 800.0), min_size=AT_ONCE, max_size=AT_ONCE),
+    st.lists(st.sampled_from([-1.0, 1.0]), min_size=AT_ONCE, max_size=AT_ONCE),
+)
+def test_slopes_and_losses_vs_extended_precision(z, labels):
+    work = np.array([*z, *labels])
+    slopes(work, 1.0)
+    logs = np.array(z)
     losses(logs)
-    np.testing.assert_allclose(slopes, [0.0, 1.0, np.nan, 0.5, 0.5, 0.0, 1.0, 0.5], atol=4e-308, rtol=0.0)
+    with mpmath.workdps(50):
+        for slope, log, label, number in zip(work.tolist(), logs.tolist(), labels, z, strict=False):
+            sigmoid = 1 / (1 + mpmath.exp(mpmath.mpf(label * number)))
+            assert abs(slope + label * sigmoid) <= 1e-15 * sigmoid + 4e-308
+            loss = mpmath.log1p(1 / mpmath.exp(mpmath.mpf(number)))
+            assert abs(log - loss) <= 1e-15 * loss + 4e-308  # 7e-16 at most over 160,000 draws
+
+
+def test_slopes_and_losses_at_the_ends():
+    ends = [np.inf, -np.inf, np.nan, 0.0, -0.0, 1e300, -1e300, 5e-324]
+    work, logs = np.array([*ends, *ends, *np.full(8, -1.0), *np.full(8, 1.0)]), np.array([*ends, *ends])
+    slopes(work, 0.25)
+    losses(logs)
+    downhill = np.array([0.0, 1.0, np.nan, 0.5, 0.5, 0.0, 1.0, 0.5])
+    np.testing.assert_allclose(work[:8], 0.25 * (1.0 - downhill), atol=4e-308, rtol=0.0)
+    np.testing.assert_allclose(work[8:16], -0.25 * downhill, atol=4e-308, rtol=0.0)
     half = np.log(2.0)
-    np.testing.assert_allclose(logs, [0.0, np.inf, np.nan, half, half, 0.0, 1e300, half], atol=4e-308, rtol=2e-16)
+    expected = [0.0, np.inf, np.nan, half, half, 0.0, 1e300, half]
+    np.testing.assert_allclose(logs, expected * 2, atol=4e-308, rtol=2e-16)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -145,9 +155,30 @@ def test_a_wide_run_alone_is_the_run_in_company():
     np.testing.assert_array_equal(alone.points[0, 0, 0], company.points[0, 0, 0])
 
 
-def test_rows_begin_with_a_cache_line():
-    for n in range(1, 9):
-        assert (
-            problems.logistic(np.ones((n, 8)), np.arange(n) % 2.0 if n > 1 else [1.0]).arrays.dense.ctypes.data % 64
-            == 0
-        )
+@pytest.mark.parametrize("d", [3, 8, 13, 31, 64, 65])
+def test_what_lies_between_rows_is_not_read(d):
+    rng = np.random.default_rng(d)
+    wide = np.full((20, d + 5), np.nan)
+    wide[:, :d] = matrix = rng.standard_normal((20, d))
+    x, target, rows = rng.standard_normal(d), np.sign(rng.standard_normal(20)), rng.integers(0, 20, 13)
+    plain = evaluate(dense_margin, "logistic", x, rows, matrix, target, 0.1)
+    apart = evaluate(dense_margin, "logistic", x, rows, wide, target, 0.1, index=np.array([d + 5]))
+    assert apart[0] == plain[0]
+    np.testing.assert_array_equal(apart[1], plain[1])
+
+
+@pytest.mark.parametrize("make", [problems.logistic, problems.softmax, problems.max_affine])
+def test_rows_begin_with_a_cache_line_and_change_no_digit(make):
+    rng = np.random.default_rng(0)
+    targets = np.arange(9) % 2.0
+    for d in (8, 16, 17, 31, 40):
+        table = rng.standard_normal((9, d))
+        problem = make(table, targets)
+        dense = problem.arrays.dense
+        assert dense.ctypes.data % 64 == 0
+        assert dense.strides[0] % 64 == 0
+        np.testing.assert_array_equal(dense, table)
+        packed = replace(problem, matrix=table)  # rows one after another, wherever they begin
+        assert packed.fingerprint() == problem.fingerprint()
+        runs = [simulate(p, "sgd", "constant", n_steps=9, base_lr=0.1) for p in (problem, packed)]
+        np.testing.assert_array_equal(runs[0].points, runs[1].points)

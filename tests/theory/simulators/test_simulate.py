@@ -8,10 +8,11 @@ from method_references import split_mix
 
 import lastiterate as li
 from lastiterate.theory import problems
-from lastiterate.theory.simulators import loop
-from lastiterate.theory.simulators.engine import simulate
+from lastiterate.theory.simulators.engine import _compiled_loop, simulate
 from lastiterate.theory.simulators.methods import METHODS
 from lastiterate.theory.validation import InputError
+
+loop = _compiled_loop()
 
 
 def test_axes_follow_schedules_base_lrs_and_seeds():
@@ -195,6 +196,7 @@ def test_a_problem_whose_minimum_a_run_has_beaten_is_refused():
 @pytest.mark.parametrize("x", [np.nan, np.inf, -np.inf])
 def test_an_overflowed_point_never_looks_good(kind, x):
     """The losses that are flat or linear somewhere must not hide that the point is lost."""
+    from lastiterate.theory.simulators.margins import WORK
     from lastiterate.theory.simulators.oracles import oracle_of
 
     problem = problems.hinge([[1.0, 2.0], [-1.0, 3.0]], [1.0, -1.0])
@@ -202,10 +204,10 @@ def test_an_overflowed_point_never_looks_good(kind, x):
         problem = problems.max_affine([[1.0, 2.0], [-1.0, -2.0]], [0.0, 0.5])
     arrays, g = problem.arrays, np.zeros(2)
     params = np.array([arrays.kind, 1.0, 0.0, 0.0, 0.0])
-    none = np.empty(0, dtype=np.int64)
+    none, stride, work = np.empty(0, dtype=np.int64), np.array([2]), np.zeros(WORK)
     point = np.array([x, 1.0])
     value = oracle_of(problem.kind, False)(
-        0, point, none, arrays.dense.ravel(), none, arrays.targets, params, True, np.zeros(128), g
+        0, point, none, arrays.dense.ravel(), stride, arrays.targets, params, True, work, g
     )
     assert not np.isfinite(value + g.sum())
 
