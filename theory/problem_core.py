@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .problem_minimum import Minimum, cached_minimum
+from .problem_minimum import Minimum
+from .problem_solve import cached_minimum
 from .validation import Array, check_choice
 
 KINDS = {"absolute": 0, "hinge": 1, "logistic": 2, "softmax": 3, "squared": 4, "max_affine": 5}

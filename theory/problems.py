@@ -246,7 +246,7 @@ def max_affine(
 
     Examples
     --------
-    >>> max_affine([[1.0], [-1.0]], [0.0, 2.0]).f_star
+    >>> round(max_affine([[1.0], [-1.0]], [0.0, 2.0]).f_star, 12)
     1.0
     """
     rows = _matrix(matrix)
