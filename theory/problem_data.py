@@ -72,6 +72,8 @@ def dataset(name: str, *, scale: str = "symmetric", bias: bool = True, sparse: b
     ((150, 5), -1.0, ('setosa', 'versicolor', 'virginica'))
     """
     check_choice(scale, "scale", _SCALES)
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError("name", name, "the name of a data set")
     if name in _SKLEARN:
         features, targets, classes, source = _from_sklearn(name)
     else:

@@ -21,6 +21,7 @@ folder given as ``cache``.
 (3.0, 1.0, 0.0, 3.0)
 """
 
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -418,4 +419,6 @@ def _coefficient(l2: Any) -> float:
 
 
 def _folder(cache: Any) -> Path | None:
+    if cache is not None and not isinstance(cache, (str, PathLike)):
+        raise InputError("cache", cache, "the path of a folder")
     return None if cache is None else Path(cache)
