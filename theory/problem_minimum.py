@@ -21,7 +21,11 @@ _RANK = 1e-12  # columns that others give up to this are redundant
 
 @dataclass(frozen=True, eq=False)
 class Minimum:
-    """A point, its value, and a certified bound on value - inf f; ``attained`` is False for an infimum at infinity."""
+    """A point, its value, and a certified bound on value - inf f; ``attained`` is False for an infimum at infinity.
+
+    The bound is computed in double precision: for points of norm 1e6 and more, as nearly collinear columns bring about,
+    the rounding of a_i x adds to it.
+    """
 
     x: Array = field(repr=False)
     value: float

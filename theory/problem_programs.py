@@ -107,10 +107,10 @@ def _linear_program(rows: Any, cost: Array, target: Array, low: float) -> tuple[
 
     options = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
     solution = linprog(-cost, A_eq=rows.T, b_eq=target, bounds=(low, 1.0), method="highs-ds", options=options)
-    if solution.status == 2:
+    if solution.status == 2 and target.any():  # u = 0 is feasible otherwise
         raise InputError("matrix", "an unbounded problem", "a function that is bounded below")
-    if solution.x is None:
-        raise RuntimeError(f"HiGHS found no solution: {solution.message}")
+    if solution.x is None:  # nothing that could be certified, so that other coordinates are tried
+        return [np.zeros(len(target))], np.full(len(cost), 1.0 / len(cost))
     z, u = np.asarray(solution.eqlin.marginals), np.clip(solution.x, low, 1.0)
     inside = (u > low + _EDGE) & (u < 1.0 - _EDGE)
     active = np.abs(rows @ z + cost) <= 1e-8

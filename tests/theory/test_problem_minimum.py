@@ -99,3 +99,15 @@ def test_large_targets_that_are_fitted_exactly():
 def test_problems_with_l2_attain_their_minimum():
     matrix = 1e4 * np.random.default_rng(2).normal(size=(8, 9))
     assert problems.logistic(matrix, np.arange(8) % 2.0, l2=1e-8).minimum.attained
+
+
+def test_columns_equal_to_ten_digits_do_not_make_the_hinge_loss_unbounded():
+    rng = np.random.default_rng(709)
+    column = rng.normal(size=(21, 1))
+    matrix = np.hstack([column, column * (1 + 1e-10 * rng.normal(size=(21, 1)))])
+    problem = problems.hinge(matrix, np.where(rng.random(21) < 0.5, 1.0, -1.0))
+    try:
+        gap = problem.minimum.gap
+    except RuntimeError:  # an honest answer where rounding leaves no more
+        gap = 0.0
+    assert gap <= 1e-10
