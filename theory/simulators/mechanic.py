@@ -86,7 +86,7 @@ def mechanic_adam(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """Mechanic around Adam with bias correction; D_estimate records the learned scale."""
     start, delta, update, m, v = state[0], state[1], state[2], state[3], state[4]
     beta, beta2, adam_eps = options[4], options[5], options[6]
-    first, second = 1.0 - beta ** (k + 1), math.sqrt(1.0 - beta2 ** (k + 1))
+    first, second = 1.0 - beta ** (k + 1.0), math.sqrt(1.0 - beta2 ** (k + 1.0))
     _keep_start(k, x, start)
     for j in range(x.size):
         m[j] = beta * m[j] + (1.0 - beta) * g[j]

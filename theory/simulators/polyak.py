@@ -158,7 +158,7 @@ def momo(k, lr, loss, x, g, rows, state, memory, scalars, options):
         d[j] = beta * d[j] + (1.0 - beta) * g[j]
     scalars[FIRST + 1] = mean_loss = beta * scalars[FIRST + 1] + (1.0 - beta) * loss
     scalars[FIRST + 2] = inner = beta * scalars[FIRST + 2] + (1.0 - beta) * _dot(x, g)
-    rho = 1.0 - beta ** (k + 1) if corrected else 1.0
+    rho = 1.0 - beta ** (k + 1.0) if corrected else 1.0
     square, here, shrink = _dot(d, d), _dot(d, x), 1.0 + lr * decay
     if estimate:
         model = shrink * mean_loss + here - shrink * inner
@@ -183,7 +183,7 @@ def momo_adam(k, lr, loss, x, g, rows, state, memory, scalars, options):
     d, v = state[0], state[1]
     if k == 0:
         scalars[FIRST + 3] = options[3]
-    rho, correction = 1.0 - beta ** (k + 1), 1.0 - beta2 ** (k + 1)
+    rho, correction = 1.0 - beta ** (k + 1.0), 1.0 - beta2 ** (k + 1.0)
     for j in range(x.size):
         d[j] = beta * d[j] + (1.0 - beta) * g[j]
         v[j] = beta2 * v[j] + (1.0 - beta2) * g[j] * g[j]

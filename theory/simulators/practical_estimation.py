@@ -19,7 +19,7 @@ from ..numba_options import JIT
 from .protocol import D_ESTIMATE, FIRST, STEP_SIZE, WEIGHT, Method, no_bound
 
 SUMS: dict[str, Any] = {**JIT, "fastmath": {"reassoc", "contract"}}
-DISTANCE, NUMERATOR, THIRD = FIRST, FIRST + 1, FIRST + 2
+DISTANCE, NUMERATOR, THIRD, FOURTH = FIRST, FIRST + 1, FIRST + 2, FIRST + 3
 
 
 @njit(**SUMS)
@@ -86,7 +86,10 @@ def dadapt_sgd(k, lr, loss, x, g, rows, state, memory, scalars, options):
 
 @njit(**SUMS)
 def dadapt_adam(k, lr, loss, x, g, rows, state, memory, scalars, options):
-    """Adam with d inside its momentum; d from the moving average of <g, s / sqrt(v)> over ||s||_1."""
+    """Adam with d inside its momentum; d from the moving average of <g, s / sqrt(v)> over ||s||_1.
+
+    As in the package, steps with lr = 0 and those before the first gradient do not count in the bias correction.
+    """
     beta, beta2, eps, decay = options[0], options[1], options[2], options[6]
     m, v, s, root = state[0], state[1], state[2], math.sqrt(options[1])
     if k == 0:
@@ -96,7 +99,8 @@ def dadapt_adam(k, lr, loss, x, g, rows, state, memory, scalars, options):
         return
     rate = scalars[DISTANCE] * lr
     if options[5] > 0.0:
-        rate *= math.sqrt(1.0 - beta2 ** (k + 1)) / (1.0 - beta ** (k + 1))
+        count = scalars[THIRD] + 1.0
+        rate *= math.sqrt(1.0 - beta2**count) / (1.0 - beta**count)
     decoupled = options[7] > 0.0
     if not decoupled:
         _decayed(g, decay, x)
@@ -107,8 +111,12 @@ def dadapt_adam(k, lr, loss, x, g, rows, state, memory, scalars, options):
         m[j] = beta * m[j] + rate * (1.0 - beta) * g[j]
         v[j] = beta2 * v[j] + (1.0 - beta2) * g[j] * g[j]
         s[j] = root * s[j] + rate * (1.0 - root) * g[j]
+    below = _norm1(s)
+    if below == 0.0:
+        return
+    scalars[THIRD] += 1.0
     scalars[NUMERATOR] = root * scalars[NUMERATOR] + (1.0 - root) * rate * inner
-    _grow(scalars, scalars[NUMERATOR] / ((1.0 - root) * _norm1(s)), options[4])
+    _grow(scalars, scalars[NUMERATOR] / ((1.0 - root) * below), options[4])
     scalars[STEP_SIZE] = rate
     for j in range(x.size):
         if decoupled:
@@ -145,7 +153,11 @@ def dadapt_adagrad_practical(k, lr, loss, x, g, rows, state, memory, scalars, op
 
 @njit(**SUMS)
 def prodigy(k, lr, loss, x, g, rows, state, memory, scalars, options):
-    """Prodigy's Adam form: d from the moving average of d^2 <g, x_0 - x> over ||s||_1; the step uses the old d."""
+    """Prodigy's Adam form: d from the moving average of d^2 <g, x_0 - x> over ||s||_1; the step uses the old d.
+
+    As in the package, steps with lr = 0 and those before the first gradient do not count in the bias correction, and
+    with beta1 = 0 the gradient is multiplied by the new d.
+    """
     beta, beta2, eps, decay = options[0], options[1], options[3], options[8]
     beta3 = options[2] if options[2] >= 0.0 else math.sqrt(beta2)
     start, m, v, s = state[0], state[1], state[2], state[3]
@@ -158,7 +170,8 @@ def prodigy(k, lr, loss, x, g, rows, state, memory, scalars, options):
         return
     rate = d * lr
     if options[7] > 0.0:
-        rate *= math.sqrt(1.0 - beta2 ** (k + 1)) / (1.0 - beta ** (k + 1))
+        count = scalars[FOURTH] + 1.0
+        rate *= math.sqrt(1.0 - beta2**count) / (1.0 - beta**count)
     decoupled = options[9] > 0.0
     if not decoupled:
         _decayed(g, decay, x)
@@ -171,6 +184,7 @@ def prodigy(k, lr, loss, x, g, rows, state, memory, scalars, options):
     below = _norm1(s)
     if below == 0.0:
         return
+    scalars[FOURTH] += 1.0
     scalars[NUMERATOR] = beta3 * scalars[NUMERATOR] + (d / first) * rate * inner
     estimate = options[5] * scalars[NUMERATOR] / below
     if d == first:
@@ -182,7 +196,7 @@ def prodigy(k, lr, loss, x, g, rows, state, memory, scalars, options):
     for j in range(x.size):
         if decoupled:
             x[j] -= decay * rate * x[j]
-        x[j] -= rate * m[j] / (math.sqrt(v[j]) + d * eps)
+        x[j] -= rate * (m[j] if beta > 0.0 else d * g[j]) / (math.sqrt(v[j]) + d * eps)
 
 
 _HEURISTIC = no_bound("the practical form has no theorem; its theory forms do")
@@ -208,7 +222,7 @@ METHODS = {
             "decouple": False,
         },
         vectors=3,
-        scalars=2,
+        scalars=3,
         bound=_HEURISTIC,
     ),
     "dadapt_adagrad_practical": Method(
@@ -234,7 +248,7 @@ METHODS = {
             "safeguard_warmup": False,
         },
         vectors=4,
-        scalars=3,
+        scalars=4,
         bound=_HEURISTIC,
     ),
 }

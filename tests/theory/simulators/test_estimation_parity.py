@@ -30,8 +30,13 @@ def stochastic_logistic(seed: int = 0) -> tuple[problems.Problem, list[np.ndarra
     return problem, [rng.integers(0, problem.n_samples, 16) for _ in range(N_STEPS)]
 
 
-def both(name: str, options: dict[str, float], reference: Callable, lrs: np.ndarray) -> tuple[float, np.ndarray]:
-    """Run the kernel and the reference on the gradients at the kernel's points; return the largest difference."""
+def both(
+    name: str, options: dict[str, float], reference: Callable, lrs: np.ndarray, silent: int = 0
+) -> tuple[float, np.ndarray]:
+    """Run the kernel and the reference on the gradients at the kernel's points; return the largest difference.
+
+    The first ``silent`` gradients are zero.
+    """
     problem, batches = stochastic_logistic()
     row = METHODS[name]
     assert not set(options) - set(row.options)
@@ -43,7 +48,7 @@ def both(name: str, options: dict[str, float], reference: Callable, lrs: np.ndar
     optimizer = reference([parameter])
     worst = 0.0
     for k, (rows, lr) in enumerate(zip(batches, lrs, strict=True)):
-        gradient, loss = problem.subgradient(x, rows), problem.value(x, rows)
+        gradient, loss = (k >= silent) * problem.subgradient(x, rows), problem.value(x, rows)
         row.step(k, lr, loss, x, gradient.copy(), rows, state, memory, scalars, values)
         parameter.grad = torch.tensor(gradient)
         optimizer.param_groups[0]["lr"] = lr
@@ -54,6 +59,7 @@ def both(name: str, options: dict[str, float], reference: Callable, lrs: np.ndar
 
 
 LINEAR = np.minimum(1.0, 2.0 - 2.0 * np.arange(N_STEPS) / N_STEPS)  # constant, then linear decay
+PAUSED = np.where(np.arange(N_STEPS) % 100 < 5, 0.0, LINEAR)  # no rate at the start and twice again
 
 
 @pytest.mark.parametrize(
@@ -115,11 +121,25 @@ def test_dadapt_adagrad_practical_vs_dadaptation(options, reference):
         ({"weight_decay": 0.1, "beta3": 0.9}, {"weight_decay": 0.1, "beta3": 0.9}),
         ({"weight_decay": 0.1, "decouple": False}, {"weight_decay": 0.1, "decouple": False}),
         ({"safeguard_warmup": True, "d0": 1e-4}, {"safeguard_warmup": True, "d0": 1e-4}),
+        ({"beta1": 0.0, "beta2": 0.99}, {"betas": (0.0, 0.99)}),
     ],
 )
 def test_prodigy_vs_prodigyopt(options, reference):
     package = pytest.importorskip("prodigyopt")
     worst, _ = both("prodigy", options, lambda p: package.Prodigy(p, lr=1.0, **reference), LINEAR)
+    assert worst < 1e-12
+
+
+@pytest.mark.parametrize(("lrs", "silent"), [(PAUSED, 0), (LINEAR, 3)], ids=["no rate", "no gradient"])
+@pytest.mark.parametrize(
+    ("name", "package", "kind"), [("dadapt_adam", "dadaptation", "DAdaptAdam"), ("prodigy", "prodigyopt", "Prodigy")]
+)
+def test_steps_without_rate_or_first_gradient_vs_packages(name, package, kind, lrs, silent):
+    """They do not count in the bias correction, and decoupled weight decay waits with them."""
+    reference = getattr(pytest.importorskip(package), kind)
+    options = {"bias_correction": True, "weight_decay": 0.1, "decouple": True}
+    chosen = {"use_bias_correction": True, "weight_decay": 0.1, "decouple": True}
+    worst, _ = both(name, options, lambda p: reference(p, lr=1.0, **chosen), lrs, silent)
     assert worst < 1e-12
 
 
