@@ -99,6 +99,13 @@ def check_count(value: Any, name: str, *, minimum: int = 1) -> int:
     return int(value)
 
 
+def check_flag(value: Any, name: str) -> bool:
+    """Return a bool; numbers and texts are an error, because "no" would count as true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(name, value, "true or false")
+    return bool(value)
+
+
 def check_gradient_bounds(G: Any, n_steps: int, name: str = "G") -> Array:
     """Return the bounds G_0..G_N as float64[N+1] from a scalar, N+1 values, or N values (the last one repeated)."""
     if isinstance(G, Real) or (isinstance(G, np.ndarray) and G.ndim == 0):

@@ -16,6 +16,7 @@ from ..validation import (
     InputError,
     check_choice,
     check_count,
+    check_flag,
     check_positive,
     check_steps,
     check_vector,
@@ -30,6 +31,7 @@ from .result import Simulation
 DIAGNOSTICS = ("grad_l2", "grad_l1", "distance", "D_estimate", "step_size", "move")
 _PATIENCE = 1.0  # seconds before a progress bar appears
 _BRIEF = 10**7  # multiplications within a tenth of a second: such a run needs neither a thread nor a progress bar
+_MOST_SEEDS = 10_000_000
 _CEILING = 1e10  # a run has diverged when f exceeds this many times max(1, |f(x0)|)
 
 
@@ -112,15 +114,12 @@ def simulate(
     row = method_row(method)
     schedules, names = _schedules(steps, n_steps)
     N = schedules.shape[1]
-    base_lrs = np.array([check_positive(lr, "base_lr", allow_zero=True) for lr in np.ravel(base_lr)])
+    base_lrs = _base_lrs(base_lr)
     seed_list = _seeds(seeds)
-    if base_lrs.size == 0 or not seed_list:
-        raise InputError("base_lr" if base_lrs.size == 0 else "seeds", "an empty sequence", "at least one")
     sampling, batch = _sampling(problem, batch_size, replacement)
     record_at = _record_points(record, N)
-    diagnostics = (diagnostics,) if isinstance(diagnostics, str) else diagnostics
-    for name in diagnostics:
-        check_choice(name, "diagnostics", DIAGNOSTICS)
+    diagnostics = _diagnostics(diagnostics)
+    average = check_flag(average, "average")
     weights, ratios = _wrapper(to_last_iterate, N)
     values, series, slots = read_options(row, method, problem, options, N)
 
@@ -275,7 +274,7 @@ def _check_minimum(method: Method, options: Mapping[str, Any], lowest: Array) ->
     for name, default in method.options.items():
         claimed = name in ("f_star", "lower_bound") or default == "f_star"
         if claimed and np.any(np.asarray(options[name]) > seen + 1e-9 * max(1.0, abs(seen))):
-            raise InputError(name, options[name], f"at most {seen!r}, a value that the run has seen")
+            raise InputError(name, np.max(options[name]).item(), f"at most {seen!r}, a value that the run has seen")
 
 
 def _schedules(steps: Any, n_steps: int | None) -> tuple[Array, list[str]]:
@@ -286,7 +285,7 @@ def _schedules(steps: Any, n_steps: int | None) -> tuple[Array, list[str]]:
         named = [(str(name), value) for name, value in steps.items()]
     elif isinstance(steps, str):
         named = [(steps, steps)]
-    elif isinstance(steps, Sequence) and steps and all(isinstance(value, (str, np.ndarray, list)) for value in steps):
+    elif isinstance(steps, Sequence) and any(np.iterable(value) for value in steps):
         named = [(value if isinstance(value, str) else f"schedule {i}", value) for i, value in enumerate(steps)]
     elif np.ndim(steps) == 2:
         named = [(f"schedule {i}", value) for i, value in enumerate(steps)]
@@ -310,19 +309,41 @@ def _schedules(steps: Any, n_steps: int | None) -> tuple[Array, list[str]]:
     return np.ascontiguousarray(rows), [name for name, _ in named]
 
 
+def _base_lrs(base_lr: Any) -> Array:
+    """Return the base learning rates, one or more nonnegative numbers."""
+    chosen = np.asarray(base_lr, dtype=object).ravel().tolist()  # objects stay as they were given
+    if not chosen:
+        raise InputError("base_lr", "an empty sequence", "at least one")
+    return np.array([check_positive(lr, "base_lr", allow_zero=True) for lr in chosen])
+
+
 def _seeds(seeds: Any) -> list[int]:
-    """Return the seeds as non-negative integers."""
-    if np.ndim(seeds) == 0:
-        return list(range(check_count(seeds, "seeds")))
-    chosen = [check_count(int(seed) if isinstance(seed, np.integer) else seed, "seeds", minimum=0) for seed in seeds]
+    """Return the seeds, one or more non-negative integers."""
+    if not np.iterable(seeds) or isinstance(seeds, str):
+        count = check_count(seeds, "seeds")
+        if count > _MOST_SEEDS:
+            raise InputError("seeds", count, f"at most {_MOST_SEEDS} seeds, or a sequence of them")
+        return list(range(count))
+    chosen = [check_count(seed, "seeds", minimum=0) for seed in seeds]
+    if not chosen:
+        raise InputError("seeds", "an empty sequence", "at least one")
     if any(seed >= 2**64 for seed in chosen):
         raise InputError("seeds", max(chosen), "integers below 2^64")
     return chosen
 
 
+def _diagnostics(names: Any) -> list[str]:
+    """Return the names of the diagnostics as a list."""
+    if isinstance(names, str):
+        names = [names]
+    elif not np.iterable(names):
+        raise InputError("diagnostics", names, f"names among {', '.join(DIAGNOSTICS)}")
+    return [check_choice(name, "diagnostics", DIAGNOSTICS) for name in names]
+
+
 def _sampling(problem: Problem, batch_size: int | None, replacement: bool) -> tuple[int, int]:
     """Return the kind of sampling and the batch size (0 for the full objective)."""
-    loop = _compiled_loop()
+    loop, replacement = _compiled_loop(), check_flag(replacement, "replacement")
     if batch_size is None:
         return loop.FULL, 0
     batch = check_count(batch_size, "batch_size")
@@ -335,22 +356,22 @@ def _sampling(problem: Problem, batch_size: int | None, replacement: bool) -> tu
 
 def _record_points(record: Any, n_steps: int) -> npt.NDArray[np.int64]:
     """Return the steps to record, ascending, always with 0 and N."""
-    if np.ndim(record) == 0:
+    if not np.iterable(record) or isinstance(record, str):
         count = check_count(record, "record")
         return np.unique(np.round(np.linspace(0, n_steps, min(count, n_steps) + 1)).astype(np.int64))
-    chosen = np.asarray(record)
-    if (
-        chosen.ndim != 1
-        or chosen.dtype.kind not in "iu"
-        or (chosen.size and not 0 <= chosen.min() <= chosen.max() <= n_steps)
-    ):
-        raise InputError("record", record, f"a number of steps to record, or steps from 0 to {n_steps}")
-    return np.unique(np.concatenate([chosen, [0, n_steps]])).astype(np.int64)
+    expected = f"a number of steps to record, or steps from 0 to {n_steps}"
+    try:
+        chosen = np.asarray(record)
+    except ValueError as error:
+        raise InputError("record", "a ragged sequence", expected) from error
+    if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not 0 <= chosen.min() <= chosen.max() <= n_steps:
+        raise InputError("record", record, expected)
+    return np.unique([*chosen, 0, n_steps]).astype(np.int64)
 
 
 def _wrapper(to_last_iterate: Any, n_steps: int) -> tuple[Array, Array]:
     """Return the weights w_0..w_N and the ratios w_{k+1:N} / w_{0:N}; empty without the wrapper."""
-    if isinstance(to_last_iterate, bool):
+    if isinstance(to_last_iterate, (bool, np.bool_)):
         if not to_last_iterate:
             return np.empty(0), np.empty(0)
         weights = np.ones(n_steps + 1)
@@ -358,7 +379,10 @@ def _wrapper(to_last_iterate: Any, n_steps: int) -> tuple[Array, Array]:
         weights = check_vector(to_last_iterate, "to_last_iterate")
         if weights.size != n_steps + 1 or weights.min() <= 0.0:
             raise InputError("to_last_iterate", weights, f"True or {n_steps + 1} positive weights, one a point")
-    tails = np.cumsum(weights[::-1])[::-1]
+    with np.errstate(over="ignore"):
+        tails = np.cumsum(weights[::-1])[::-1]
+    if not np.isfinite(tails[0]):
+        raise InputError("to_last_iterate", weights, "weights whose sum is finite")
     return weights, tails[1:] / tails[0]
 
 

@@ -1,6 +1,7 @@
 """The options of a method: defaults, values or per-step series, and the range that each name stands for."""
 
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -42,10 +43,12 @@ def read_options(
             if name in given:
                 raise InputError(name, value, "a number")
             value = getattr(problem, value)
-        if np.ndim(value) == 1:
+        if np.iterable(value):
             curve = check_vector(value, name)
             if curve.size < n_steps:
                 raise InputError(name, f"{curve.size} values", f"one for each of {n_steps} steps")
+            if isinstance(default, bool) and not np.isin(curve[:n_steps], (0.0, 1.0)).all():
+                raise InputError(name, curve, "true or false, or 1 or 0 for each step")
             _check_range(name, curve[:n_steps])
             series.append(curve[:n_steps])
             slots.append(i)
@@ -58,14 +61,14 @@ def read_options(
 
 
 def _number(name: str, value: Any, default: Any) -> float:
-    """A finite number or +inf; true and false only where the default is one of them."""
-    if isinstance(value, (bool, np.bool_)):
-        if not isinstance(default, bool):
-            raise InputError(name, value, "a number")
-        return float(value)
-    if isinstance(value, (int, float, np.number)) and np.isposinf(float(value)):
-        return np.inf
-    return float(check_vector([value], name)[0])
+    """A finite number or +inf; where the default is true or false, one of them (or 1 or 0)."""
+    value = value.item() if isinstance(value, (np.ndarray, np.bool_)) else value
+    if isinstance(default, bool):
+        if not isinstance(value, Real) or value not in (0, 1):
+            raise InputError(name, value, "true or false")
+    elif isinstance(value, bool) or not isinstance(value, Real) or not float(value) > -np.inf:
+        raise InputError(name, value, "a finite number, or one for each step")
+    return float(value)
 
 
 def _check_range(name: str, values: Array) -> None:

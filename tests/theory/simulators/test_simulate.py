@@ -50,6 +50,22 @@ def test_one_diagnostic_may_be_named_alone():
     assert list(run.diagnostics) == ["move"]
 
 
+def test_diagnostics_from_a_generator_are_recorded():
+    run = simulate(PROBLEMS["l1"](), "sgd", np.ones(9), diagnostics=(name for name in ("move", "distance")))
+    assert list(run.diagnostics) == ["move", "distance"]
+
+
+def test_schedules_may_mix_texts_lists_and_tuples():
+    run = simulate(PROBLEMS["l1"](), "sgd", ["constant", [1.0] * 5, (1,) * 6], n_steps=5)
+    assert run.schedules == ("constant", "schedule 1", "schedule 2")
+    np.testing.assert_array_equal(run.steps, np.ones((3, 5)))
+
+
+def test_messages_show_plain_numbers():
+    with pytest.raises(InputError, match=r"got -1\.0$"):
+        simulate(PROBLEMS["l1"](), "sgd", np.ones(3), base_lr=np.array([0.1, -1.0]))
+
+
 def test_the_seed_alone_fixes_batches():
     problem = PROBLEMS["l1"]()
     runs = [simulate(problem, "sgd", "linear", n_steps=60, seeds=[s], batch_size=2, base_lr=0.1) for s in (1, 1, 2)]
@@ -157,6 +173,14 @@ def test_every_method_runs_on_batches_and_takes_a_schedule(name, method):
         ({"base_lr": -1.0}, "base_lr"),
         ({"base_lr": []}, "base_lr"),
         ({"base_lr": np.nan}, "base_lr"),
+        ({"base_lr": [0.1, [0.2]]}, "base_lr"),
+        ({"seeds": 2**70}, "seeds"),
+        ({"record": [[1], [2, 3]]}, "record"),
+        ({"diagnostics": None}, "diagnostics"),
+        ({"average": "no"}, "average"),
+        ({"replacement": "no", "batch_size": 2}, "replacement"),
+        ({"to_last_iterate": np.full(6, 1e308)}, "to_last_iterate"),
+        ({"method": "momentum", "beta": [0.5, [0.5]]}, "beta"),
         ({"seeds": []}, "seeds"),
         ({"seeds": [-1]}, "seeds"),
         ({"noise": -0.1}, "noise"),
