@@ -180,10 +180,12 @@ def dadapt_adagrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
 
 @njit(**JIT)
 def prodigy_gd(k, lr, loss, x, g, rows, state, memory, scalars, options):
-    """Prodigy by gradient descent: eta = lr d^2 l / sqrt(d^2 G^2 + sum d_i^2 l_i^2 ||g_i||^2), with weights l_k."""
-    start, weight = state[0], options[2]
+    """Prodigy by gradient descent: eta = lr d^2 l / sqrt(d^2 G^2 + sum d_i^2 l_i^2 ||g_i||^2), with weights l_k.
+
+    x_0 - x_k is kept as the sum of the steps: as a difference of points it would lose the first ones, tiny beside x_0.
+    """
+    moved, weight = state[0], options[2]
     if k == 0:
-        _copy(start, x)
         scalars[DISTANCE] = options[0]
     d = scalars[DISTANCE]
     scalars[SQUARES] += (d * weight) ** 2 * _dot(g, g)
@@ -191,9 +193,10 @@ def prodigy_gd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     scalars[D_ESTIMATE] = d
     if not math.isfinite(eta):
         return
-    scalars[NUMERATOR] += eta * _dot_from(g, start, x)
+    scalars[NUMERATOR] += eta * _dot(g, moved)
+    _add(moved, eta, g)
     _add(x, -eta, g)
-    scalars[NORM] = norm = _distance(x, start)
+    scalars[NORM] = norm = math.sqrt(_dot(moved, moved))
     scalars[TOTAL] += eta
     _grow(scalars, scalars[NUMERATOR] / norm, options[3])
     scalars[WEIGHT], scalars[STEP_SIZE] = eta, eta

@@ -101,14 +101,16 @@ def literal_dadapt_adagrad(problem, lrs, d0=1e-6):
 
 
 def literal_prodigy_gd(problem, lrs, d0=1e-6, weight=1.0):
-    x0, xs, gs, ds, etas = problem.x0, [problem.x0], [], [d0], []
+    """With x_0 - x_k as the sum of the steps, which the points know to about 1e-10 only while d is small."""
+    xs, gs, ds, etas, moved = [problem.x0], [], [d0], [], [np.zeros_like(problem.x0)]
     for k in range(len(lrs)):
         gs.append(problem.subgradient(xs[k], step=k))
         below = (ds[k] * problem.G) ** 2 + sum((ds[i] * weight) ** 2 * (gs[i] @ gs[i]) for i in range(k + 1))
         etas.append(lrs[k] * ds[k] ** 2 * weight / math.sqrt(below))
         xs.append(xs[k] - etas[k] * gs[k])
-        reward = sum(etas[i] * (gs[i] @ (x0 - xs[i])) for i in range(k + 1))
-        ds.append(max(ds[k], reward / np.linalg.norm(xs[k + 1] - x0)))
+        moved.append(moved[k] + etas[k] * gs[k])
+        reward = sum(etas[i] * (gs[i] @ moved[i]) for i in range(k + 1))
+        ds.append(max(ds[k], reward / np.linalg.norm(moved[k + 1])))
     return np.array(xs), np.array(ds[1:])
 
 
