@@ -5,13 +5,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..problem_core import Problem
 from ..validation import Array, check_positive
 
 if TYPE_CHECKING:
     from .result import Simulation
 
 
-_FLOOR = 1e-12  # smaller gaps are rounding and count as equal
+_FLOOR = 1e-12
+
+
+def gap_floor(problem: Problem) -> float:
+    """Return the gap below which differences are rounding: smaller gaps count as equal."""
+    return _FLOOR * max(1.0, abs(problem.f_star))
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,7 @@ def best_rates(run: "Simulation", *, iterate: str = "last", tolerance: float = 0
     """
     tolerance = check_positive(tolerance, "tolerance")
     gaps = run.iterate(iterate) - run.problem.f_star
-    floor = _FLOOR * max(1.0, abs(run.problem.f_star))
-    scores = np.median(np.where(np.isfinite(gaps), np.maximum(gaps, floor), np.inf), axis=2)
+    scores = np.median(np.where(np.isfinite(gaps), np.maximum(gaps, gap_floor(run.problem)), np.inf), axis=2)
     order = np.argsort(run.base_lrs)
     return [
         _best(name, run.base_lrs[order], score[order], tolerance)

@@ -98,13 +98,12 @@ class Simulation:
     def _bounds(self) -> npt.NDArray[np.object_]:
         """A `Bound` for every run."""
         bounds = np.empty(self.final.shape, dtype=object)
-        for s, steps in enumerate(self.steps):
-            for i, base_lr in enumerate(self.base_lrs):
-                for r in range(len(self.seeds)):
-                    if r and not self._row.posterior and not self.wrapped:
-                        bounds[s, i, r] = bounds[s, i, 0]
-                    else:
-                        bounds[s, i, r] = self._bound_of(steps * base_lr, (s, i, r))
+        with np.errstate(all="ignore"):  # with absurd steps a bound may overflow to infinity
+            for s, i, r in np.ndindex(*bounds.shape):
+                if r and not self._row.posterior and not self.wrapped:
+                    bounds[s, i, r] = bounds[s, i, 0]
+                else:
+                    bounds[s, i, r] = self._bound_of(self.steps[s] * self.base_lrs[i], (s, i, r))
         return bounds
 
     def _bound_of(self, lrs: Array, run: tuple[int, int, int]) -> Bound:
@@ -164,6 +163,16 @@ class Simulation:
     def gaps(self) -> Array:
         """f - f* at the recorded steps, float64[schedule, base_lr, seed, step]."""
         return self.f - self._f_star
+
+    def gaps_of(self, which: str = "last") -> Array:
+        """Return `gaps` of the ``last``, ``best`` or ``average`` iterate up to each recorded step.
+
+        The best is over the recorded steps.
+        """
+        self.iterate(which)  # refuses what was not recorded
+        if which == "average":
+            return self.diagnostics["f_average"] - self._f_star
+        return (np.minimum.accumulate(self.f, axis=3) if which == "best" else self.f) - self._f_star
 
     @property
     def _f_star(self) -> float:

@@ -45,3 +45,36 @@ def test_plot_draws_a_curve_and_a_bound_for_each_schedule():
     ax = run.plot()
     assert len(ax.lines) == 4
     assert all("bound" in text.get_text() for text in ax.get_legend().get_texts())
+
+
+def test_plot_shows_the_iterate_of_the_bound_at_the_best_rate_of_the_sweep():
+    problem = problems.absolute_value(1.0)
+    run = simulate(problem, "dual_averaging", np.ones(50), base_lr=[0.05, 0.5, 5.0])
+    best = run.sweep("average")[0]
+    i = run.base_lrs.tolist().index(best.base_lr)
+    ax = run.plot()
+    assert "average" in ax.get_ylabel()
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), run.diagnostics["f_average"][0, i, 0] - problem.f_star)
+    assert f"base_lr {best.base_lr:.3g}" in ax.get_legend().get_texts()[0].get_text()
+
+
+def test_plot_keeps_gaps_of_zero_and_says_what_diverged():
+    """Sign steps of size 1 reach the minimum of |x| at once and stay there."""
+    run = simulate(problems.absolute_value(1.0), "sgd", {"exact": np.ones(1), "none": np.zeros(1)})
+    assert run.plot().lines[0].get_ydata().tolist() == [1.0, 1e-12]
+    lost = simulate(problems.quadratic([1.0, 2.0]), "sgd", np.full(60, 1e3))
+    assert "diverged" in lost.plot().get_legend().get_texts()[0].get_text()
+
+
+def test_a_bound_far_above_the_curves_stands_in_the_legend_only():
+    """At the minimum of |x|, where the subgradient is 0, a step of 1e6 spoils the bound and nothing else."""
+    run = simulate(problems.absolute_value(1.0), "sgd", np.array([1.0, 1e6]))
+    ax = run.plot()
+    assert len(ax.lines) == 1
+    assert f"bound {run.bound[0, 0, 0]:.3g}" in ax.get_legend().get_texts()[0].get_text()
+
+
+@pytest.mark.parametrize("iterate", ["last", "best", "average"])
+def test_gaps_of_an_iterate_end_at_its_final_gap(iterate):
+    run = simulate(problems.absolute_value(1.0), "sgd", np.full(9, 0.3), record=9, average=True)
+    np.testing.assert_allclose(run.gaps_of(iterate)[..., -1], run.iterate(iterate) - run.problem.f_star, atol=1e-15)

@@ -84,6 +84,22 @@ def test_mda_with_its_own_averaging_has_a_last_iterate_bound(name):
     assert "needs c_k" in simulate(MADE[name], "mda", np.ones(N)).bound_reason
 
 
+@pytest.mark.parametrize("method", ["dadapt_da", "dadapt_gd", "dadapt_adagrad", "prodigy_gd", "prodigy_da"])
+def test_regret_bounds_hold_to_rounding_where_they_are_tight(method):
+    """At the first steps, about 1e-9 long, the gap of the average is the bound on |x|."""
+    for x0 in (0.7, -2.5, 3.0):
+        run = simulate(problems.absolute_value(x0), method, li.schedules.linear(20), base_lr=[0.01, 1.0])
+        assert (run.gap <= run.bound * (1.0 + 1e-13)).all()
+
+
+@pytest.mark.parametrize("method", ["sgd", "momentum", "dual_averaging", "adagrad"])
+@pytest.mark.filterwarnings("error")
+def test_bounds_of_absurd_steps_overflow_silently(method):
+    run = simulate(MADE["max coordinate"], method, np.ones(9), base_lr=[0.1, 1e200])
+    assert np.isfinite(run.bound[0, 0, 0])
+    run.plot()
+
+
 def test_bound_is_none_with_a_reason_where_no_theorem_applies():
     run = simulate(MADE["l1"], "adam", np.ones(5))
     assert run.bound is None
