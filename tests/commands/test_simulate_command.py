@@ -38,6 +38,13 @@ def test_simulate_shows_the_bound_of_sgd():
     assert row["bound"] == pytest.approx(li.exact_rate(0.1 * li.schedules.linear(99)).value, rel=1e-9)
 
 
+def test_the_table_of_four_schedules_fits_a_terminal_without_cuts():
+    result = run("absolute:x0=1.2345678", "-n", 100, "--base-lr", "1e-3..1:7")
+    assert "wsd:cooldown=0.2" in result.output
+    assert "…" not in result.output
+    assert "diverged: 0 of 28 runs" in result.output
+
+
 @pytest.mark.parametrize(
     ("words", "argument"),
     [

@@ -23,7 +23,7 @@ def emit(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str = "", e
     table = Table(title=title or None)
     for column in rows[0] if rows else ():
         numeric = all(isinstance(row[column], int | float) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left")
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
     console = Console()

@@ -54,7 +54,10 @@ def simulate(
         if run.bound_source
         else f"none: {run.bound_reason}",
         "low..high": "base learning rates within 10% of the best gap",
+        "diverged": f"{int(run.diverged.sum())} of {run.diverged.size} runs",
     }
+    if not as_json:  # as wide as a terminal
+        rows = [{key: _rounded(value) for key, value in row.items() if key != "diverged"} for row in rows]
     emit(rows, as_json=as_json, title=f"{method} on {problem}, N = {run.n_steps}", extra=extra)
     if plot is not None:
         save(run.plot().figure, plot)
@@ -76,6 +79,10 @@ def _row(run: Any, s: int, best: Any) -> dict[str, Any]:
         "decades": best.decades,
         "diverged": int(run.diverged[s].sum()),
     }
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.3g}") if isinstance(value, float) else value
 
 
 def _grid(text: str) -> Any:
