@@ -1,4 +1,4 @@
-"""Distance estimation: how d grows from 1e-6 and settles below D, and what the gap and its bound do meanwhile.
+"""Distance estimation: how d grows from 1e-6 and settles near D, and what the gap and its bound do meanwhile.
 
 Run ``python docs/gallery/plot_distance_estimation.py distance.png``.
 """
@@ -35,7 +35,7 @@ def main(path: str) -> None:
         top.set(title=name, ylabel="d / D")
         bottom.set(xlabel="step", ylabel="f - f* of what is returned")
     axes[0, 0].legend(frameon=False, loc="lower right")
-    axes[1, 0].text(0.03, 0.05, "triangles: the run's bound", transform=axes[1, 0].transAxes)
+    axes[1, 0].text(0.03, 0.3, "triangles:\nthe run's bound", transform=axes[1, 0].transAxes)
     figure.savefig(path, dpi=120)
 
 

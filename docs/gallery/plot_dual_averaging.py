@@ -16,7 +16,7 @@ METHODS = ["sgd", "momentum", "dual_averaging", "mda", "madgrad", "mirror_madgra
 def main(path: str = "dual_averaging.png") -> None:
     data = li.problems.dataset("digits")
     problem = li.problems.softmax(data.features, data.targets, l2=1e-4)
-    grid = np.geomspace(1e-3, 10.0, 9)
+    grid = np.geomspace(1e-3, 1e3, 13)
     figure = Figure(figsize=(11, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for method in METHODS:

@@ -21,15 +21,15 @@ def main(path: str = "momentum.png") -> None:
     eta, c = spa_from_momentum(alpha, 0.9)
     common = {"batch_size": 16, "record": N}
     runs = {
+        "heavy ball 0.9": li.simulate(problem, "heavy_ball", alpha, beta=0.9, **common),
         "momentum 0.9": li.simulate(problem, "momentum", alpha, beta=0.9, **common),
         "the same as averaging": li.simulate(problem, "spa", eta, c=c, **common),
-        "heavy ball 0.9": li.simulate(problem, "heavy_ball", alpha, beta=0.9, **common),
         "schedule-free, lr 5": li.simulate(problem, "schedule_free", np.full(N, 5.0), **common),
     }
     figure = Figure(figsize=(11, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for (name, run), style in zip(runs.items(), ("-", "--", "-", "-"), strict=True):
-        left.semilogy(run.recorded, run.gaps[0, 0, 0], style, label=name)
+    for (name, run), style in zip(runs.items(), ("-", "-", ":", "-"), strict=True):
+        left.semilogy(run.recorded, run.gaps[0, 0, 0], style, label=name, linewidth=4 if "ball" in name else 1.5)
     left.set(xlabel="step k", ylabel=r"$f(x_k) - f_*$", title="logistic regression, batch 16")
     left.legend(frameon=False)
     right.semilogy(eta, label=r"$\eta_k$")

@@ -18,7 +18,7 @@ def main(path: str = "sgd.png") -> None:
     problem = li.problems.l1_regression(data.features, (data.targets - data.targets.mean()) / data.targets.std())
     grid = np.geomspace(1e-3, 10.0, 25)
     run = li.simulate(problem, "sgd", SCHEDULES, n_steps=2000, base_lr=grid, seeds=5, batch_size=16)
-    figure = Figure(figsize=(11, 4), layout="constrained")
+    figure = Figure(figsize=(11, 5), layout="constrained")
     left, right = figure.subplots(1, 2)
     run.plot(left)
     for name, gaps in zip(run.schedules, np.median(run.final, axis=2) - problem.f_star, strict=True):
