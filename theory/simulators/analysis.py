@@ -34,6 +34,7 @@ class BestRate:
         Ends of the range around it where the median gap stays within the tolerance (interpolated in log-log).
     decades : float
         Width of that range, log10(high / low): the larger, the less sensitive. It ends at the grid's own ends.
+        Infinite from a base learning rate of 0 on, beyond which nothing is interpolated.
     """
 
     schedule: str
@@ -82,7 +83,7 @@ def _best(name: str, base_lrs: Array, score: Array, tolerance: float) -> BestRat
         return BestRate(name, here, float("inf"), here, here, 0.0)
     limit = (1.0 + tolerance) * score[top]
     low, high = _edge(base_lrs, score, top, -1, limit), _edge(base_lrs, score, top, 1, limit)
-    decades = float(np.log10(high / low)) if low > 0.0 else float("inf")
+    decades = 0.0 if high == low else float(np.log10(high / low)) if low > 0.0 else float("inf")
     return BestRate(name, float(base_lrs[top]), float(score[top]), low, high, decades)
 
 
@@ -92,7 +93,7 @@ def _edge(base_lrs: Array, score: Array, top: int, direction: int, limit: float)
     while 0 <= here + direction < score.size and score[here + direction] <= limit:
         here += direction
     beyond = here + direction
-    if not 0 <= beyond < score.size or not np.isfinite(score[beyond]) or min(score[here], base_lrs[beyond]) <= 0.0:
+    if not 0 <= beyond < score.size or not np.isfinite(score[beyond]) or min(base_lrs[here], base_lrs[beyond]) == 0.0:
         return float(base_lrs[here])
     share = np.log(limit / score[here]) / np.log(score[beyond] / score[here])
     return float(base_lrs[here] * (base_lrs[beyond] / base_lrs[here]) ** share)

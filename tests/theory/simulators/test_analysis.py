@@ -29,6 +29,15 @@ def test_the_range_ends_where_runs_diverge_and_at_the_ends_of_the_grid():
     assert (best.low, best.high) == (1e-4, 2e-4)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_base_lr_of_zero_may_be_the_best_or_within_the_range():
+    problem = problems.absolute_value(1.0)
+    best = simulate(problem, "sgd", np.ones(1), base_lr=[0.0, 4.0]).sweep()[0]
+    assert (best.base_lr, best.low, best.high, best.decades) == (0.0, 0.0, 0.0, 0.0)
+    best = simulate(problem, "sgd", np.ones(1), base_lr=[0.0, 0.01, 4.0]).sweep()[0]
+    assert (best.base_lr, best.low, best.decades) == (0.01, 0.0, np.inf)
+
+
 def test_scores_are_medians_over_seeds_of_the_chosen_iterate():
     rng = np.random.default_rng(0)
     matrix = rng.standard_normal((30, 3))
