@@ -107,7 +107,7 @@ def _gap(problem: "Problem", x: Array, value: float, gradient: Array, system: _S
 
 
 def _self_concordant_gap(problem: "Problem", gradient: Array, system: _System) -> float:
-    """Bound f(x) - f* by the Newton decrement, whatever the scale (Bach, arXiv 0909.4112, without his constants).
+    """Bound f(x) - f* by the Newton decrement, whatever the scale (Bach, arXiv 0910.4627, without his constants).
 
     Along d = x* - x the third derivative is at most r ||d|| times the second, in the norm of the Hessian H, where r is
     the largest spread of the scores over ||d||, at most max ||a_i||_{H^-1} (times sqrt 2 for differences of classes).
