@@ -10,16 +10,20 @@ import numpy.typing as npt
 from numba import get_num_threads, set_num_threads
 
 from ..problem_core import Problem
-from ..schedules import parse
 from ..validation import (
     Array,
     InputError,
-    check_choice,
     check_count,
     check_flag,
     check_positive,
-    check_steps,
-    check_vector,
+)
+from .inputs import (
+    read_base_lrs,
+    read_diagnostics,
+    read_record,
+    read_schedules,
+    read_seeds,
+    read_weights,
 )
 from .margins import WIDE, WORK
 from .methods import method_row
@@ -28,10 +32,8 @@ from .oracles import oracle_of
 from .protocol import FIRST, Method
 from .result import Simulation
 
-DIAGNOSTICS = ("grad_l2", "grad_l1", "distance", "D_estimate", "step_size", "move")
 _PATIENCE = 1.0  # seconds before a progress bar appears
 _BRIEF = 10**7  # multiplications within a tenth of a second: such a run needs neither a thread nor a progress bar
-_MOST_SEEDS = 10_000_000
 _CEILING = 1e10  # a run has diverged when f exceeds this many times max(1, |f(x0)|)
 
 
@@ -112,15 +114,15 @@ def simulate(
     if not isinstance(problem, Problem):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError("problem", problem, "a Problem of lastiterate.problems")
     row = method_row(method)
-    schedules, names = _schedules(steps, n_steps)
+    schedules, names = read_schedules(steps, n_steps)
     N = schedules.shape[1]
-    base_lrs = _base_lrs(base_lr)
-    seed_list = _seeds(seeds)
+    base_lrs = read_base_lrs(base_lr)
+    seed_list = read_seeds(seeds)
     sampling, batch = _sampling(problem, batch_size, replacement)
-    record_at = _record_points(record, N)
-    diagnostics = _diagnostics(diagnostics)
+    record_at = read_record(record, N)
+    diagnostics = read_diagnostics(diagnostics)
     average = check_flag(average, "average")
-    weights, ratios = _wrapper(to_last_iterate, N)
+    weights, ratios = read_weights(to_last_iterate, N)
     values, series, slots = read_options(row, method, problem, options, N)
 
     loop = _compiled_loop()
@@ -277,70 +279,6 @@ def _check_minimum(method: Method, options: Mapping[str, Any], lowest: Array) ->
             raise InputError(name, np.max(options[name]).item(), f"at most {seen!r}, a value that the run has seen")
 
 
-def _schedules(steps: Any, n_steps: int | None) -> tuple[Array, list[str]]:
-    """Return float64[schedules, N] and a name for each."""
-    if n_steps is not None:
-        n_steps = check_count(n_steps, "n_steps")
-    if isinstance(steps, Mapping):
-        named = [(str(name), value) for name, value in steps.items()]
-    elif isinstance(steps, str):
-        named = [(steps, steps)]
-    elif isinstance(steps, Sequence) and any(np.iterable(value) for value in steps):
-        named = [(value if isinstance(value, str) else f"schedule {i}", value) for i, value in enumerate(steps)]
-    elif np.ndim(steps) == 2:
-        named = [(f"schedule {i}", value) for i, value in enumerate(steps)]
-    else:
-        named = [("schedule", steps)]
-    if not named:
-        raise InputError("steps", "no schedule", "at least one schedule")
-    rows: list[Array] = []
-    for name, value in named:
-        label = "steps" if name == "schedule" else f"steps[{name!r}]"
-        if isinstance(value, str):
-            if n_steps is None:
-                raise InputError("n_steps", None, f"the number of steps, because {label} is given as text")
-            value = parse(value, n_steps)
-        row = check_steps(value, label)
-        if n_steps is not None and row.size < n_steps:
-            raise InputError(label, f"{row.size} step sizes", f"at least n_steps = {n_steps}")
-        if rows and n_steps is None and row.size != rows[0].size:
-            raise InputError(label, f"{row.size} step sizes", f"{rows[0].size}, as many as the first schedule")
-        rows.append(row[:n_steps])
-    return np.ascontiguousarray(rows), [name for name, _ in named]
-
-
-def _base_lrs(base_lr: Any) -> Array:
-    """Return the base learning rates, one or more nonnegative numbers."""
-    chosen = np.asarray(base_lr, dtype=object).ravel().tolist()  # objects stay as they were given
-    if not chosen:
-        raise InputError("base_lr", "an empty sequence", "at least one")
-    return np.array([check_positive(lr, "base_lr", allow_zero=True) for lr in chosen])
-
-
-def _seeds(seeds: Any) -> list[int]:
-    """Return the seeds, one or more non-negative integers."""
-    if not np.iterable(seeds) or isinstance(seeds, str):
-        count = check_count(seeds, "seeds")
-        if count > _MOST_SEEDS:
-            raise InputError("seeds", count, f"at most {_MOST_SEEDS} seeds, or a sequence of them")
-        return list(range(count))
-    chosen = [check_count(seed, "seeds", minimum=0) for seed in seeds]
-    if not chosen:
-        raise InputError("seeds", "an empty sequence", "at least one")
-    if any(seed >= 2**64 for seed in chosen):
-        raise InputError("seeds", max(chosen), "integers below 2^64")
-    return chosen
-
-
-def _diagnostics(names: Any) -> list[str]:
-    """Return the names of the diagnostics as a list."""
-    if isinstance(names, str):
-        names = [names]
-    elif not np.iterable(names):
-        raise InputError("diagnostics", names, f"names among {', '.join(DIAGNOSTICS)}")
-    return [check_choice(name, "diagnostics", DIAGNOSTICS) for name in names]
-
-
 def _sampling(problem: Problem, batch_size: int | None, replacement: bool) -> tuple[int, int]:
     """Return the kind of sampling and the batch size (0 for the full objective)."""
     loop, replacement = _compiled_loop(), check_flag(replacement, "replacement")
@@ -352,38 +290,6 @@ def _sampling(problem: Problem, batch_size: int | None, replacement: bool) -> tu
     if batch > problem.n_samples:
         raise InputError("batch_size", batch, f"at most the {problem.n_samples} samples")
     return (loop.REPLACEMENT if replacement else loop.PERMUTATION), batch
-
-
-def _record_points(record: Any, n_steps: int) -> npt.NDArray[np.int64]:
-    """Return the steps to record, ascending, always with 0 and N."""
-    if not np.iterable(record) or isinstance(record, str):
-        count = check_count(record, "record")
-        return np.unique(np.round(np.linspace(0, n_steps, min(count, n_steps) + 1)).astype(np.int64))
-    expected = f"a number of steps to record, or steps from 0 to {n_steps}"
-    try:
-        chosen = np.asarray(record)
-    except ValueError as error:
-        raise InputError("record", "a ragged sequence", expected) from error
-    if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not 0 <= chosen.min() <= chosen.max() <= n_steps:
-        raise InputError("record", record, expected)
-    return np.unique([*chosen, 0, n_steps]).astype(np.int64)
-
-
-def _wrapper(to_last_iterate: Any, n_steps: int) -> tuple[Array, Array]:
-    """Return the weights w_0..w_N and the ratios w_{k+1:N} / w_{0:N}; empty without the wrapper."""
-    if isinstance(to_last_iterate, (bool, np.bool_)):
-        if not to_last_iterate:
-            return np.empty(0), np.empty(0)
-        weights = np.ones(n_steps + 1)
-    else:
-        weights = check_vector(to_last_iterate, "to_last_iterate")
-        if weights.size != n_steps + 1 or weights.min() <= 0.0:
-            raise InputError("to_last_iterate", weights, f"True or {n_steps + 1} positive weights, one a point")
-    with np.errstate(over="ignore"):
-        tails = np.cumsum(weights[::-1])[::-1]
-    if not np.isfinite(tails[0]):
-        raise InputError("to_last_iterate", weights, "weights whose sum is finite")
-    return weights, tails[1:] / tails[0]
 
 
 def _pack(problem: Problem) -> tuple[Array, npt.NDArray[np.int64], Array, Array]:
