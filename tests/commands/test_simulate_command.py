@@ -45,9 +45,24 @@ def test_the_table_of_four_schedules_fits_a_terminal_without_cuts():
     assert "diverged: 0 of 28 runs" in result.output
 
 
+def test_simulate_judges_the_iterate_that_is_asked_for(tmp_path):
+    words = ("l1_regression:diabetes", "constant", "-n", 60, "--base-lr", "0.1,1", "--batch-size", 8, "--replacement", "--json")
+    data = li.problems.dataset("diabetes")
+    problem = li.problems.l1_regression(data.features, data.targets)
+    chosen = {"n_steps": 60, "base_lr": [0.1, 1.0], "batch_size": 8, "replacement": True, "average": True}
+    for iterate in ("last", "best", "average"):
+        row = json.loads(run(*words, "--iterate", iterate).output)["rows"][0]
+        assert row["gap"] == li.simulate(problem, "sgd", "constant", **chosen).sweep(iterate)[0].gap
+    wrapped = run("absolute", "linear", "-n", 9, "--to-last-iterate", "--json", "--plot", tmp_path / "new" / "gap.svg")
+    assert json.loads(wrapped.output)["bound"].startswith("regret of the learner")
+    assert (tmp_path / "new" / "gap.svg").stat().st_size > 1000
+
+
 @pytest.mark.parametrize(
     ("words", "argument"),
     [
+        (("absolute", "linear", "--iterate", "first"), "--iterate"),
+        (("absolute", "linear", "--plot", "gap.txt"), "--plot"),
         (("absolute", "linear", "--base-lr", "fast"), "--base-lr"),
         (("absolute", "linear", "--base-lr", "1..0:x"), "--base-lr"),
         (("absolute", "linear", "--method", "momentum:speed=1"), "speed"),

@@ -10,8 +10,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+_PICTURES = (".png", ".pdf", ".svg")
+
+
+def _picture(path: Path | None) -> Path | None:
+    """Refuse a picture that could not be written, before the work that it would show."""
+    if path is not None and path.suffix.lower() not in _PICTURES:
+        from lastiterate.theory.validation import InputError
+
+        raise InputError("--plot", str(path), f"a file that ends in {', '.join(_PICTURES)}")
+    return path
+
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
-PlotOption = Annotated[Path | None, typer.Option("--plot", help="Write a picture to this file (png, pdf or svg).")]
+PlotOption = Annotated[
+    Path | None, typer.Option("--plot", callback=_picture, help="Write a picture to this file (png, pdf or svg).")
+]
 
 
 def emit(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str = "", extra: Mapping[str, Any] | None = None):

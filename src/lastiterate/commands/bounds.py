@@ -153,9 +153,10 @@ def _figure() -> Any:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write a figure atomically; the suffix names the format."""
+    """Write a figure atomically, into a folder that is made where it is missing; the suffix names the format."""
     import os
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         figure.savefig(partial, dpi=150)

@@ -23,16 +23,26 @@ def simulate(
     base_lr: Annotated[str, typer.Option(help="Numbers 0.1,0.3 or a geometric grid LOW..HIGH:COUNT.")] = DEFAULT_GRID,
     seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... of batches and noise.")] = 1,
     batch_size: Annotated[int | None, typer.Option(help="Samples a batch; the full objective if absent.")] = None,
+    replacement: Annotated[bool, typer.Option("--replacement", help="Draw batches with replacement.")] = False,
     noise: Annotated[float, typer.Option(help="Root mean square norm of noise added to each gradient.")] = 0.0,
+    to_last_iterate: Annotated[
+        bool, typer.Option("--to-last-iterate", help="Turn the method's regret into a rate of the last iterate.")
+    ] = False,
+    iterate: Annotated[
+        str | None, typer.Option(help="last, best or average; the one that the bound speaks of if absent.")
+    ] = None,
     as_json: JsonFlag = False,
     plot: PlotOption = None,
 ) -> None:
     """Simulate a method: the best base learning rate of each schedule, its gap, its bound, and how wide it is good."""
     import lastiterate as li
     from lastiterate.experiments.problem_texts import parse_options, parse_problem
+    from lastiterate.theory.validation import check_choice
 
     from .bounds import load_schedule, save
 
+    if iterate is not None:
+        check_choice(iterate, "--iterate", ("last", "best", "average"))
     name, options = parse_options(method, "method")
     steps = {text: load_schedule(text, n_steps) for text in schedules or DEFAULT_SCHEDULES}
     run = li.simulate(
@@ -42,14 +52,18 @@ def simulate(
         base_lr=_grid(base_lr),
         seeds=seeds,
         batch_size=batch_size,
+        replacement=replacement,
         noise=noise,
+        average=iterate == "average",
+        to_last_iterate=to_last_iterate,
         **options,
     )
-    rows = [_row(run, s, best) for s, best in enumerate(run.sweep(run.bound_iterate))]
+    rows = [_row(run, s, best) for s, best in enumerate(run.sweep(iterate or run.bound_iterate))]
     extra = {
         "problem": run.problem.name,
         "method": method,
         "n_steps": run.n_steps,
+        "gap": f"of the {iterate or run.bound_iterate} iterate",
         "bound": f"{run.bound_source}, {run.bound_iterate} iterate"
         if run.bound_source
         else f"none: {run.bound_reason}",
