@@ -13,8 +13,8 @@ from ..problem_core import KINDS
 from .lanes import AT_ONCE, add_products, add_rows, fetch, logistic_losses, logistic_slopes
 from .protocol import INLINE, KIND, L2, SUMS
 
-BLOCK, TILE, WORK = 64, 1 << 12, 192  # rows a block, columns a tile, numbers of scratch
-MEDIUM, WIDE = 1 << 11, 1 << 16  # from here on only eight rows stay in a cache; a single run shares rows among threads
+BLOCK, TILE, WORK = 64, 1 << 14, 192  # rows a block, columns a tile, numbers of scratch
+MEDIUM, WIDE = 1 << 11, 1 << 16  # from these widths on only eight and only four rows stay in a cache between passes
 CACHED = 1 << 17  # numbers that stay in a cache of a core
 ABSOLUTE, HINGE, LOGISTIC, SQUARED = KINDS["absolute"], KINDS["hinge"], KINDS["logistic"], KINDS["squared"]
 U = np.uint64  # of indices: Numba tests signed ones for wrapping around
@@ -135,7 +135,7 @@ def _combine(values, stride, rows, first, size, work, low, high, g):
 @njit(**INLINE)
 def _block(d):
     """Return how many rows are read for their margins before they are read again for the gradient."""
-    return U(BLOCK if d < MEDIUM else 8)
+    return U(BLOCK if d < MEDIUM else 8 if d < WIDE else 4)
 
 
 @njit(**SUMS)
