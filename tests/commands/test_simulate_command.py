@@ -46,7 +46,18 @@ def test_the_table_of_four_schedules_fits_a_terminal_without_cuts():
 
 
 def test_simulate_judges_the_iterate_that_is_asked_for(tmp_path):
-    words = ("l1_regression:diabetes", "constant", "-n", 60, "--base-lr", "0.1,1", "--batch-size", 8, "--replacement", "--json")
+    words = (
+        "l1_regression:diabetes",
+        "constant",
+        "-n",
+        60,
+        "--base-lr",
+        "0.1,1",
+        "--batch-size",
+        8,
+        "--replacement",
+        "--json",
+    )
     data = li.problems.dataset("diabetes")
     problem = li.problems.l1_regression(data.features, data.targets)
     chosen = {"n_steps": 60, "base_lr": [0.1, 1.0], "batch_size": 8, "replacement": True, "average": True}
