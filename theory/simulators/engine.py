@@ -25,12 +25,14 @@ from .inputs import (
     read_seeds,
     read_weights,
 )
-from .margins import WIDE, WORK
+from .margins import WORK
 from .methods import method_row
 from .options import read_options
 from .oracles import oracle_of
 from .protocol import FIRST, Method
 from .result import Simulation
+from .vectors import norm2, shared_norm2
+from .wide import shared_margin
 
 _PATIENCE = 1.0  # seconds before a progress bar appears
 _BRIEF = 10**7  # multiplications within a tenth of a second: such a run needs neither a thread nor a progress bar
@@ -137,6 +139,8 @@ def simulate(
     extras[:, loop.BEST] = np.inf
     stopped, ticks = np.full((runs, 1), -1), np.zeros((runs, 2), dtype=np.int64)
     needs_x_star = "distance" in diagnostics or weights.size > 0
+    oracle = oracle_of(problem.kind, problem.sparse, problem.dim, alone=runs == 1)
+    shared = oracle is shared_margin  # then the threads share every step instead of the runs
     settings = np.array(
         [
             problem.n_samples,
@@ -150,11 +154,11 @@ def simulate(
             max(WORK, problem.n_outputs),
         ]
     )
-    wide = runs == 1 and problem.dim >= WIDE  # then the threads share each evaluation instead of the runs
     arguments = (
         loop.run_one,
-        oracle_of(problem.kind, problem.sparse, shared=wide),
-        row.step,
+        oracle,
+        (shared and row.shared) or row.step,
+        shared_norm2 if shared else norm2,
         *_pack(problem),
         settings,
         np.array(seed_list, dtype=np.uint64)[seed_index],
@@ -182,7 +186,7 @@ def simulate(
     if runs == 1 and rows * problem.dim <= _BRIEF:
         loop.run_alone(*arguments)
     else:
-        threads = get_num_threads() if wide else min(get_num_threads(), runs)
+        threads = get_num_threads() if shared else min(get_num_threads(), runs)
         _run(loop.run_alone if runs == 1 else loop.run_all, arguments, threads, ticks, N, progress)
     for name in ("f", "f_average"):
         if name in channels:

@@ -16,6 +16,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 LANES = 8
+AHEAD = 8 * LANES  # how many columns before their use rows are asked for
+_NOT_AGAIN, _AGAIN = 0, 3  # LLVM's degrees of locality
 AT_ONCE = 2 * LANES  # so many exponentials at once: one waits for itself at every operation
 _DOUBLE, _WORD, _SHORT = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
 _FUSED = ("contract",)
@@ -94,17 +96,20 @@ def _for_columns(builder, low, high, whole, piece, rest, after=None) -> None:
                 width, place = width // 2, builder.add(place, here)
 
 
+def _prefetch(builder, address, locality) -> None:
+    pointer = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [pointer, _SHORT, _SHORT, _SHORT])
+    function = builder.module.declare_intrinsic("llvm.prefetch", (pointer,), kind)
+    to_read, data = _SHORT(0), _SHORT(1)
+    builder.call(function, [builder.bitcast(address, pointer), to_read, _SHORT(locality), data])
+
+
 @intrinsic
 def fetch(typing_context, values: Any = None, place: Any = None):
     """Ask for the cache line of ``values[place]``, which will be read soon; nothing waits for it."""
 
     def codegen(context, builder, signature, arguments):
-        pointer = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [pointer, _SHORT, _SHORT, _SHORT])
-        function = builder.module.declare_intrinsic("llvm.prefetch", (pointer,), kind)
-        address = builder.gep(_data(context, builder, values, arguments[0]), [arguments[1]])
-        to_read, every_level, data = _SHORT(0), _SHORT(3), _SHORT(1)
-        builder.call(function, [builder.bitcast(address, pointer), to_read, every_level, data])
+        _prefetch(builder, builder.gep(_data(context, builder, values, arguments[0]), [arguments[1]]), _AGAIN)
         return context.get_dummy_value()
 
     return types.void(values, uint64), codegen
@@ -170,30 +175,15 @@ def add_products(
     return types.void(values, starts, x, uint64, uint64, work, uint64), codegen
 
 
-@intrinsic
-def add_rows(
-    typing_context,
-    values: Any = None,
-    starts: Any = None,
-    before: Any = None,
-    work: Any = None,
-    i: Any = None,
-    low: Any = None,
-    high: Any = None,
-    g: Any = None,
-):
-    """Add to g the sum of ``work[i + r]`` times row r over columns low..high-1; with before == 0, set it.
-
-    Rows as in `add_products`; ``before`` counts those that g holds already.
-    """
+def _adder(finally_: bool) -> Any:
+    """Return what emits the code of `add_rows`; ``finally_`` tells the caches that the rows have had their use."""
 
     def codegen(context, builder, signature, arguments):
-        count = len(signature.args[1])
         values_, starts_, before_, work_, i_, low_, high_, g_ = arguments
+        values, starts, _, work, _, _, _, g = signature.args
         matrix, gradient = _data(context, builder, values, values_), _data(context, builder, g, g_)
-        rows = [builder.gep(matrix, [builder.extract_value(starts_, r)]) for r in range(count)]
-        slopes = _load(builder, _data(context, builder, work, work_), i_, count)
-
+        rows = [builder.gep(matrix, [builder.extract_value(starts_, r)]) for r in range(len(starts))]
+        slopes = _load(builder, _data(context, builder, work, work_), i_, len(starts))
         fresh = builder.icmp_unsigned("==", before_, _WORD(0))
 
         def total(j, width=LANES):
@@ -201,6 +191,8 @@ def add_rows(
             held = builder.select(fresh, zeros, _load(builder, gradient, j, width))
             sums = [held, None]  # two chains of additions: half the wait
             for r, row in enumerate(rows):
+                if finally_:
+                    _prefetch(builder, builder.gep(row, [builder.add(j, _WORD(AHEAD))]), _NOT_AGAIN)
                 entry, factor = _load(builder, row, j, width), _choose(builder, slopes, slopes, [r] * width)
                 other = sums[r % 2]
                 sums[r % 2] = builder.fmul(entry, factor) if other is None else _fused(builder, entry, factor, other)
@@ -220,7 +212,42 @@ def add_rows(
         _for_columns(builder, low_, high_, visit, visit, rest, after)
         return context.get_dummy_value()
 
-    return types.void(values, starts, uint64, work, uint64, uint64, uint64, g), codegen
+    return codegen
+
+
+@intrinsic
+def add_rows(
+    typing_context,
+    values: Any = None,
+    starts: Any = None,
+    before: Any = None,
+    work: Any = None,
+    i: Any = None,
+    low: Any = None,
+    high: Any = None,
+    g: Any = None,
+):
+    """Add to g the sum of ``work[i + r]`` times row r over columns low..high-1; with before == 0, set it.
+
+    Rows as in `add_products`; ``before`` counts those that g holds already.
+    """
+    return types.void(values, starts, uint64, work, uint64, uint64, uint64, g), _adder(finally_=False)
+
+
+@intrinsic
+def add_rows_finally(
+    typing_context,
+    values: Any = None,
+    starts: Any = None,
+    before: Any = None,
+    work: Any = None,
+    i: Any = None,
+    low: Any = None,
+    high: Any = None,
+    g: Any = None,
+):
+    """Do as `add_rows`, for rows that are not read again soon and should leave the caches to others."""
+    return types.void(values, starts, uint64, work, uint64, uint64, uint64, g), _adder(finally_=True)
 
 
 def _series(builder, terms, x) -> Any:

@@ -2,11 +2,11 @@
 """The compiled loop: one run after another in parallel, batches drawn from a generator of each run's own.
 
 Every random number is a function of the run's seed alone, never of the thread, so results are identical for any number
-of threads. The loop is compiled once: oracle and step arrive as function pointers (see ``protocol.py``).
+of threads. The loop is compiled once: oracle, step and norm arrive as function pointers (see ``protocol.py``). Numba
+does not notice edits of ``vectors.py`` in the cache of the functions here.
 """
 
 import math
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..numba_options import JIT, JIT_PARALLEL
-from .protocol import D_ESTIMATE, ORACLE, STEP, STEP_SIZE, SUMS, WEIGHT, Matrix, Rows, Vector
+from .protocol import D_ESTIMATE, ORACLE, STEP, STEP_SIZE, WEIGHT, Matrix, Rows, Vector, named
+from .vectors import add_moved, aligned, copy_to, distance, move_towards, norm1, product_with_difference
 
 INNER: dict[str, Any] = {**JIT, "no_cpython_wrapper": True}
 OUTER: dict[str, Any] = {**JIT_PARALLEL, "no_cfunc_wrapper": True}
@@ -118,74 +119,10 @@ def draw(random, sampling, batch, order, picks, n):
     return order[start:stop]
 
 
-@njit(**JIT)
-def aligned(size):
-    """Return zeros that begin with a cache line: a vector instruction then touches one line, not two."""
-    buffer = np.zeros(size + 7)
-    first = -(buffer.ctypes.data // 8) % 8
-    return buffer[first : first + size]
-
-
-@njit(**SUMS)
-def norm1(v):
-    """Sum of absolute values."""
-    total = 0.0
-    for j in range(v.size):
-        total += abs(v[j])
-    return total
-
-
-@njit(**SUMS)
-def norm2(v):
-    """Euclidean norm; not finite as soon as one entry is not."""
-    total = 0.0
-    for j in range(v.size):
-        total += v[j] * v[j]
-    return math.sqrt(total)
-
-
-@njit(**SUMS)
-def distance(a, b):
-    """Euclidean distance."""
-    total = 0.0
-    for j in range(a.size):
-        total += (a[j] - b[j]) ** 2
-    return math.sqrt(total)
-
-
-@njit(**JIT)
-def copy_to(target, source):
-    """Copy all entries (a plain loop compiles much faster than a slice assignment)."""
-    for j in range(source.size):
-        target[j] = source[j]
-
-
-@njit(**SUMS)
-def move_towards(target, source, share):
-    """target += share (source - target)."""
-    for j in range(target.size):
-        target[j] += share * (source[j] - target[j])
-
-
-@njit(**SUMS)
-def add_moved(x, ratio, after, before):
-    """x += ratio (after - before)."""
-    for j in range(x.size):
-        x[j] += ratio * (after[j] - before[j])
-
-
-@njit(**SUMS)
-def product_with_difference(g, a, b):
-    """<g, a - b>."""
-    total = 0.0
-    for j in range(g.size):
-        total += g[j] * (a[j] - b[j])
-    return total
-
-
 RUN = types.void(
     ORACLE_TYPE := types.FunctionType(ORACLE),
     STEP_TYPE := types.FunctionType(STEP),
+    NORM_TYPE := types.FunctionType(float64(Vector)),
     Vector, Rows, Vector, Vector,  # the problem: values, index, target, params
     Rows, uint64, float64, float64,  # settings, seed, noise, ceiling
     float64, Vector, Vector, Matrix, Rows,  # base_lr, steps, options, per-step options and which they are
@@ -198,7 +135,7 @@ RUN = types.void(
 
 @njit(RUN, **INNER)
 def run_one(
-    oracle, step,
+    oracle, step, norm,
     values, index, target, params,
     settings, seed, noise, ceiling,
     base_lr, steps, options, series, slots,
@@ -258,7 +195,7 @@ def run_one(
             extras[BEST] = min(extras[BEST], loss)
         if noise > 0.0:
             add_noise(noisy, noise, g)
-        size = norm2(g)
+        size = norm(g)
         extras[LARGEST] = max(extras[LARGEST], size)
         if recording:
             if columns[GRAD_L2] >= 0:
@@ -304,7 +241,7 @@ def run_one(
 
 
 ALL = types.void(
-    types.FunctionType(RUN), ORACLE_TYPE, STEP_TYPE,
+    types.FunctionType(RUN), ORACLE_TYPE, STEP_TYPE, NORM_TYPE,
     Vector, Rows, Vector, Vector,
     Rows, uint64[::1], float64, float64,
     Vector, Matrix, Rows, Vector, Matrix, Rows,  # base_lrs, schedules, which schedule, options, series, slots
@@ -315,7 +252,7 @@ ALL = types.void(
 
 
 def _run_all(
-    run, oracle, step,
+    run, oracle, step, norm,
     values, index, target, params,
     settings, seeds, noise, ceiling,
     base_lrs, schedules, which, options, series, slots,
@@ -329,7 +266,7 @@ def _run_all(
         scratch = aligned(settings[SCRATCH] + options.size + settings[MEMORY])
         order = np.arange(max(settings[BATCH], settings[SAMPLES] if settings[SAMPLING] == PERMUTATION else 0))
         run(
-            oracle, step,
+            oracle, step, norm,
             values, index, target, params,
             settings, seeds[r], noise, ceiling,
             base_lrs[r], schedules[which[r]], options, series, slots,
@@ -340,12 +277,5 @@ def _run_all(
         )  # fmt: skip
 
 
-def _named(function, name):
-    """Return a copy of a function under another name, because Numba's cache tells functions apart by theirs."""
-    copy = FunctionType(function.__code__, function.__globals__, name)
-    copy.__qualname__, copy.__module__ = name, function.__module__
-    return copy
-
-
-run_all = njit(ALL, **OUTER)(_named(_run_all, "run_all"))
-run_alone = njit(ALL, **ALONE)(_named(_run_all, "run_alone"))  # leaves the threads to the oracle
+run_all = njit(ALL, **OUTER)(named(_run_all, "run_all"))
+run_alone = njit(ALL, **ALONE)(named(_run_all, "run_alone"))  # leaves the threads to the oracle

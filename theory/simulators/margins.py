@@ -2,11 +2,11 @@
 """Compiled values and subgradients of means of losses of a_i x: absolute, hinge, logistic, squared; dense and CSR rows.
 
 Rows are handled in blocks: all margins, then all slopes, then the sum of slope times row, eight rows at a time (see
-``lanes.py``).
+``lanes.py``). Dense rows from `WIDE` columns on are in ``wide.py``.
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from ..numba_options import JIT
 from ..problem_core import KINDS
@@ -14,27 +14,27 @@ from .lanes import AT_ONCE, add_products, add_rows, fetch, logistic_losses, logi
 from .protocol import INLINE, KIND, L2, SUMS
 
 BLOCK, TILE, WORK = 64, 1 << 14, 192  # rows a block, columns a tile, numbers of scratch
-MEDIUM, WIDE = 1 << 11, 1 << 16  # from these widths on only eight and only four rows stay in a cache between passes
+MEDIUM, WIDE = 1 << 11, 1 << 16  # from these widths on only eight rows stay in a cache between passes, and fewer
 CACHED = 1 << 17  # numbers that stay in a cache of a core
 ABSOLUTE, HINGE, LOGISTIC, SQUARED = KINDS["absolute"], KINDS["hinge"], KINDS["logistic"], KINDS["squared"]
 U = np.uint64  # of indices: Numba tests signed ones for wrapping around
 
 
 @njit(**INLINE)
-def _row(rows, i):
+def row_of(rows, i):
     """Return the number of row i of the batch."""
     return U(rows[i]) if rows.size else i
 
 
 @njit(**INLINE)
-def _labels(target, rows, first, size, work):
-    """Copy the targets of a block to where `_slopes` reads them, early: what was just written is slow to read."""
+def copy_labels(target, rows, first, size, work):
+    """Copy the targets of a block to where `to_slopes` reads them, early: what was just written is slow to read."""
     for i in range(size):
-        work[U(BLOCK) + i] = target[_row(rows, first + i)]
+        work[U(BLOCK) + i] = target[row_of(rows, first + i)]
 
 
 @njit(**JIT)
-def _slopes(kind, size, scale, with_value, work):
+def to_slopes(kind, size, scale, with_value, work):
     """Turn the margins in ``work[:size]`` into ``scale`` times the derivatives; return the sum of the losses."""
     value = 0.0
     if kind == LOGISTIC:
@@ -76,22 +76,22 @@ def regularised(l2, x, value, g):
 
 
 @njit(**INLINE)
-def _one(rows, i, stride):
+def one_row(rows, i, stride):
     """Return where row i of the batch begins."""
-    return (_row(rows, i) * stride,)
+    return (row_of(rows, i) * stride,)
 
 
 @njit(**INLINE)
-def _four(rows, i, stride):
+def four_rows(rows, i, stride):
     """Return where four rows of the batch begin."""
-    one, two = _one(rows, i, stride), _one(rows, i + U(1), stride)
-    return one + two + _one(rows, i + U(2), stride) + _one(rows, i + U(3), stride)
+    one, two = one_row(rows, i, stride), one_row(rows, i + U(1), stride)
+    return one + two + one_row(rows, i + U(2), stride) + one_row(rows, i + U(3), stride)
 
 
 @njit(**INLINE)
 def _eight(rows, i, stride):
     """Return where eight rows of the batch begin."""
-    return _four(rows, i, stride) + _four(rows, i + U(4), stride)
+    return four_rows(rows, i, stride) + four_rows(rows, i + U(4), stride)
 
 
 @njit(**INLINE)
@@ -99,7 +99,7 @@ def _fetch(values, stride, rows, first, size, d):
     """Ask for parts of a block's rows ahead of their use, where the hardware does not foresee a row drawn at random."""
     for i in range(size):
         for j in range(U(0), min(d, U(TILE)), U(128)):
-            fetch(values, _row(rows, first + i) * stride + j)
+            fetch(values, row_of(rows, first + i) * stride + j)
 
 
 @njit(**INLINE)
@@ -110,10 +110,10 @@ def _products(values, stride, rows, first, size, x, low, high, work):
         add_products(values, _eight(rows, first + i, stride), x, low, high, work, i)
         i += U(8)
     while i + U(4) <= size:
-        add_products(values, _four(rows, first + i, stride), x, low, high, work, i)
+        add_products(values, four_rows(rows, first + i, stride), x, low, high, work, i)
         i += U(4)
     while i < size:
-        add_products(values, _one(rows, first + i, stride), x, low, high, work, i)
+        add_products(values, one_row(rows, first + i, stride), x, low, high, work, i)
         i += U(1)
 
 
@@ -125,17 +125,11 @@ def _combine(values, stride, rows, first, size, work, low, high, g):
         add_rows(values, _eight(rows, first + i, stride), first + i, work, i, low, high, g)
         i += U(8)
     while i + U(4) <= size:
-        add_rows(values, _four(rows, first + i, stride), first + i, work, i, low, high, g)
+        add_rows(values, four_rows(rows, first + i, stride), first + i, work, i, low, high, g)
         i += U(4)
     while i < size:
-        add_rows(values, _one(rows, first + i, stride), first + i, work, i, low, high, g)
+        add_rows(values, one_row(rows, first + i, stride), first + i, work, i, low, high, g)
         i += U(1)
-
-
-@njit(**INLINE)
-def _block(d):
-    """Return how many rows are read for their margins before they are read again for the gradient."""
-    return U(BLOCK if d < MEDIUM else 8 if d < WIDE else 4)
 
 
 @njit(**SUMS)
@@ -143,48 +137,20 @@ def dense_margin(k, x, rows, values, index, target, params, with_value, work, g)
     """Dense rows; in tiles of columns, backwards for the second pass, whose first tiles may still be in a cache."""
     kind, d, stride = int(params[KIND]), U(x.size), U(index[0])
     count = U(rows.size if rows.size else target.size)
-    block, tiles = _block(d), (x.size + TILE - 1) // TILE
+    block, tiles = U(BLOCK if d < MEDIUM else 8), (x.size + TILE - 1) // TILE
     value, first, scale = 0.0, U(0), 1.0 / count
     while first < count:
         size = min(block, count - first)
-        _labels(target, rows, first, size, work)
+        copy_labels(target, rows, first, size, work)
         if rows.size and values.size > CACHED:
             _fetch(values, stride, rows, first, size, d)
         for tile in range(tiles):
             low = U(tile * TILE)
             _products(values, stride, rows, first, size, x, low, min(low + U(TILE), d), work)
-        value += _slopes(kind, size, scale, with_value, work)
+        value += to_slopes(kind, size, scale, with_value, work)
         for tile in range(tiles - 1 if g.size else -1, -1, -1):
             low = U(tile * TILE)
             _combine(values, stride, rows, first, size, work, low, min(low + U(TILE), d), g)
-        first += size
-    return regularised(params[L2], x, value / count, g)
-
-
-@njit(**SUMS, parallel=True)
-def shared_margin(k, x, rows, values, index, target, params, with_value, work, g):
-    """Dense rows as in `dense_margin`, to the last digit, with the tiles of columns shared among threads."""
-    kind, d, stride = int(params[KIND]), U(x.size), U(index[0])
-    count = U(rows.size if rows.size else target.size)
-    block, tiles = _block(d), (x.size + TILE - 1) // TILE
-    value, first, scale = 0.0, U(0), 1.0 / count
-    while first < count:
-        size = min(block, count - first)
-        _labels(target, rows, first, size, work)
-        parts = np.zeros((tiles, BLOCK))
-        for tile in prange(tiles):
-            low = U(tile * TILE)
-            _products(values, stride, rows, first, size, x, low, min(low + U(TILE), d), parts[tile])
-        for i in range(size):
-            work[i] = 0.0
-        for tile in range(tiles):
-            for i in range(size):
-                work[i] += parts[tile, i]
-        value += _slopes(kind, size, scale, with_value, work)
-        if g.size:
-            for tile in prange(tiles):
-                low = U((tiles - 1 - tile) * TILE)
-                _combine(values, stride, rows, first, size, work, low, min(low + U(TILE), d), g)
         first += size
     return regularised(params[L2], x, value / count, g)
 
@@ -199,16 +165,16 @@ def sparse_margin(k, x, rows, values, index, target, params, with_value, work, g
     value, first, scale = 0.0, U(0), 1.0 / count
     while first < count:
         size = min(U(BLOCK), count - first)
-        _labels(target, rows, first, size, work)
+        copy_labels(target, rows, first, size, work)
         for i in range(size):
-            row = _row(rows, first + i)
+            row = row_of(rows, first + i)
             margin = 0.0
             for j in range(index[row], index[row + U(1)]):
                 margin += values[j] * x[columns[j]]
             work[i] = margin
-        value += _slopes(kind, size, scale, with_value, work)
+        value += to_slopes(kind, size, scale, with_value, work)
         for i in range(size if g.size else U(0)):
-            row = _row(rows, first + i)
+            row = row_of(rows, first + i)
             for j in range(index[row], index[row + U(1)]):
                 g[columns[j]] += work[i] * values[j]
         first += size

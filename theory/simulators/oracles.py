@@ -12,8 +12,9 @@ import numpy as np
 from numba import njit
 
 from ..numba_options import JIT
-from .margins import dense_margin, regularised, shared_margin, sparse_margin
+from .margins import WIDE, dense_margin, regularised, sparse_margin
 from .protocol import L2, OUTPUTS, SUMS, TIE, TOLERANCE
+from .wide import shared_margin, wide_margin
 
 
 @njit(**SUMS)
@@ -139,8 +140,10 @@ _FAMILY = {
 }
 
 
-def oracle_of(kind: str, sparse: bool, shared: bool = False) -> Any:
-    """Return the compiled oracle for a kind of problem and layout of its data, shared among threads where it can be."""
-    if kind not in _FAMILY:
-        return sparse_margin if sparse else shared_margin if shared else dense_margin
-    return _FAMILY[kind][sparse]
+def oracle_of(kind: str, sparse: bool, width: int, alone: bool = False) -> Any:
+    """Return the compiled oracle for a kind of problem, layout and width of data; a run alone has all threads."""
+    if kind in _FAMILY:
+        return _FAMILY[kind][sparse]
+    if sparse:
+        return sparse_margin
+    return dense_margin if width < WIDE else shared_margin if alone else wide_margin

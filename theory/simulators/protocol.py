@@ -31,6 +31,7 @@ such files start with ``# pyright: reportMissingParameterType=false``.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,18 @@ Array = npt.NDArray[np.float64]
 WEIGHT, D_ESTIMATE, STEP_SIZE, FIRST = 0, 1, 2, 3
 KIND, OUTPUTS, L2, TIE, TOLERANCE = range(5)  # places in ``params``
 
+STRIP = 1 << 12  # columns that long sums take at a time: threads share the strips, and their order fixes the sum
+
 Vector, Matrix, Rows = float64[::1], float64[:, ::1], int64[::1]
 ORACLE = float64(int64, Vector, Rows, Vector, Rows, Vector, Vector, boolean, Vector, Vector)
 STEP = types.void(int64, float64, float64, Vector, Vector, Rows, Matrix, Vector, Vector, Vector)
+
+
+def named(function: Any, name: str) -> Any:
+    """Return a copy of a function under another name, because Numba's cache tells functions apart by theirs."""
+    copy = FunctionType(function.__code__, function.__globals__, name)
+    copy.__qualname__, copy.__module__ = name, function.__module__
+    return copy
 
 
 @dataclass(frozen=True)
@@ -104,3 +114,4 @@ class Method:
     averages: bool = False  # its guarantee is about the averaged iterate, so f of the average is always recorded
     posterior: bool = False  # the bound uses final scalars, so it differs from seed to seed
     bound: Callable[[RunFacts], Bound] = _no_theorem
+    shared: Any = None  # a step with the same results, its columns shared among threads, for single runs on wide data

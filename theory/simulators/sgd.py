@@ -1,9 +1,9 @@
 # pyright: reportMissingParameterType=false
 """Stochastic (sub)gradient descent, x_{k+1} = x_k - h_k g_k: the method that the exact rate is about."""
 
-from numba import njit
+from numba import njit, prange
 
-from ..numba_options import JIT
+from ..numba_options import JIT, JIT_PARALLEL
 from .protocol import Bound, Method, RunFacts
 
 
@@ -11,6 +11,13 @@ from .protocol import Bound, Method, RunFacts
 def sgd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """x_{k+1} = x_k - h_k g_k."""
     for j in range(x.size):
+        x[j] -= lr * g[j]
+
+
+@njit(**JIT_PARALLEL)
+def shared_sgd(k, lr, loss, x, g, rows, state, memory, scalars, options):
+    """Do as `sgd`, with the columns shared among threads."""
+    for j in prange(x.size):
         x[j] -= lr * g[j]
 
 
@@ -24,4 +31,4 @@ def sgd_bound(facts: RunFacts) -> Bound:
     return Bound(value, source="exact rate of the last iterate (arXiv 2307.11134, 2310.07831)")
 
 
-METHODS = {"sgd": Method(sgd, bound=sgd_bound)}
+METHODS = {"sgd": Method(sgd, bound=sgd_bound, shared=shared_sgd)}

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from margin_references import KINDS, evaluate, reference
 from numba import njit, uint64
 
 from lastiterate.theory import problems
 from lastiterate.theory.simulators.engine import simulate
 from lastiterate.theory.simulators.lanes import AT_ONCE, logistic_losses, logistic_slopes
-from lastiterate.theory.simulators.margins import TILE, WIDE, WORK, dense_margin, shared_margin, sparse_margin
+from lastiterate.theory.simulators.margins import TILE, dense_margin, sparse_margin
 
 ALL = np.empty(0, dtype=np.int64)
-KINDS = ("absolute", "hinge", "logistic", "squared")
 
 
 @njit
@@ -26,28 +26,6 @@ def slopes(work, scale):
 @njit
 def losses(work):
     logistic_losses(work, uint64(0))
-
-
-def reference(kind: str, margin, target, slope: bool):
-    """One loss or its derivative in NumPy's own words."""
-    z = target * margin
-    if kind == "logistic":
-        return -target * np.exp(-np.logaddexp(0.0, z)) if slope else np.logaddexp(0.0, -z)
-    if kind == "hinge":
-        return np.where(z < 1.0, -target, 0.0) if slope else np.maximum(0.0, 1.0 - z)
-    if kind == "absolute":
-        return np.sign(margin - target) if slope else np.abs(margin - target)
-    return margin - target if slope else 0.5 * (margin - target) ** 2
-
-
-def evaluate(oracle, kind, x, rows, matrix, target, l2=0.0, empty=False, index=None):
-    from lastiterate.theory.problem_core import KINDS as CODES
-
-    index = np.array([x.size]) if index is None else index
-    params = np.array([CODES[kind], 1.0, l2, 0.0, 0.0])
-    g = np.full(0 if empty else x.size, np.nan)
-    value = oracle(0, x, rows, matrix.ravel(), index, target, params, True, np.full(WORK, np.nan), g)
-    return value, g
 
 
 @settings(max_examples=200, deadline=None)
@@ -130,29 +108,6 @@ def test_sparse_rows_vs_dense(kind):
     assert value == pytest.approx(expected, rel=1e-14)
     np.testing.assert_allclose(g, gradient, rtol=0.0, atol=1e-14)
     assert evaluate(sparse_margin, kind, x, rows, stored.data, target, 0.1, empty=True, index=index)[0] == value
-
-
-@pytest.mark.parametrize("d", [3, TILE + 1, WIDE + 5])
-@pytest.mark.parametrize("size", [0, 1, 3, 16])
-def test_threads_that_share_an_evaluation_change_no_digit(d, size):
-    rng = np.random.default_rng(d + size)
-    matrix, x, target = rng.standard_normal((21, d)), rng.standard_normal(d), np.sign(rng.standard_normal(21))
-    rows = rng.integers(0, 21, size)  # none: the whole set
-    alone, shared = (evaluate(f, "logistic", x, rows, matrix, target, 0.1) for f in (dense_margin, shared_margin))
-    assert alone[0] == shared[0]
-    np.testing.assert_array_equal(alone[1], shared[1])
-    assert evaluate(shared_margin, "logistic", x, rows, matrix, target, 0.1, empty=True)[0] == alone[0]
-
-
-def test_a_wide_run_alone_is_the_run_in_company():
-    rng = np.random.default_rng(0)
-    matrix = rng.standard_normal((24, WIDE))
-    problem = problems.logistic(matrix, np.sign(matrix[:, 0]))
-    chosen = {"batch_size": 16, "record": 6, "base_lr": 1e-3}
-    alone = simulate(problem, "adam", np.ones(6), **chosen)
-    company = simulate(problem, "adam", np.ones(6), seeds=2, **chosen)
-    np.testing.assert_array_equal(alone.f[0, 0, 0], company.f[0, 0, 0])
-    np.testing.assert_array_equal(alone.points[0, 0, 0], company.points[0, 0, 0])
 
 
 @pytest.mark.parametrize("d", [3, 8, 13, 31, 64, 65])

@@ -230,7 +230,7 @@ def test_an_overflowed_point_never_looks_good(kind, x):
     params = np.array([arrays.kind, 1.0, 0.0, 0.0, 0.0])
     none, stride, work = np.empty(0, dtype=np.int64), np.array([2]), np.zeros(WORK)
     point = np.array([x, 1.0])
-    value = oracle_of(problem.kind, False)(
+    value = oracle_of(problem.kind, sparse=False, width=2)(
         0, point, none, arrays.dense.ravel(), stride, arrays.targets, params, True, work, g
     )
     assert not np.isfinite(value + g.sum())

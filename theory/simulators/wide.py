@@ -1,0 +1,108 @@
+# pyright: reportMissingParameterType=false
+"""Compiled values and subgradients of means of losses of a_i x: dense rows so wide that memory sets the pace.
+
+Two or four rows are read for their margins and, while they are still in the shared cache, again for the gradient. The
+columns fall into strips, whose order fixes every sum; each thread keeps to strips of its own in both passes, so that no
+number moves between the caches of two cores. Numba does not notice edits of ``margins.py`` in the cache of the
+functions here.
+"""
+
+import numpy as np
+from numba import njit, prange
+
+from ..numba_options import JIT
+from .lanes import add_products, add_rows_finally
+from .margins import copy_labels, four_rows, one_row, to_slopes
+from .protocol import INLINE, KIND, L2, STRIP, SUMS, named
+
+WIDEST = 1 << 19  # from this width on only two rows stay in the cache between passes
+LINE = 8  # numbers a cache line
+U = np.uint64
+
+
+@njit(**INLINE)
+def _two_rows(rows, i, stride):
+    """Return where two rows of the batch begin."""
+    return one_row(rows, i, stride) + one_row(rows, i + U(1), stride)
+
+
+@njit(**INLINE)
+def _products(values, stride, rows, first, size, x, low, high, work):
+    """Set ``work[:size]``, size <= 4, to the products of a block's rows and x over some columns."""
+    i = U(0)
+    work[:LINE] = 0.0
+    if size == U(4):
+        add_products(values, four_rows(rows, first, stride), x, low, high, work, i)
+        return
+    if size >= U(2):
+        add_products(values, _two_rows(rows, first, stride), x, low, high, work, i)
+        i += U(2)
+    if i < size:
+        add_products(values, one_row(rows, first + i, stride), x, low, high, work, i)
+
+
+@njit(**INLINE)
+def _combine(values, stride, rows, first, size, work, low, high, g):
+    """Add the rows of a block, each times its slope in ``work``, to g over some columns; the first block sets them."""
+    i = U(0)
+    if size == U(4):
+        add_rows_finally(values, four_rows(rows, first, stride), first, work, i, low, high, g)
+        return
+    if size >= U(2):
+        add_rows_finally(values, _two_rows(rows, first, stride), first, work, i, low, high, g)
+        i += U(2)
+    if i < size:
+        add_rows_finally(values, one_row(rows, first + i, stride), first + i, work, i, low, high, g)
+
+
+@njit(**SUMS)
+def _regularise(l2, x, low, high, g):
+    """Add the gradient of the l2 term to g over some columns, unless it is empty; return the sum of their squares."""
+    square = 0.0
+    for j in range(U(low), U(high)):
+        square += x[j] * x[j]
+    for j in range(U(low), U(high if g.size else low)):
+        g[j] += l2 * x[j]
+    return square
+
+
+@njit(**JIT)
+def _total(parts, i):
+    """Sum column i of the parts in the order of the strips."""
+    total = 0.0
+    for strip in range(parts.shape[0]):
+        total += parts[strip, i]
+    return total
+
+
+def _margin(k, x, rows, values, index, target, params, with_value, work, g):
+    """Dense rows; strips of columns are shared among threads."""
+    kind, l2, d, stride = int(params[KIND]), params[L2], U(x.size), U(index[0])
+    count = U(rows.size if rows.size else target.size)
+    block, strips = U(4 if x.size < WIDEST else 2), (x.size + STRIP - 1) // STRIP
+    parts = np.empty((strips, LINE))
+    value, first, scale = 0.0, U(0), 1.0 / count
+    while first < count:
+        size = min(block, count - first)
+        copy_labels(target, rows, first, size, work)
+        for strip in prange(strips):
+            low = U(strip * STRIP)
+            _products(values, stride, rows, first, size, x, low, min(low + U(STRIP), d), parts[strip])
+        for i in range(size):
+            work[i] = _total(parts, i)
+        value += to_slopes(kind, size, scale, with_value, work)
+        if g.size:
+            for strip in prange(strips):
+                low = U(strip * STRIP)
+                _combine(values, stride, rows, first, size, work, low, min(low + U(STRIP), d), g)
+        first += size
+    value /= count
+    if l2 > 0.0:
+        for strip in prange(strips):
+            parts[strip, 0] = _regularise(l2, x, strip * STRIP, min((strip + 1) * STRIP, x.size), g)
+        value += 0.5 * l2 * _total(parts, 0)
+    return value
+
+
+wide_margin = njit(**SUMS)(named(_margin, "wide_margin"))
+shared_margin = njit(**SUMS, parallel=True)(named(_margin, "shared_margin"))
