@@ -6,14 +6,13 @@ import math
 import numpy as np
 from numba import njit
 
-from ..numba_options import JIT
-from .protocol import FIRST, STEP_SIZE, WEIGHT, Bound, Method, RunFacts, no_bound
+from .protocol import FIRST, KERNEL, STEP_SIZE, WEIGHT, Bound, Method, RunFacts, no_bound
 
 SQUARES, SPENT, REACH = FIRST, FIRST + 1, FIRST + 2  # sum ||g||^2; sum_k <g_k, eta_k g_k>; largest |x_k - x_0|
 ALPHA, GAMMA = FIRST, FIRST + 1
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def adagrad_norm(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """x_{k+1} = x_k - lr_k g_k / sqrt(b_0^2 + sum_{i<=k} ||g_i||^2)."""
     start, square, reach = state[0], 0.0, 0.0
@@ -33,7 +32,7 @@ def adagrad_norm(k, lr, loss, x, g, rows, state, memory, scalars, options):
     scalars[REACH] = max(scalars[REACH], math.sqrt(reach))
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def adagrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """x_{k+1} = x_k - lr_k g_k / (sqrt(sum_{i<=k} g_i^2) + eps), coordinate by coordinate."""
     eps, squares, start = options[0], state[0], state[1]
@@ -51,7 +50,7 @@ def adagrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
     scalars[SQUARES] = inverse
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def adam(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """m, v exponential averages of g, g^2; x_{k+1} = x_k - lr_k mhat / (sqrt(vhat) + eps)."""
     beta1, beta2, eps, m, v = options[0], options[1], options[2], state[0], state[1]
@@ -65,7 +64,7 @@ def adam(k, lr, loss, x, g, rows, state, memory, scalars, options):
             x[j] -= lr / first * m[j] / scale
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def gradagrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """v = ||g_k||^2 - rho <g_k, g_{k-1}>; v >= 0: alpha += v; else gamma *= sqrt(1 + min(-v, r alpha) / alpha)."""
     rho, growth, previous, v = options[0], options[1], state[0], 0.0
@@ -84,7 +83,7 @@ def gradagrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
         x[j] -= step * g[j]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def gradagrad_coordinate(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """As `gradagrad`, with v = g_k^2 - rho g_k g_{k-1}, alpha and gamma for every coordinate."""
     rho, growth, previous, alpha, gamma = options[0], options[1], state[0], state[1], state[2]

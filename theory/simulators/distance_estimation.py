@@ -17,10 +17,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ..numba_options import JIT
-from .protocol import D_ESTIMATE, FIRST, STEP_SIZE, WEIGHT, Bound, Method, RunFacts
+from .protocol import D_ESTIMATE, FIRST, KERNEL, STEP_SIZE, SUMS, WEIGHT, Bound, Method, RunFacts
 
-SUMS: dict[str, Any] = {**JIT, "fastmath": {"reassoc", "contract"}}
 DISTANCE, NUMERATOR, NORM, TOTAL = FIRST, FIRST + 1, FIRST + 2, FIRST + 3
 SQUARES, CORRECTION, OPTION_1, OPTION_2 = FIRST + 4, FIRST + 5, FIRST + 6, FIRST + 7
 LONGEST, LONGEST_SQUARES, LONGEST_D, RESETS = FIRST + 5, FIRST + 6, FIRST + 7, FIRST + 8
@@ -51,19 +49,19 @@ def _distance(a, b):
     return math.sqrt(total)
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _copy(target, source):
     for j in range(source.size):
         target[j] = source[j]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _add(target, factor, vector):
     for j in range(target.size):
         target[j] += factor * vector[j]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _grow(scalars, estimate, growth_rate):
     """d <- max(d, min(estimate, growth_rate d)); a nan estimate (no gradient yet) changes nothing."""
     d = scalars[DISTANCE]
@@ -72,7 +70,7 @@ def _grow(scalars, estimate, growth_rate):
     scalars[D_ESTIMATE] = scalars[DISTANCE]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def dadapt_da(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """D-Adaptation by dual averaging: s += lr d_k g_k, x = x_0 - s / sqrt(G^2 + sum ||g||^2); Option I or II for d.
 
@@ -104,7 +102,7 @@ def dadapt_da(k, lr, loss, x, g, rows, state, memory, scalars, options):
         x[j] = start[j] - gamma * s[j]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def dadapt_gd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """D-Adaptation by gradient descent: x -= lam_k g_k, lam_k = lr d_k / sqrt(G^2 + sum ||g||^2)."""
     s, square = state[0], _dot(g, g)
@@ -154,7 +152,7 @@ def _diagonal_dot(g, s, scale):
     return total
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def dadapt_adagrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """D-Adaptation in AdaGrad's metric, a_0 = G_inf: x = x_0 - s / a, a^2 += g^2; d bounds ||x_0 - x*||_inf."""
     start, s, scale, zero = state[0], state[1], state[2], state[3]
@@ -178,7 +176,7 @@ def dadapt_adagrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
     scalars[WEIGHT], scalars[STEP_SIZE] = weight, weight
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def prodigy_gd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """Prodigy by gradient descent: eta = lr d^2 l / sqrt(d^2 G^2 + sum d_i^2 l_i^2 ||g_i||^2), with weights l_k.
 
@@ -202,7 +200,7 @@ def prodigy_gd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     scalars[WEIGHT], scalars[STEP_SIZE] = eta, eta
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def prodigy_da(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """Prodigy by dual averaging: s += lr d^2 g, x = x_0 - s / sqrt(d_{k+1}^2 G^2 + sum d_i^2 ||g_i||^2)."""
     start, s = state[0], state[1]
@@ -225,7 +223,7 @@ def prodigy_da(k, lr, loss, x, g, rows, state, memory, scalars, options):
         x[j] = start[j] - gamma * s[j]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def resetting(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """Dual averaging with constant d inside an epoch; a new estimate above 2 d starts the next epoch from x_0.
 
@@ -272,7 +270,7 @@ def resetting(k, lr, loss, x, g, rows, state, memory, scalars, options):
         x[j] = start[j] - gamma * s[j]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def dog(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """Distance over gradients: x -= lr rbar_k / sqrt(sum ||g||^2) g_k, rbar_k = max(r_eps, max_i ||x_i - x_0||).
 

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ..numba_options import JIT
 from ..validation import Array
-from .protocol import WEIGHT, Bound, Method, RunFacts, no_bound
+from .protocol import KERNEL, WEIGHT, Bound, Method, RunFacts, no_bound
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def dual_averaging(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """s_{k+1} = s_k + lr_k g_k; z_{k+1} = x_0 - s_{k+1} / (k+1)^power; x_{k+1} = (1 - c) x_k + c z_{k+1}."""
     scale, c, start, s = (k + 1.0) ** -options[0], options[1], state[0], state[1]
@@ -23,7 +22,7 @@ def dual_averaging(k, lr, loss, x, g, rows, state, memory, scalars, options):
         x[j] = (1.0 - c) * x[j] + c * (start[j] - scale * s[j])
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def mda(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """As dual averaging with lambda_k = lr_k sqrt(k+1), beta_{k+1} = sqrt(k+1) and c = 1 - momentum."""
     root, c, start, s = math.sqrt(k + 1.0), 1.0 - options[0], state[0], state[1]
@@ -35,7 +34,7 @@ def mda(k, lr, loss, x, g, rows, state, memory, scalars, options):
         x[j] = (1.0 - c) * x[j] + c * (start[j] - s[j] / root)
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def madgrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """w = (lr_k + eps) sqrt(k+1); s += w g; nu += w g^2; z = x_0 - s / (cbrt(nu) + eps); x = (1 - c) x + c z."""
     c, eps, start, s, nu = 1.0 - options[0], options[1], state[0], state[1], state[2]
@@ -51,7 +50,7 @@ def madgrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
         x[j] = (1.0 - c) * x[j] + c * z
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def mirror_madgrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """nu = sqrt(k/(k+1)) nu + g^2; z -= (lr + eps) cbrt(k+1) g / (cbrt(nu) + eps); x = (1 - c) x + c z."""
     c, eps, z, nu = 1.0 - options[0], options[1], state[0], state[1]

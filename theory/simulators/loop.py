@@ -15,10 +15,10 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..numba_options import JIT, JIT_PARALLEL
-from .protocol import D_ESTIMATE, ORACLE, STEP, STEP_SIZE, WEIGHT, Matrix, Rows, Vector, named
-from .vectors import add_moved, aligned, copy_to, distance, move_towards, norm1, product_with_difference
+from .protocol import D_ESTIMATE, KERNEL, ORACLE, STEP, STEP_SIZE, STRIP, WEIGHT, Matrix, Rows, Vector, named
+from .vectors import add_moved, aligned, copy_to, distance, move_towards, norm1, product_with_difference, squares
 
-INNER: dict[str, Any] = {**JIT, "no_cpython_wrapper": True}
+INNER: dict[str, Any] = {**KERNEL, "no_cpython_wrapper": True}
 OUTER: dict[str, Any] = {**JIT_PARALLEL, "no_cfunc_wrapper": True}
 ALONE: dict[str, Any] = {**JIT, "no_cfunc_wrapper": True}
 
@@ -50,7 +50,7 @@ PICKS = 64  # numbers drawn ahead of the swaps of a shuffle
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _mixed(z):
     """Return 64 bits that look random, different for every z (SplitMix64)."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -58,20 +58,20 @@ def _mixed(z):
     return z ^ (z >> np.uint64(31))
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def next_bits(random):
     """Advance the generator held in ``random[0]`` and return 64 fresh bits."""
     random[0] += GOLDEN
     return _mixed(random[0])
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _scaled(bits, n):
     """Return an integer in 0..n-1 (bias below n / 2^32)."""
     return np.int64(((bits >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def add_noise(random, scale, g):
     """Add Gaussian noise with E ||noise||^2 = scale^2 to the gradient (Box-Muller)."""
     unit, size = 2.0**-53, scale / math.sqrt(g.size)
@@ -83,7 +83,7 @@ def add_noise(random, scale, g):
             g[j + 1] += radius * math.sin(angle)
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _shuffle(random, order, picks, n):
     """Shuffle order[:n] (Fisher and Yates); numbers are drawn ahead of the swaps, so that their loop vectorises."""
     last = n - 1
@@ -97,26 +97,27 @@ def _shuffle(random, order, picks, n):
         last -= count
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def draw(random, sampling, batch, order, picks, n):
-    """Return the rows of the next batch; without replacement the order is shuffled anew at the start of every epoch.
+    """Return where in ``order`` the rows of the next batch begin and end.
 
-    ``picks[0]`` is where this batch begins in the epoch's order; the other numbers are scratch.
+    Without replacement the order is shuffled anew at the start of every epoch. ``picks[0]`` is where this batch begins;
+    the other numbers are scratch.
     """
     if sampling == FULL:
-        return order[:0]
+        return 0, 0
     if sampling == REPLACEMENT:
         state = random[0]  # the numbers of a counter do not wait for each other, so this loop vectorises
         for i in range(batch):
             order[i] = _scaled(_mixed(state + np.uint64(i + 1) * GOLDEN), n)
         random[0] = state + np.uint64(batch) * GOLDEN
-        return order[:batch]
+        return 0, batch
     start = picks[0]
     if start == 0:
         _shuffle(random, order, picks[1:], n)
     stop = min(start + batch, n)
     picks[0] = stop if stop < n else 0
-    return order[start:stop]
+    return start, stop
 
 
 RUN = types.void(
@@ -171,7 +172,8 @@ def run_one(
     for k in range(n_steps + 1):
         recording, last = slot < record_at.size and record_at[slot] == k, k == n_steps
         row = record[min(slot, record_at.size - 1)]
-        rows = draw(random, sampling, settings[BATCH], order, picks, n)
+        start, stop = draw(random, sampling, settings[BATCH], order, picks, n)
+        rows = order[start:stop]
         with_value = settings[USES_LOSS] > 0 or (recording and sampling == FULL)
         loss = oracle(k, x, rows, values, index, target, params, with_value, work, g)
         if recording:
@@ -195,7 +197,7 @@ def run_one(
             extras[BEST] = min(extras[BEST], loss)
         if noise > 0.0:
             add_noise(noisy, noise, g)
-        size = norm(g)
+        size = math.sqrt(squares(g, 0, g.size)) if g.size <= STRIP else norm(g)
         extras[LARGEST] = max(extras[LARGEST], size)
         if recording:
             if columns[GRAD_L2] >= 0:

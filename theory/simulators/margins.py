@@ -2,19 +2,19 @@
 """Compiled values and subgradients of means of losses of a_i x: absolute, hinge, logistic, squared; dense and CSR rows.
 
 Rows are handled in blocks: all margins, then all slopes, then the sum of slope times row, eight rows at a time (see
-``lanes.py``). Dense rows from `WIDE` columns on are in ``wide.py``.
+``rows.py``). Dense rows from `WIDE` columns on are in ``wide.py``.
 """
 
 import numpy as np
 from numba import njit
 
-from ..numba_options import JIT
 from ..problem_core import KINDS
-from .lanes import AT_ONCE, add_products, add_rows, fetch, logistic_losses, logistic_slopes
-from .protocol import INLINE, KIND, L2, SUMS
+from .logistic import AT_ONCE, logistic_losses, logistic_slopes
+from .protocol import INLINE, KERNEL, KIND, L2, SUMS
+from .rows import add_rows, fetch_rows, set_products
 
-BLOCK, TILE, WORK = 64, 1 << 14, 192  # rows a block, columns a tile, numbers of scratch
-MEDIUM, WIDE = 1 << 11, 1 << 16  # from these widths on only eight rows stay in a cache between passes, and fewer
+BLOCK, WORK = 64, 192  # rows a block, numbers of scratch
+MEDIUM, WIDE = 1 << 11, 1 << 14  # from these widths on only eight rows stay in a cache between passes, and fewer
 CACHED = 1 << 17  # numbers that stay in a cache of a core
 ABSOLUTE, HINGE, LOGISTIC, SQUARED = KINDS["absolute"], KINDS["hinge"], KINDS["logistic"], KINDS["squared"]
 U = np.uint64  # of indices: Numba tests signed ones for wrapping around
@@ -33,7 +33,7 @@ def copy_labels(target, rows, first, size, work):
         work[U(BLOCK) + i] = target[row_of(rows, first + i)]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def to_slopes(kind, size, scale, with_value, work):
     """Turn the margins in ``work[:size]`` into ``scale`` times the derivatives; return the sum of the losses."""
     value = 0.0
@@ -95,62 +95,50 @@ def _eight(rows, i, stride):
 
 
 @njit(**INLINE)
-def _fetch(values, stride, rows, first, size, d):
-    """Ask for parts of a block's rows ahead of their use, where the hardware does not foresee a row drawn at random."""
-    for i in range(size):
-        for j in range(U(0), min(d, U(TILE)), U(128)):
-            fetch(values, row_of(rows, first + i) * stride + j)
-
-
-@njit(**INLINE)
-def _products(values, stride, rows, first, size, x, low, high, work):
-    """Add the products of a block's rows and x over some columns to ``work[:size]``; with low == 0, set them."""
+def _products(values, stride, rows, first, size, x, d, work):
+    """Set ``work[:size]`` to the products of a block's rows and x."""
     i = U(0)
     while i + U(8) <= size:
-        add_products(values, _eight(rows, first + i, stride), x, low, high, work, i)
+        set_products(values, _eight(rows, first + i, stride), x, U(0), d, work, i)
         i += U(8)
     while i + U(4) <= size:
-        add_products(values, four_rows(rows, first + i, stride), x, low, high, work, i)
+        set_products(values, four_rows(rows, first + i, stride), x, U(0), d, work, i)
         i += U(4)
     while i < size:
-        add_products(values, one_row(rows, first + i, stride), x, low, high, work, i)
+        set_products(values, one_row(rows, first + i, stride), x, U(0), d, work, i)
         i += U(1)
 
 
 @njit(**INLINE)
-def _combine(values, stride, rows, first, size, work, low, high, g):
-    """Add the rows of a block, each times its slope in ``work``, to g over some columns; the first block sets them."""
+def _combine(values, stride, rows, first, size, work, d, g):
+    """Add the rows of a block, each times its slope in ``work``, to g; the first block sets it."""
     i = U(0)
     while i + U(8) <= size:
-        add_rows(values, _eight(rows, first + i, stride), first + i, work, i, low, high, g)
+        add_rows(values, _eight(rows, first + i, stride), first + i, work, i, U(0), d, g)
         i += U(8)
     while i + U(4) <= size:
-        add_rows(values, four_rows(rows, first + i, stride), first + i, work, i, low, high, g)
+        add_rows(values, four_rows(rows, first + i, stride), first + i, work, i, U(0), d, g)
         i += U(4)
     while i < size:
-        add_rows(values, one_row(rows, first + i, stride), first + i, work, i, low, high, g)
+        add_rows(values, one_row(rows, first + i, stride), first + i, work, i, U(0), d, g)
         i += U(1)
 
 
 @njit(**SUMS)
 def dense_margin(k, x, rows, values, index, target, params, with_value, work, g):
-    """Dense rows; in tiles of columns, backwards for the second pass, whose first tiles may still be in a cache."""
+    """Dense rows."""
     kind, d, stride = int(params[KIND]), U(x.size), U(index[0])
-    count = U(rows.size if rows.size else target.size)
-    block, tiles = U(BLOCK if d < MEDIUM else 8), (x.size + TILE - 1) // TILE
+    count, block = U(rows.size if rows.size else target.size), U(BLOCK if x.size < MEDIUM else 8)
     value, first, scale = 0.0, U(0), 1.0 / count
     while first < count:
         size = min(block, count - first)
         copy_labels(target, rows, first, size, work)
         if rows.size and values.size > CACHED:
-            _fetch(values, stride, rows, first, size, d)
-        for tile in range(tiles):
-            low = U(tile * TILE)
-            _products(values, stride, rows, first, size, x, low, min(low + U(TILE), d), work)
+            fetch_rows(values, stride, rows, first, size, d)
+        _products(values, stride, rows, first, size, x, d, work)
         value += to_slopes(kind, size, scale, with_value, work)
-        for tile in range(tiles - 1 if g.size else -1, -1, -1):
-            low = U(tile * TILE)
-            _combine(values, stride, rows, first, size, work, low, min(low + U(TILE), d), g)
+        if g.size:
+            _combine(values, stride, rows, first, size, work, d, g)
         first += size
     return regularised(params[L2], x, value / count, g)
 

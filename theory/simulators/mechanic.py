@@ -10,14 +10,11 @@ Scalars from FIRST on: sum of s; then s, v, r, m of the six tuners. State: x_1, 
 """
 
 import math
-from typing import Any
 
 from numba import njit
 
-from ..numba_options import JIT
-from .protocol import D_ESTIMATE, FIRST, STEP_SIZE, Method, no_bound
+from .protocol import D_ESTIMATE, FIRST, KERNEL, STEP_SIZE, SUMS, Method, no_bound
 
-SUMS: dict[str, Any] = {**JIT, "fastmath": {"reassoc", "contract"}}
 TUNERS = 6
 SCALE, S, V, R, M = FIRST, FIRST + 1, FIRST + 1 + TUNERS, FIRST + 1 + 2 * TUNERS, FIRST + 1 + 3 * TUNERS
 
@@ -52,7 +49,7 @@ def _tune(k, x, g, start, delta, update, scalars, s_decay, s_init, eps, package)
         x[j] = start[j] + total * delta[j]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _as_moved(x, update):
     """Round the base update as the package does, which takes it from the parameters before and after."""
     for j in range(x.size):
@@ -60,14 +57,14 @@ def _as_moved(x, update):
         update[j] = moved - x[j]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _keep_start(k, x, start):
     if k == 0:
         for j in range(x.size):
             start[j] = x[j]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def mechanic_sgd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """Mechanic around SGD with momentum, u = -lr m, m = momentum m + g; D_estimate records the learned scale."""
     start, delta, update, m = state[0], state[1], state[2], state[3]
@@ -81,7 +78,7 @@ def mechanic_sgd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     scalars[STEP_SIZE] = lr * scalars[SCALE]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def mechanic_adam(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """Mechanic around Adam with bias correction; D_estimate records the learned scale."""
     start, delta, update, m, v = state[0], state[1], state[2], state[3], state[4]

@@ -11,16 +11,15 @@ import numpy as np
 from numba import njit
 
 from ..momentum import momentum_rate, spa_rate
-from ..numba_options import JIT
 from ..rates import Rate
 from ..validation import InputError
-from .protocol import FIRST, Bound, Method, RunFacts
+from .protocol import FIRST, KERNEL, Bound, Method, RunFacts
 
 _SEARCH = 20  # steps up to which multipliers are searched for, a tenth of a second a bound
 LR_MAX, WEIGHT_SUM = FIRST, FIRST + 1
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def momentum(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """m_{k+1} = beta_k m_k + (1 - dampening) g_k (m_1 = g_0); x_{k+1} = x_k - lr_k m_{k+1}, as in torch."""
     beta, fresh = options[0], 1.0 if k == 0 else 1.0 - options[1]
@@ -30,7 +29,7 @@ def momentum(k, lr, loss, x, g, rows, state, memory, scalars, options):
         x[j] -= lr * m[j]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def heavy_ball(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """x_{k+1} = x_k - lr_k g_k + beta_k (x_k - x_{k-1})."""
     beta, moved = options[0], state[0]
@@ -39,7 +38,7 @@ def heavy_ball(k, lr, loss, x, g, rows, state, memory, scalars, options):
         x[j] += moved[j]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def spa(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """z_{k+1} = z_k - lr_k g_k; x_{k+1} = (1 - c_{k+1}) x_k + c_{k+1} z_{k+1}."""
     c, z = options[0], state[0]
@@ -50,7 +49,7 @@ def spa(k, lr, loss, x, g, rows, state, memory, scalars, options):
         x[j] = (1.0 - c) * x[j] + c * z[j]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def schedule_free(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """z_{k+1} = z_k - lr g(y_k); x_{k+1} averages z_1..z_{k+1} with weights (k+1)^r max(lr)^power; y = mix of both."""
     beta, z, mean = options[0], state[0], state[1]

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ..numba_options import JIT
 from .margins import WIDE, dense_margin, regularised, sparse_margin
-from .protocol import L2, OUTPUTS, SUMS, TIE, TOLERANCE
-from .wide import shared_margin, wide_margin
+from .protocol import KERNEL, L2, OUTPUTS, SUMS, TIE, TOLERANCE
+from .wide import shared_margin, threads_start_quickly, wide_margin
 
 
 @njit(**SUMS)
@@ -83,7 +82,7 @@ def sparse_softmax(k, x, rows, values, index, target, params, with_value, work, 
     return regularised(params[L2], x, value / count, g)
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _dense_piece(i, x, values, stride, offset):
     """Return the value of the affine piece i, summed in the order of the features."""
     total = 0.0
@@ -92,7 +91,7 @@ def _dense_piece(i, x, values, stride, offset):
     return total + offset[i]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def dense_max_affine(k, x, rows, values, index, target, params, with_value, work, g):
     """Maximum of a_i x + b_i, dense rows; with ``tie`` set, piece k whenever it is active within the tolerance."""
     stride, top, best = index[0], 0, -np.inf
@@ -108,7 +107,7 @@ def dense_max_affine(k, x, rows, values, index, target, params, with_value, work
     return regularised(params[L2], x, best, g)
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _sparse_piece(i, x, values, index, offset):
     """Return the value of the affine piece i."""
     total, n = 0.0, offset.size
@@ -117,7 +116,7 @@ def _sparse_piece(i, x, values, index, offset):
     return total + offset[i]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def sparse_max_affine(k, x, rows, values, index, target, params, with_value, work, g):
     """Maximum of a_i x + b_i, CSR rows; with ``tie`` set, piece k whenever it is active within the tolerance."""
     n, top, best = target.size, 0, -np.inf
@@ -146,4 +145,6 @@ def oracle_of(kind: str, sparse: bool, width: int, alone: bool = False) -> Any:
         return _FAMILY[kind][sparse]
     if sparse:
         return sparse_margin
-    return dense_margin if width < WIDE else shared_margin if alone else wide_margin
+    if width < WIDE:
+        return dense_margin
+    return shared_margin if alone and threads_start_quickly() else wide_margin

@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ..numba_options import JIT
-from .protocol import FIRST, STEP_SIZE, WEIGHT, Bound, Method, RunFacts, no_bound
+from .protocol import FIRST, KERNEL, STEP_SIZE, SUMS, WEIGHT, Bound, Method, RunFacts, no_bound
 
-SUMS: dict[str, Any] = {**JIT, "fastmath": {"reassoc", "contract"}}
 CAPPED = FIRST  # how many steps were shorter than the projection asked for
 
 
@@ -34,7 +32,7 @@ def _move(x, step, direction):
         x[j] -= step * direction[j]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def polyak(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """x_{k+1} = x_k - lr (f(x_k) - f*)_+ / ||g_k||^2 g_k."""
     square = _dot(g, g)
@@ -43,7 +41,7 @@ def polyak(k, lr, loss, x, g, rows, state, memory, scalars, options):
     _move(x, step, g)
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def sp(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """x_{k+1} = x_k - min(lr f_i / (||g||^2 + eps), sps_max) g, losses counted from ``f_star``.
 
@@ -58,7 +56,7 @@ def sp(k, lr, loss, x, g, rows, state, memory, scalars, options):
     _move(x, step, g)
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def sps_max(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """x_{k+1} = x_k - min(lr, (f_i - f_star)_+ / (c ||g||^2)) g."""
     square = _dot(g, g)
@@ -105,7 +103,7 @@ def _to_mean(lr, tau_rate, tau, targets):
     return tau
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _epoch_ends(k, rows, targets, scalars):
     """Whether step k is the last of an epoch, counted in batches of the first batch's size (kept in scalars)."""
     if k == 0:
@@ -114,7 +112,7 @@ def _epoch_ends(k, rows, targets, scalars):
     return (k + 1) % int(scalars[FIRST + 1]) == 0
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def taps(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """Targeted stochastic Polyak: per-sample targets, pulled to the mean ``tau`` = f* at the end of every epoch."""
     if k == 0:
@@ -124,7 +122,7 @@ def taps(k, lr, loss, x, g, rows, state, memory, scalars, options):
         _to_mean(lr, 0.0, options[0], memory)
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def motaps(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """Moving targeted stochastic Polyak: as TAPS with a learned tau, from 0; a negative gamma_tau is 0.9 - 0.899 lr."""
     if k == 0:
@@ -135,7 +133,7 @@ def motaps(k, lr, loss, x, g, rows, state, memory, scalars, options):
         scalars[FIRST] = _to_mean(lr, tau_rate, scalars[FIRST], memory)
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _reset_bound(gap, scale, bound, initial):
     """MoMo's ResetStar: halve a lower bound that the model contradicts, never below the initial one."""
     return max(gap / (2.0 * scale), initial) if gap < scale * bound else bound

@@ -10,15 +10,12 @@ Scalars from FIRST on: d, numerator; then each method's own.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import njit
 
-from ..numba_options import JIT
-from .protocol import D_ESTIMATE, FIRST, STEP_SIZE, WEIGHT, Method, no_bound
+from .protocol import D_ESTIMATE, FIRST, KERNEL, STEP_SIZE, SUMS, WEIGHT, Method, no_bound
 
-SUMS: dict[str, Any] = {**JIT, "fastmath": {"reassoc", "contract"}}
 DISTANCE, NUMERATOR, THIRD, FOURTH = FIRST, FIRST + 1, FIRST + 2, FIRST + 3
 
 
@@ -38,13 +35,13 @@ def _norm1(v):
     return total
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _copy(target, source):
     for j in range(source.size):
         target[j] = source[j]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _decayed(g, decay, x):
     """Add the coupled weight decay to the gradient."""
     if decay != 0.0:
@@ -52,7 +49,7 @@ def _decayed(g, decay, x):
             g[j] += decay * x[j]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _grow(scalars, estimate, growth_rate):
     d = scalars[DISTANCE]
     if estimate > d:
@@ -60,7 +57,7 @@ def _grow(scalars, estimate, growth_rate):
     scalars[D_ESTIMATE] = scalars[DISTANCE]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def dadapt_sgd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """lam = lr d / ||g_0||; r += lam <g, s>; s += lam g; d from factor r / ||s||; x = beta x + (1-beta)(x_0 - s)."""
     start, s, beta = state[0], state[1], options[0]

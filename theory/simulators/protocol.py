@@ -41,8 +41,10 @@ from numba import boolean, float64, int64, types
 from ..numba_options import JIT
 from ..problem_core import Problem
 
+# compiled functions that allocate nothing count no references: the counting costs more than a small step
+KERNEL: dict[str, Any] = {**JIT, "_nrt": False}
 # sums may be reordered so that they vectorise; NaN and infinity stay what they are
-SUMS: dict[str, Any] = {**JIT, "fastmath": {"reassoc", "contract"}}
+SUMS: dict[str, Any] = {**KERNEL, "fastmath": {"reassoc", "contract"}}
 INLINE: dict[str, Any] = {**SUMS, "forceinline": True}  # small parts of a kernel, whose calls would cost more than they
 
 Array = npt.NDArray[np.float64]

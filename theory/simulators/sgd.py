@@ -3,11 +3,11 @@
 
 from numba import njit, prange
 
-from ..numba_options import JIT, JIT_PARALLEL
-from .protocol import Bound, Method, RunFacts
+from ..numba_options import JIT_PARALLEL
+from .protocol import KERNEL, Bound, Method, RunFacts
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def sgd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """x_{k+1} = x_k - h_k g_k."""
     for j in range(x.size):

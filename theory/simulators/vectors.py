@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit, prange
 
 from ..numba_options import JIT, JIT_PARALLEL
-from .protocol import STRIP, SUMS
+from .protocol import KERNEL, STRIP, SUMS
 
 
 @njit(**JIT)
@@ -28,7 +28,7 @@ def norm1(v):
 
 
 @njit(**SUMS)
-def _squares(v, low, high):
+def squares(v, low, high):
     """Sum of squares of some entries."""
     total = 0.0
     for j in range(np.uint64(low), np.uint64(high)):  # of signed indices Numba tests each for wrapping around
@@ -36,12 +36,12 @@ def _squares(v, low, high):
     return total
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def norm2(v):
     """Euclidean norm, summed in strips; not finite as soon as one entry is not."""
     total = 0.0
     for low in range(0, v.size, STRIP):
-        total += _squares(v, low, min(low + STRIP, v.size))
+        total += squares(v, low, min(low + STRIP, v.size))
     return math.sqrt(total)
 
 
@@ -51,7 +51,7 @@ def shared_norm2(v):
     strips = (v.size + STRIP - 1) // STRIP
     parts = np.empty(strips)
     for strip in prange(strips):
-        parts[strip] = _squares(v, strip * STRIP, min((strip + 1) * STRIP, v.size))
+        parts[strip] = squares(v, strip * STRIP, min((strip + 1) * STRIP, v.size))
     total = 0.0
     for strip in range(strips):
         total += parts[strip]
@@ -67,7 +67,7 @@ def distance(a, b):
     return math.sqrt(total)
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def copy_to(target, source):
     """Copy all entries (a plain loop compiles much faster than a slice assignment)."""
     for j in range(source.size):

@@ -7,15 +7,19 @@ number moves between the caches of two cores. Numba does not notice edits of ``m
 functions here.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit, prange
+from numba.np.ufunc import threading_layer
 
-from ..numba_options import JIT
-from .lanes import add_products, add_rows_finally
 from .margins import copy_labels, four_rows, one_row, to_slopes
-from .protocol import INLINE, KIND, L2, STRIP, SUMS, named
+from .protocol import INLINE, KERNEL, KIND, L2, STRIP, SUMS, named
+from .rows import add_rows_finally, set_products
+from .vectors import shared_norm2
 
 WIDEST = 1 << 19  # from this width on only two rows stay in the cache between passes
+ALLOCATES: dict[str, Any] = {**SUMS, "_nrt": True}
 LINE = 8  # numbers a cache line
 U = np.uint64
 
@@ -30,15 +34,14 @@ def _two_rows(rows, i, stride):
 def _products(values, stride, rows, first, size, x, low, high, work):
     """Set ``work[:size]``, size <= 4, to the products of a block's rows and x over some columns."""
     i = U(0)
-    work[:LINE] = 0.0
     if size == U(4):
-        add_products(values, four_rows(rows, first, stride), x, low, high, work, i)
+        set_products(values, four_rows(rows, first, stride), x, low, high, work, i)
         return
     if size >= U(2):
-        add_products(values, _two_rows(rows, first, stride), x, low, high, work, i)
+        set_products(values, _two_rows(rows, first, stride), x, low, high, work, i)
         i += U(2)
     if i < size:
-        add_products(values, one_row(rows, first + i, stride), x, low, high, work, i)
+        set_products(values, one_row(rows, first + i, stride), x, low, high, work, i)
 
 
 @njit(**INLINE)
@@ -66,7 +69,7 @@ def _regularise(l2, x, low, high, g):
     return square
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _total(parts, i):
     """Sum column i of the parts in the order of the strips."""
     total = 0.0
@@ -104,5 +107,11 @@ def _margin(k, x, rows, values, index, target, params, with_value, work, g):
     return value
 
 
-wide_margin = njit(**SUMS)(named(_margin, "wide_margin"))
-shared_margin = njit(**SUMS, parallel=True)(named(_margin, "shared_margin"))
+wide_margin = njit(**ALLOCATES)(named(_margin, "wide_margin"))
+shared_margin = njit(**ALLOCATES, parallel=True)(named(_margin, "shared_margin"))
+
+
+def threads_start_quickly() -> bool:
+    """Whether threads share work within microseconds; Numba's own pool, where OpenMP is missing, takes far longer."""
+    shared_norm2(np.zeros(1))  # only then does Numba choose
+    return threading_layer() != "workqueue"

@@ -12,8 +12,8 @@ from numba import njit, uint64
 
 from lastiterate.theory import problems
 from lastiterate.theory.simulators.engine import simulate
-from lastiterate.theory.simulators.lanes import AT_ONCE, logistic_losses, logistic_slopes
-from lastiterate.theory.simulators.margins import TILE, dense_margin, sparse_margin
+from lastiterate.theory.simulators.logistic import AT_ONCE, logistic_losses, logistic_slopes
+from lastiterate.theory.simulators.margins import WIDE, dense_margin, sparse_margin
 
 ALL = np.empty(0, dtype=np.int64)
 
@@ -62,7 +62,7 @@ def test_slopes_and_losses_at_the_ends():
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(1, 40) | st.sampled_from([2047, 2050, TILE - 1, TILE, TILE + 9]),
+    st.integers(1, 40) | st.sampled_from([2047, 2050, 4096, 5001, WIDE - 1]),
     st.integers(1, 70),
     st.sampled_from([0.0, 0.3]),
     st.integers(0, 10**6),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from margin_references import KINDS, evaluate, reference
 
 from lastiterate.theory import problems
+from lastiterate.theory.simulators import wide
 from lastiterate.theory.simulators.engine import simulate
 from lastiterate.theory.simulators.margins import WIDE, dense_margin
 from lastiterate.theory.simulators.oracles import oracle_of
@@ -58,11 +59,14 @@ def test_norms_vs_numpy(d, seed):
     assert np.isnan([norm2(v), shared_norm2(v)]).all()
 
 
-def test_only_a_run_alone_on_wide_dense_rows_shares_its_steps():
+def test_only_a_run_alone_on_wide_dense_rows_shares_its_steps(monkeypatch):
+    monkeypatch.setattr(wide, "threading_layer", lambda: "omp")
     assert oracle_of("logistic", sparse=False, width=WIDE, alone=True) is shared_margin
     assert oracle_of("logistic", sparse=False, width=WIDE) is wide_margin
     assert oracle_of("logistic", sparse=False, width=WIDE - 1, alone=True) is dense_margin
     assert oracle_of("logistic", sparse=True, width=WIDE, alone=True) not in (shared_margin, wide_margin)
+    monkeypatch.setattr(wide, "threading_layer", lambda: "workqueue")
+    assert oracle_of("logistic", sparse=False, width=WIDE, alone=True) is wide_margin
 
 
 @pytest.mark.parametrize("method", ["sgd", "momentum", "adam"])

@@ -1,0 +1,203 @@
+# pyright: reportMissingParameterType=false
+"""Kernels over a few dense rows at once: their products with x, and their weighted sum.
+
+Numba does not notice edits here or in ``lanes.py`` in the cache of the functions that use them.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types, uint64
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .lanes import (
+    AGAIN,
+    LANES,
+    NOT_AGAIN,
+    WORD,
+    apart,
+    choose,
+    constant,
+    copies,
+    data_of,
+    for_columns,
+    fused,
+    load,
+    prefetch,
+    store,
+    vector,
+)
+
+_AHEAD = 8 * LANES  # how many columns before their last use rows are asked for
+_APART = 16 * LANES  # columns between the parts of a row that are asked for, before the hardware sees it coming
+# lanes of two vectors side by side whose sums are those of neighbours, and then of neighbouring pairs
+_TWOS = ((0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15))
+_FOURS = ((0, 1, 4, 5, 8, 9, 12, 13), (2, 3, 6, 7, 10, 11, 14, 15))
+
+
+@intrinsic
+def fetch_rows(
+    typing_context,
+    values: Any = None,
+    stride: Any = None,
+    rows: Any = None,
+    first: Any = None,
+    size: Any = None,
+    d: Any = None,
+):
+    """Ask for parts of ``rows[first : first + size]``; the hardware does not foresee a row that is drawn at random."""
+
+    def body(builder, matrix, numbers, stride, size, d):
+        with cgutils.for_range(builder, size) as row:
+            place = builder.mul(builder.load(builder.gep(numbers, [row.index])), stride)
+            with cgutils.for_range_slice(builder, WORD(0), d, WORD(_APART), WORD) as (j, _):
+                prefetch(builder, builder.gep(matrix, [builder.add(place, j)]), AGAIN)
+
+    def codegen(context, builder, signature, arguments):
+        values_, stride_, rows_, first_, size_, d_ = arguments
+        matrix, numbers = data_of(context, builder, values, values_), data_of(context, builder, rows, rows_)
+        apart(builder, "fetch_rows_apart", [matrix, builder.gep(numbers, [first_]), stride_, size_, d_], body)
+        return context.get_dummy_value()
+
+    return types.void(values, stride, rows, first, size, d), codegen
+
+
+@intrinsic
+def set_products(
+    typing_context,
+    values: Any = None,
+    starts: Any = None,
+    x: Any = None,
+    low: Any = None,
+    high: Any = None,
+    work: Any = None,
+    i: Any = None,
+):
+    """Set ``work[i + r]`` to the product of row r and x over columns low..high-1.
+
+    The rows begin at ``values[starts[r]]``; there are 1, 2, 4 or 8 of them.
+    """
+
+    count = len(starts)
+
+    def body(builder, point, sums, low, high, *rows):
+        totals = [cgutils.alloca_once_value(builder, constant(0.0)) for _ in rows]
+
+        def add(entries, part):
+            for entry, total in zip(entries, totals, strict=True):
+                builder.store(fused(builder, entry, part, builder.load(total)), total)
+
+        def whole(j):
+            add([load(builder, row, j) for row in rows], load(builder, point, j))
+
+        def rest(j, remain):
+            places = ir.Constant(vector(LANES, WORD), list(range(LANES)))
+            seen = builder.sub(WORD(LANES), remain)
+            fresh = builder.icmp_unsigned(">=", places, copies(builder, seen))
+            part = builder.select(fresh, load(builder, point, j), constant(0.0))
+            add([load(builder, row, j) for row in rows], part)
+
+        def piece(j, width):
+            wide = [*range(width), *[width] * (LANES - width)]  # zeros beyond the piece
+            zeros = ir.Constant(vector(width), [0.0] * width)
+            entries = [choose(builder, load(builder, row, j, width), zeros, wide) for row in rows]
+            add(entries, choose(builder, load(builder, point, j, width), zeros, wide))
+
+        for_columns(builder, low, high, whole, piece, rest)
+        parts = [builder.load(total) for total in totals]
+        for sides in (_TWOS, _FOURS, _FOURS):  # add neighbours until lane r holds the sum of row r
+            parts = parts if len(parts) > 1 else parts * 2
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            parts = [builder.fadd(*(choose(builder, a, b, lanes) for lanes in sides)) for a, b in pairs]
+        store(builder, choose(builder, parts[0], parts[0], range(count)), sums, WORD(0))
+
+    def codegen(context, builder, signature, arguments):
+        values_, starts_, x_, low, high, work_, i = arguments
+        matrix = data_of(context, builder, values, values_)
+        rows = [builder.gep(matrix, [builder.extract_value(starts_, r)]) for r in range(count)]
+        point, sums = data_of(context, builder, x, x_), builder.gep(data_of(context, builder, work, work_), [i])
+        apart(builder, f"set_{count}_products", [point, sums, low, high, *rows], body)
+        return context.get_dummy_value()
+
+    return types.void(values, starts, x, uint64, uint64, work, uint64), codegen
+
+
+def _adder(finally_: bool) -> Any:
+    """Return what emits the code of `add_rows`; ``finally_`` tells the caches that the rows have had their use."""
+
+    def body(builder, gradient, weights, before, low, high, *rows):
+        slopes = load(builder, weights, WORD(0), len(rows))
+        fresh = builder.icmp_unsigned("==", before, WORD(0))
+
+        def total(j, width=LANES):
+            zeros = ir.Constant(vector(width), [0.0] * width)
+            held = builder.select(fresh, zeros, load(builder, gradient, j, width))
+            sums = [held, None]  # two chains of additions: half the wait
+            for r, row in enumerate(rows):
+                if finally_:
+                    prefetch(builder, builder.gep(row, [builder.add(j, WORD(_AHEAD))]), NOT_AGAIN)
+                entry, factor = load(builder, row, j, width), choose(builder, slopes, slopes, [r] * width)
+                other = sums[r % 2]
+                sums[r % 2] = builder.fmul(entry, factor) if other is None else fused(builder, entry, factor, other)
+            return sums[0] if sums[1] is None else builder.fadd(sums[0], sums[1])
+
+        def visit(j, width=LANES):
+            store(builder, total(j, width), gradient, j)
+
+        last = cgutils.alloca_once(builder, vector(LANES))
+
+        def rest(j, remain):  # from what g holds before; columns that are visited twice come out the same
+            builder.store(total(j), last)
+
+        def after(j):
+            store(builder, builder.load(last), gradient, j)
+
+        for_columns(builder, low, high, visit, visit, rest, after)
+
+    def codegen(context, builder, signature, arguments):
+        values_, starts_, before, work_, i, low, high, g_ = arguments
+        values, starts, _, work, _, _, _, g = signature.args
+        matrix, gradient = data_of(context, builder, values, values_), data_of(context, builder, g, g_)
+        rows = [builder.gep(matrix, [builder.extract_value(starts_, r)]) for r in range(len(starts))]
+        weights = builder.gep(data_of(context, builder, work, work_), [i])
+        name = f"add_{len(starts)}_rows" + ("_finally" if finally_ else "")
+        apart(builder, name, [gradient, weights, before, low, high, *rows], body)
+        return context.get_dummy_value()
+
+    return codegen
+
+
+@intrinsic
+def add_rows(
+    typing_context,
+    values: Any = None,
+    starts: Any = None,
+    before: Any = None,
+    work: Any = None,
+    i: Any = None,
+    low: Any = None,
+    high: Any = None,
+    g: Any = None,
+):
+    """Add to g the sum of ``work[i + r]`` times row r over columns low..high-1; with before == 0, set it.
+
+    Rows as in `set_products`; ``before`` counts those that g holds already.
+    """
+    return types.void(values, starts, uint64, work, uint64, uint64, uint64, g), _adder(finally_=False)
+
+
+@intrinsic
+def add_rows_finally(
+    typing_context,
+    values: Any = None,
+    starts: Any = None,
+    before: Any = None,
+    work: Any = None,
+    i: Any = None,
+    low: Any = None,
+    high: Any = None,
+    g: Any = None,
+):
+    """Do as `add_rows`, for rows that are not read again soon and should leave the caches to others."""
+    return types.void(values, starts, uint64, work, uint64, uint64, uint64, g), _adder(finally_=True)
