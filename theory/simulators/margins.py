@@ -140,7 +140,7 @@ def dense_margin(k, x, rows, values, index, target, params, with_value, work, g)
         if g.size:
             _combine(values, stride, rows, first, size, work, d, g)
         first += size
-    return regularised(params[L2], x, value / count, g)
+    return regularised(params[L2], x, value / count, g) if params[L2] > 0.0 else value / count
 
 
 @njit(**SUMS)
