@@ -183,7 +183,7 @@ def simulate(
         ticks,
     )
     rows = N * (batch or problem.n_samples) + record_at.size * problem.n_samples
-    if runs == 1 and rows * problem.dim <= _BRIEF:
+    if runs == 1 and not shared and rows * problem.dim <= _BRIEF:
         loop.run_alone(*arguments)
     else:
         threads = get_num_threads() if shared else min(get_num_threads(), runs)

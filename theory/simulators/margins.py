@@ -14,7 +14,7 @@ from .protocol import INLINE, KERNEL, KIND, L2, SUMS
 from .rows import add_rows, fetch_rows, set_products
 
 BLOCK, WORK = 64, 192  # rows a block, numbers of scratch
-MEDIUM, WIDE = 1 << 11, 1 << 14  # from these widths on only eight rows stay in a cache between passes, and fewer
+MEDIUM, WIDE = 1 << 11, 1 << 16  # from these widths on only eight rows stay in a cache between passes, and fewer
 CACHED = 1 << 17  # numbers that stay in a cache of a core
 ABSOLUTE, HINGE, LOGISTIC, SQUARED = KINDS["absolute"], KINDS["hinge"], KINDS["logistic"], KINDS["squared"]
 U = np.uint64  # of indices: Numba tests signed ones for wrapping around
@@ -89,7 +89,7 @@ def four_rows(rows, i, stride):
 
 
 @njit(**INLINE)
-def _eight(rows, i, stride):
+def eight_rows(rows, i, stride):
     """Return where eight rows of the batch begin."""
     return four_rows(rows, i, stride) + four_rows(rows, i + U(4), stride)
 
@@ -99,7 +99,7 @@ def _products(values, stride, rows, first, size, x, d, work):
     """Set ``work[:size]`` to the products of a block's rows and x."""
     i = U(0)
     while i + U(8) <= size:
-        set_products(values, _eight(rows, first + i, stride), x, U(0), d, work, i)
+        set_products(values, eight_rows(rows, first + i, stride), x, U(0), d, work, i)
         i += U(8)
     while i + U(4) <= size:
         set_products(values, four_rows(rows, first + i, stride), x, U(0), d, work, i)
@@ -114,7 +114,7 @@ def _combine(values, stride, rows, first, size, work, d, g):
     """Add the rows of a block, each times its slope in ``work``, to g; the first block sets it."""
     i = U(0)
     while i + U(8) <= size:
-        add_rows(values, _eight(rows, first + i, stride), first + i, work, i, U(0), d, g)
+        add_rows(values, eight_rows(rows, first + i, stride), first + i, work, i, U(0), d, g)
         i += U(8)
     while i + U(4) <= size:
         add_rows(values, four_rows(rows, first + i, stride), first + i, work, i, U(0), d, g)

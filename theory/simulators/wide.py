@@ -1,26 +1,25 @@
 # pyright: reportMissingParameterType=false
 """Compiled values and subgradients of means of losses of a_i x: dense rows so wide that memory sets the pace.
 
-Two or four rows are read for their margins and, while they are still in the shared cache, again for the gradient. The
-columns fall into strips, whose order fixes every sum; each thread keeps to strips of its own in both passes, so that no
-number moves between the caches of two cores. Numba does not notice edits of ``margins.py`` in the cache of the
+A few rows are read for their margins and, while they are still in the shared cache, again for the gradient. The columns
+fall into strips, whose order fixes every sum; each thread keeps to strips of its own in both passes, so that no number
+moves between the caches of two cores. Numba does not notice edits of ``margins.py`` and ``rows.py`` in the cache of the
 functions here.
 """
 
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit, prange, set_num_threads
 from numba.np.ufunc import threading_layer
 
-from .margins import copy_labels, four_rows, one_row, to_slopes
+from .margins import copy_labels, eight_rows, four_rows, one_row, to_slopes
 from .protocol import INLINE, KERNEL, KIND, L2, STRIP, SUMS, named
 from .rows import add_rows_finally, set_products
 from .vectors import shared_norm2
 
-WIDEST = 1 << 19  # from this width on only two rows stay in the cache between passes
+NUMBERS, MOST = 1 << 20, 16  # so many numbers stay in the shared cache between passes; more rows gain nothing
 ALLOCATES: dict[str, Any] = {**SUMS, "_nrt": True}
-LINE = 8  # numbers a cache line
 U = np.uint64
 
 
@@ -32,13 +31,16 @@ def _two_rows(rows, i, stride):
 
 @njit(**INLINE)
 def _products(values, stride, rows, first, size, x, low, high, work):
-    """Set ``work[:size]``, size <= 4, to the products of a block's rows and x over some columns."""
+    """Set ``work[:size]`` to the products of a block's rows and x over some columns."""
     i = U(0)
-    if size == U(4):
-        set_products(values, four_rows(rows, first, stride), x, low, high, work, i)
-        return
-    if size >= U(2):
-        set_products(values, _two_rows(rows, first, stride), x, low, high, work, i)
+    while i + U(8) <= size:
+        set_products(values, eight_rows(rows, first + i, stride), x, low, high, work, i)
+        i += U(8)
+    if i + U(4) <= size:
+        set_products(values, four_rows(rows, first + i, stride), x, low, high, work, i)
+        i += U(4)
+    if i + U(2) <= size:
+        set_products(values, _two_rows(rows, first + i, stride), x, low, high, work, i)
         i += U(2)
     if i < size:
         set_products(values, one_row(rows, first + i, stride), x, low, high, work, i)
@@ -48,14 +50,26 @@ def _products(values, stride, rows, first, size, x, low, high, work):
 def _combine(values, stride, rows, first, size, work, low, high, g):
     """Add the rows of a block, each times its slope in ``work``, to g over some columns; the first block sets them."""
     i = U(0)
-    if size == U(4):
-        add_rows_finally(values, four_rows(rows, first, stride), first, work, i, low, high, g)
-        return
-    if size >= U(2):
-        add_rows_finally(values, _two_rows(rows, first, stride), first, work, i, low, high, g)
+    while i + U(8) <= size:
+        add_rows_finally(values, eight_rows(rows, first + i, stride), first + i, work, i, low, high, g)
+        i += U(8)
+    if i + U(4) <= size:
+        add_rows_finally(values, four_rows(rows, first + i, stride), first + i, work, i, low, high, g)
+        i += U(4)
+    if i + U(2) <= size:
+        add_rows_finally(values, _two_rows(rows, first + i, stride), first + i, work, i, low, high, g)
         i += U(2)
     if i < size:
         add_rows_finally(values, one_row(rows, first + i, stride), first + i, work, i, low, high, g)
+
+
+@njit(**KERNEL)
+def _rows_at_once(d):
+    """Return how many rows, a power of two, are read for their margins before they are read again."""
+    count = MOST
+    while count > 2 and count * d > NUMBERS:
+        count //= 2
+    return count
 
 
 @njit(**SUMS)
@@ -82,8 +96,8 @@ def _margin(k, x, rows, values, index, target, params, with_value, work, g):
     """Dense rows; strips of columns are shared among threads."""
     kind, l2, d, stride = int(params[KIND]), params[L2], U(x.size), U(index[0])
     count = U(rows.size if rows.size else target.size)
-    block, strips = U(4 if x.size < WIDEST else 2), (x.size + STRIP - 1) // STRIP
-    parts = np.empty((strips, LINE))
+    block, strips = U(_rows_at_once(x.size)), (x.size + STRIP - 1) // STRIP
+    parts = np.empty((strips, MOST))
     value, first, scale = 0.0, U(0), 1.0 / count
     while first < count:
         size = min(block, count - first)
@@ -113,5 +127,8 @@ shared_margin = njit(**ALLOCATES, parallel=True)(named(_margin, "shared_margin")
 
 def threads_start_quickly() -> bool:
     """Whether threads share work within microseconds; Numba's own pool, where OpenMP is missing, takes far longer."""
-    shared_norm2(np.zeros(1))  # only then does Numba choose
+    before = get_num_threads()
+    set_num_threads(1)  # threads that this one leaves behind would hinder others
+    shared_norm2(np.zeros(1))  # only with the first work does Numba choose
+    set_num_threads(before)
     return threading_layer() != "workqueue"

@@ -14,7 +14,7 @@ from lastiterate.theory.simulators.margins import WIDE, dense_margin
 from lastiterate.theory.simulators.oracles import oracle_of
 from lastiterate.theory.simulators.protocol import STRIP
 from lastiterate.theory.simulators.vectors import norm2, shared_norm2
-from lastiterate.theory.simulators.wide import WIDEST, shared_margin, wide_margin
+from lastiterate.theory.simulators.wide import NUMBERS, shared_margin, wide_margin
 
 WIDTHS = st.integers(1, 40) | st.sampled_from([STRIP - 1, STRIP, STRIP + 9, 3 * STRIP + 2])
 
@@ -22,7 +22,7 @@ WIDTHS = st.integers(1, 40) | st.sampled_from([STRIP - 1, STRIP, STRIP + 9, 3 * 
 @pytest.mark.parametrize("oracle", [wide_margin, shared_margin])
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=40, deadline=None)
-@given(WIDTHS, st.integers(1, 11), st.sampled_from([0.0, 0.3]), st.integers(0, 10**6))
+@given(WIDTHS, st.integers(1, 37), st.sampled_from([0.0, 0.3]), st.integers(0, 10**6))
 def test_batches_vs_numpy(oracle, kind, d, size, l2, seed):
     rng = np.random.default_rng(seed)
     matrix, x = rng.standard_normal((9, d)), rng.standard_normal(d) / np.sqrt(d)
@@ -36,7 +36,7 @@ def test_batches_vs_numpy(oracle, kind, d, size, l2, seed):
     assert evaluate(oracle, kind, x, rows, matrix, target, l2, empty=True)[0] == found
 
 
-@pytest.mark.parametrize("d", [3, WIDE + 5, WIDEST + 3])
+@pytest.mark.parametrize("d", [3, WIDE + 5, NUMBERS // 8 + 3, NUMBERS // 2 + 3])
 @pytest.mark.parametrize("size", [0, 1, 3, 6, 16])
 @pytest.mark.parametrize("l2", [0.0, 0.1])
 def test_threads_that_share_an_evaluation_change_no_digit(d, size, l2):
