@@ -127,9 +127,10 @@ def test_two_threads_against_one(benchmark):
 
 
 def test_step_is_linear_in_the_dimension(benchmark):
-    """From 10^3 to 10^6 columns: linear, and within twice the time to read the data once from memory.
+    """From 10^3 to 10^6 columns: no faster than linear, and within twice the time to read the data once from memory.
 
-    The data (384 MB) fit in no cache. NumPy's sum reads them in their order, a step reads 16 rows drawn at random.
+    The data (384 MB) fit in no cache. NumPy's sum reads them in their order, a step reads 16 rows drawn at random. From
+    2^16 columns on a step uses every core, so that a column may then cost less than half of what it cost before.
     """
     costs, ratios = {}, {}
     for d in (10**3, 10**4, 10**5, 10**6):
@@ -149,5 +150,5 @@ def test_step_is_linear_in_the_dimension(benchmark):
     benchmark.extra_info["ns/column"] = {d: 1e9 * cost for d, cost in costs.items()}
     benchmark.extra_info["step/reading once"] = ratios
     benchmark.pedantic(run, args=(8,), rounds=1)
-    assert max(costs.values()) <= 2.0 * min(costs.values())
+    assert all(costs[wide] <= 2.0 * costs[narrow] for narrow in costs for wide in costs if narrow < wide)
     assert max(ratios.values()) <= 2.0
