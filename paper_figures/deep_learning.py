@@ -111,7 +111,7 @@ def _draw(data: Data) -> Any:
         )
     top.axvline(0.0, color="black", linewidth=0.6)
     top.set_yticks(y, labels)
-    top.set(xlabel="% against linear decay (left is better, cut at 60)", xscale="linear")
+    top.set(xlabel="% worse than linear, cut at -30 and 60", xscale="linear")
     ranks = _ranks(data, [label for label in labels if label in MIRRORS])
     order = sorted(ranks, key=ranks.__getitem__)
     bottom.barh([name.split(":")[0] for name in order][::-1], [ranks[name] for name in order][::-1], color="#56B4E9")

@@ -135,7 +135,7 @@ def _draw_map(data: Data) -> Any:
     figure, axis = panels(1, height=2.9)
     gaps = np.log10(np.clip(np.array(data["gaps"], dtype=float), 1e-12, 1e6))
     image = axis.imshow(gaps, origin="lower", cmap="cividis", aspect="auto", vmax=1.0)
-    every = max(1, len(data["gammas"]) // 5)
+    every = -(-len(data["gammas"]) // 5)
     ticks = range(0, len(data["gammas"]), every)
     axis.set_xticks(ticks, [f"{data['gammas'][i]:.2f}" for i in ticks])
     axis.set_yticks(ticks, [f"{data['taus'][i]:.1e}" for i in ticks])

@@ -71,7 +71,7 @@ def _draw(data: Data) -> Any:
     bottom.set_yticks(y, [name.replace(":", "\n").replace("polynomial\npower=0.5", "sqrt(1-s)") for name in names])
     bottom.set(xlabel="rate / (DG/√T), tuned, T = 1000", xlim=(0, 3.5))
     bottom.grid(axis="y", visible=False)
-    bottom.legend(loc="upper right")
+    bottom.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     figure.set_size_inches(3.4, 5.4)
     return figure
 
