@@ -120,11 +120,12 @@ def draw(random, sampling, batch, order, picks, n):
     return start, stop
 
 
+# the problem comes first: Python makes a tuple of more than 30 arguments, and older Numba refuses one of functions
 RUN = types.void(
+    Vector, Rows, Vector, Vector,  # the problem: values, index, target, params
     ORACLE_TYPE := types.FunctionType(ORACLE),
     STEP_TYPE := types.FunctionType(STEP),
     NORM_TYPE := types.FunctionType(float64(Vector)),
-    Vector, Rows, Vector, Vector,  # the problem: values, index, target, params
     Rows, uint64, float64, float64,  # settings, seed, noise, ceiling
     float64, Vector, Vector, Matrix, Rows,  # base_lr, steps, options, per-step options and which they are
     Vector, Vector, Vector,  # learner weights, ratios, x_star
@@ -136,8 +137,8 @@ RUN = types.void(
 
 @njit(RUN, **INNER)
 def run_one(
-    oracle, step, norm,
     values, index, target, params,
+    oracle, step, norm,
     settings, seed, noise, ceiling,
     base_lr, steps, options, series, slots,
     weights, ratios, x_star,
@@ -268,8 +269,8 @@ def _run_all(
         scratch = aligned(settings[SCRATCH] + options.size + settings[MEMORY])
         order = np.arange(max(settings[BATCH], settings[SAMPLES] if settings[SAMPLING] == PERMUTATION else 0))
         run(
-            oracle, step, norm,
             values, index, target, params,
+            oracle, step, norm,
             settings, seeds[r], noise, ceiling,
             base_lrs[r], schedules[which[r]], options, series, slots,
             weights, ratios, x_star,
