@@ -54,8 +54,8 @@ def two_point_spline(
 ) -> Array:
     """As `two_point_linear`, with a monotone cubic (PCHIP) through the points (arXiv 2603.10301).
 
-    >>> two_point_spline(9).argmax()
-    np.int64(0)
+    >>> int(two_point_spline(9).argmax())
+    0
     """
     x, y = two_point_knots(x0, y1, dx1, dx2, dy2)
     s = progress(n_steps)
@@ -76,8 +76,8 @@ def smooth_nonmonotonic(
 
     x1 = dx1 and x2 = x1 + (1 - x1) dx2; the points are sorted by x, and there is no separate warm-up.
 
-    >>> smooth_nonmonotonic(19).argmax()
-    np.int64(2)
+    >>> int(smooth_nonmonotonic(19).argmax())
+    2
     """
     named = {"y_start": y_start, "dx1": dx1, "y1": y1, "dx2": dx2, "y2": y2, "x_peak": x_peak, "y_end": y_end}
     for name, value in named.items():

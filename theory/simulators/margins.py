@@ -5,6 +5,8 @@ Rows are handled in blocks: all margins, then all slopes, then the sum of slope 
 ``rows.py``). Dense rows from `WIDE` columns on are in ``wide.py``.
 """
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -53,7 +55,8 @@ def to_slopes(kind, size, scale, with_value, work):
         if kind == HINGE:
             slack = 1.0 - label * margin
             value += 0.0 if slack <= 0.0 else slack
-            work[i] = 0.0 * slack - (0.0 if slack <= 0.0 else scale * label)  # an overflowed margin stays visible
+            slope = 0.0 if slack <= 0.0 else -scale * label
+            work[i] = slope if math.isfinite(slack) else math.nan  # an overflowed margin stays visible
         elif kind == ABSOLUTE:
             value += abs(margin - label)
             work[i] = scale * np.sign(margin - label)
