@@ -198,7 +198,7 @@ def run_one(
             extras[BEST] = min(extras[BEST], loss)
         if noise > 0.0:
             add_noise(noisy, noise, g)
-        size = math.sqrt(squares(g, 0, g.size)) if g.size <= STRIP else norm(g)
+        size = math.sqrt(squares(g, 0, g.size)) if g.size <= STRIP else norm(g)  # a call outlasts a short sum
         extras[LARGEST] = max(extras[LARGEST], size)
         if recording:
             if columns[GRAD_L2] >= 0:

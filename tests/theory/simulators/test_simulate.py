@@ -1,5 +1,9 @@
 """The engine: axes, reproducibility, records, divergence, the last-iterate wrapper, bad input."""
 
+import os
+import signal
+import threading
+
 import numba
 import numpy as np
 import pytest
@@ -279,3 +283,36 @@ def test_ragged_rows_and_unknown_classes_are_named():
         problems.logistic([[1.0, 2.0], [3.0]], [1.0, -1.0])
     with pytest.raises(InputError, match="positive"):
         problems.dataset("iris").one_against_rest("setosa")
+
+
+def _rows():
+    rng = np.random.default_rng(3)
+    matrix = rng.standard_normal((1000, 50))
+    return matrix, np.sign(matrix[:, 0])
+
+
+def test_a_long_run_shows_its_progress_when_asked(monkeypatch, capsys):
+    from lastiterate.theory.simulators import engine
+
+    monkeypatch.setattr(engine, "_PATIENCE", 0.0)
+    problem = problems.hinge(*_rows())
+    quiet = simulate(problem, "sgd", np.ones(10_000), base_lr=1e-3, record=1, progress=False)
+    assert capsys.readouterr().err == ""
+    shown = simulate(problem, "sgd", np.ones(10_000), base_lr=1e-3, record=1, progress=True)
+    error = capsys.readouterr().err
+    assert "simulate" in error
+    assert "/10001" in error
+    np.testing.assert_array_equal(shown.points, quiet.points)
+
+
+@pytest.mark.timeout(60)  # to its end the run would take minutes
+def test_an_interrupt_stops_a_run_at_its_next_step():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            simulate(problems.hinge(*_rows()), "sgd", np.ones(10**7), base_lr=1e-3, record=1, progress=False)
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGINT, before)
