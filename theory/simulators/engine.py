@@ -237,7 +237,7 @@ def _run(
     progress: bool | None,
 ) -> None:
     """Run all in a thread, with a progress bar once it takes longer than a second; Ctrl-C stops at the next step."""
-    failures = list[BaseException]()
+    failures, done = list[BaseException](), threading.Event()  # after an interrupt, joining a thread no longer waits
 
     def work() -> None:
         try:
@@ -245,23 +245,23 @@ def _run(
             run(*arguments)
         except BaseException as error:
             failures.append(error)
+        finally:
+            done.set()
 
-    worker = threading.Thread(target=work, daemon=True)
-    worker.start()
+    threading.Thread(target=work, daemon=True).start()
     try:
-        worker.join(None if progress is False else _PATIENCE)
-        if worker.is_alive():
-            _watch(worker, ticks, n_steps, progress)
+        if not done.wait(None if progress is False else _PATIENCE):
+            _watch(done, ticks, n_steps, progress)
     except KeyboardInterrupt:
         ticks[:, 1] = -1
         raise
     finally:
-        worker.join()
+        done.wait()
     if failures:
         raise failures[0]
 
 
-def _watch(worker: threading.Thread, ticks: npt.NDArray[np.int64], n_steps: int, progress: bool | None) -> None:
+def _watch(done: threading.Event, ticks: npt.NDArray[np.int64], n_steps: int, progress: bool | None) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -269,8 +269,7 @@ def _watch(worker: threading.Thread, ticks: npt.NDArray[np.int64], n_steps: int,
     columns = (TextColumn("simulate"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("simulate", total=(n_steps + 1) * len(ticks))
-        while worker.is_alive():
-            worker.join(0.2)
+        while not done.wait(0.2):
             bar.update(task, completed=int(ticks[:, 0].sum()))
 
 
