@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from lastiterate.experiments.ensemble import train_ensemble
-from lastiterate.experiments.training import train
+from lastiterate.experiments.training.ensemble import train_ensemble
+from lastiterate.experiments.training.train import train
 from lastiterate.experiments.workloads.protocol import load_workload
 from lastiterate.theory.schedules import cosine, linear
 

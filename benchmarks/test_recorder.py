@@ -5,8 +5,8 @@ import time
 import pytest
 import torch
 
-from lastiterate.experiments.optimizers import make_optimizer
-from lastiterate.experiments.recorder import GradNormRecorder
+from lastiterate.experiments.training.optimizers import make_optimizer
+from lastiterate.experiments.training.recorder import GradNormRecorder
 from lastiterate.experiments.workloads.protocol import load_workload
 
 

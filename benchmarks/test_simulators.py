@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lastiterate.theory import problems
-from lastiterate.theory.simulators.engine import simulate
+from lastiterate.theory.simulators.simulate import simulate
 
 BATCH = 16
 

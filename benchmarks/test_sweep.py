@@ -6,13 +6,13 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from lastiterate.experiments.run_specs import grid
-from lastiterate.experiments.run_tasks import execute
-from lastiterate.experiments.store import Outcome, Store
-from lastiterate.experiments.sweep import open_engine, run_sweep
-from lastiterate.solvers.free_form import free_form_descent, starts_of
-from lastiterate.solvers.search import search
-from lastiterate.solvers.search_objectives import LinearRegression
+from lastiterate.experiments.sweep.specs import grid
+from lastiterate.experiments.sweep.store import Outcome, Store
+from lastiterate.experiments.sweep.sweep import open_engine, run_sweep
+from lastiterate.experiments.sweep.tasks import execute
+from lastiterate.solvers.search.free_form import free_form_descent, starts_of
+from lastiterate.solvers.search.objectives import LinearRegression
+from lastiterate.solvers.search.search import search
 
 TARGET = f"function:{Path(__file__).parents[1] / 'tests' / 'experiments' / 'sweep_targets.py'}:burns_cpu"
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..theory.validation import Array, InputError, check_fraction, check_vector
+from lastiterate.theory.base.validation import Array, InputError, check_fraction, check_vector
 
 FEW_SEEDS = 8
 

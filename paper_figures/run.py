@@ -4,33 +4,16 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..theory.validation import InputError
-from .cache import Cache
-from .page import write_page
-from .registry import Check, Data, Figure, Settings, select
-from .style import styled
+from lastiterate.experiments.plots.style import styled
+from lastiterate.theory.base.validation import InputError
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one figure."""
-
-    figure: Figure
-    data: Data | None
-    checks: list[Check]
-    skipped: str = ""
-    seconds: float = 0.0
-
-    @property
-    def state(self) -> str:
-        """``"pass"``, ``"differs"`` or ``"skipped"``."""
-        if self.skipped:
-            return "skipped"
-        return "pass" if all(check.passed for check in self.checks) else "differs"
+from .figures.table import select
+from .machinery.cache import Cache
+from .machinery.page import write_page
+from .machinery.registry import Figure, Outcome, Settings
 
 
 def make_figures(

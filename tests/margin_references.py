@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from lastiterate.theory.problem_core import KINDS as CODES
-from lastiterate.theory.simulators.margins import WORK
+from lastiterate.theory.problems.problem import KINDS as CODES
+from lastiterate.theory.simulators.kernels.margins import WORK
 
 KINDS = ("absolute", "hinge", "logistic", "squared")
 

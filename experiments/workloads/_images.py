@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
+
 from ._keyed import keyed_uniform
 
 _CIFAR10 = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
 
 VOCABULARY = 256
 _TINY_BYTES = 250_000

@@ -4,7 +4,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...theory.validation import check_count
+from lastiterate.theory.base.validation import check_count
+
 from ._supervised import Classification, split_digits
 
 if TYPE_CHECKING:

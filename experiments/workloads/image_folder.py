@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, relu
 
-from ...theory.validation import InputError, check_count
+from lastiterate.theory.base.validation import InputError, check_count
+
 from ._classify import accuracy
 from ._examples import Batch, Model, inference, mean_over
 from .protocol import batch_indices, device_of

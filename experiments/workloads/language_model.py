@@ -6,7 +6,8 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ...theory.validation import check_choice, check_fraction
+from lastiterate.theory.base.validation import check_choice, check_fraction
+
 from ._examples import Batch, Examples, Model
 from ._text import VOCABULARY, load_windows
 from ._transformer import Transformer, embedding

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...theory.linear_recursion import LinearRecursion
-from ...theory.validation import Array, check_count, check_positive
+from lastiterate.theory.base.validation import Array, check_count, check_positive
+from lastiterate.theory.problems.linear_regression import LinearRecursion
+
 from ._examples import Batch, Model, inference
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...theory.problem_data import dataset as load_dataset
-from ...theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.problems.data import dataset as load_dataset
+
 from ._classify import accuracy, classification_loss
 from ._examples import Examples
 

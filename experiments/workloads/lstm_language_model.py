@@ -5,7 +5,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from ...theory.validation import check_fraction
+from lastiterate.theory.base.validation import check_fraction
+
 from ._examples import Examples
 from ._keyed import keyed_dropout
 from ._text import VOCABULARY, load_windows

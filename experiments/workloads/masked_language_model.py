@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ...theory.validation import check_fraction
+from lastiterate.theory.base.validation import check_fraction
+
 from ._examples import Batch, Examples, Model, example_keys
 from ._keyed import keyed_uniform
 from ._text import VOCABULARY, load_windows

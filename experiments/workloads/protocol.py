@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ...theory.validation import InputError, check_choice
+from lastiterate.theory.base.validation import InputError, check_choice
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,8 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from ...theory.validation import check_count
+from lastiterate.theory.base.validation import check_count
+
 from ._classify import accuracy, classification_loss
 from ._examples import Examples
 from ._images import load_images

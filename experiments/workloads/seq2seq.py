@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ...theory.validation import check_fraction
+from lastiterate.theory.base.validation import check_fraction
+
 from ._examples import Batch, Examples, Model
 from ._keyed import keyed_dropout
 

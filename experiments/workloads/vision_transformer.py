@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ...theory.validation import InputError, check_count
+from lastiterate.theory.base.validation import InputError, check_count
+
 from ._classify import accuracy, classification_loss
 from ._examples import Examples
 from ._images import load_images

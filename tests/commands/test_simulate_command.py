@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 import lastiterate as li
 from lastiterate.cli import app
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
 
 
 def run(*words):

@@ -8,9 +8,9 @@ import torch
 from torch.distributed.fsdp import fully_shard
 
 import lastiterate as li
-from lastiterate.experiments.distributed import process_group, world
-from lastiterate.experiments.recorder import GradNormRecorder
-from lastiterate.experiments.training import TrainingSettings, train
+from lastiterate.experiments.training.distributed import process_group, world
+from lastiterate.experiments.training.recorder import GradNormRecorder
+from lastiterate.experiments.training.train import TrainingSettings, train
 from lastiterate.experiments.workloads.protocol import load_workload
 
 N_STEPS = 12

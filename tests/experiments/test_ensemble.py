@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from lastiterate.experiments.ensemble import train_ensemble
-from lastiterate.experiments.training import TrainingSettings, train
+from lastiterate.experiments.training.ensemble import train_ensemble
+from lastiterate.experiments.training.train import TrainingSettings, train
 from lastiterate.experiments.workloads.protocol import load_workload
+from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.schedules import cosine, linear
-from lastiterate.theory.validation import InputError
 
 
 class InDouble:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from lastiterate.experiments.extras import MissingExtraError
-from lastiterate.experiments.norms import read_norms
+from lastiterate.experiments.logs.norms import read_norms
+from lastiterate.experiments.training.extras import MissingExtraError
+from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.schedules import linear
-from lastiterate.theory.validation import InputError
 
 N_STEPS = 8
 BASE_LR = 0.2
@@ -40,12 +40,12 @@ def transformers():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         package = pytest.importorskip("transformers", exc_type=ImportError)
-        pytest.importorskip("lastiterate.experiments.hf_adapter")
+        pytest.importorskip("lastiterate.experiments.integrations.huggingface")
     return package
 
 
 def run_trainer(transformers, folder, *, accumulate=1, clip=1.0, callbacks=(), max_steps=N_STEPS, resume=False):
-    from lastiterate.experiments.hf_adapter import GradNormCallback, scheduled_trainer
+    from lastiterate.experiments.integrations.huggingface import GradNormCallback, scheduled_trainer
 
     class Log(transformers.TrainerCallback):
         def __init__(self):
@@ -98,7 +98,7 @@ def test_lightning_vs_its_own_optimizer(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         lightning = pytest.importorskip("lightning.pytorch", exc_type=ImportError)
-    from lastiterate.experiments.lightning_adapter import GradNormCallback, scheduled
+    from lastiterate.experiments.integrations.lightning import GradNormCallback, scheduled
 
     class Module(lightning.LightningModule):
         def __init__(self):
@@ -141,7 +141,7 @@ def test_optax_training_vs_numpy():
     import jax
     import jax.numpy as jnp
 
-    from lastiterate.experiments.optax_adapter import optax_schedule, record_norms
+    from lastiterate.experiments.integrations.optax import optax_schedule, record_norms
 
     matrix = np.random.default_rng(0).normal(size=(6, 4))
 
@@ -174,7 +174,7 @@ def test_optax_training_vs_numpy():
 
 def test_optax_schedule_holds_its_last_value_and_is_checked():
     pytest.importorskip("optax", exc_type=ImportError)
-    from lastiterate.experiments.optax_adapter import optax_schedule, record_norms
+    from lastiterate.experiments.integrations.optax import optax_schedule, record_norms
 
     schedule = optax_schedule([1.0, 0.25], 2.0)
     assert [float(schedule(count)) for count in (0, 1, 2, 100)] == [2.0, 0.5, 0.5, 0.5]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import lastiterate as li
-from lastiterate.experiments.norms import NormsWarning, read_norms
-from lastiterate.experiments.schedule_files import read_schedule, snippet, write_schedule
-from lastiterate.theory.validation import InputError
+from lastiterate.experiments.logs.norms import NormsWarning, read_norms
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.schedules.files import read_schedule, snippet, write_schedule
 
 VALUES = [4.0, 3.0, 2.0, 1.0]
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from lastiterate.experiments.extras import MissingExtraError
-from lastiterate.experiments.gradagrad import GradaGrad
-from lastiterate.experiments.mda import MDA
-from lastiterate.experiments.optimizers import OPTIMIZERS, evaluating, make_optimizer, step_arguments
-from lastiterate.theory.validation import InputError
+from lastiterate.experiments.training.extras import MissingExtraError
+from lastiterate.experiments.training.gradagrad import GradaGrad
+from lastiterate.experiments.training.mda import MDA
+from lastiterate.experiments.training.optimizers import OPTIMIZERS, evaluating, make_optimizer, step_arguments
+from lastiterate.theory.base.validation import InputError
 
 ALL = sorted(OPTIMIZERS)
 TUNED = {"sgd": 1.0, "momentum": 0.1, "mda": 0.3, "adam": 0.05, "adamw": 0.05, "gradagrad": 0.1, "momo-adam": 0.1,

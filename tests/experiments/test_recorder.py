@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from lastiterate.experiments import recorder as recorder_module
-from lastiterate.experiments.norms import read_norms
-from lastiterate.experiments.recorder import GradNormRecorder
-from lastiterate.theory.validation import InputError
+from lastiterate.experiments.logs.norms import read_norms
+from lastiterate.experiments.training import recorder as recorder_module
+from lastiterate.experiments.training.recorder import GradNormRecorder
+from lastiterate.theory.base.validation import InputError
 
 
 def network(seed=0):

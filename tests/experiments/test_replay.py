@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 import lastiterate as li
-from lastiterate.experiments import training
-from lastiterate.experiments.replay_results import Replay, trend
-from lastiterate.experiments.training import TrainingSettings, train
+from lastiterate.experiments.replay.result import Replay, trend
+from lastiterate.experiments.training import train as training
+from lastiterate.experiments.training.train import TrainingSettings, train
 from lastiterate.experiments.workloads.protocol import load_workload
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
 
 SMALL = {"n_steps": 40, "base_lrs": [0.3, 3.0, 30.0], "n_seeds": 2, "jobs": 1, "extensions": 0}
 
@@ -71,7 +71,7 @@ def test_table_vs_plain_numpy(small):
 
 
 def test_bounds_vs_rates_for_the_recorded_norms(small):
-    from lastiterate.theory.refinement import smooth_norms
+    from lastiterate.theory.optimal.refinement import smooth_norms
 
     workload = small["digits_logistic"]
     caps = smooth_norms(workload.rounds[0].norms)
@@ -176,7 +176,7 @@ def test_adam_uses_l1_norms():
 
 
 def test_schedule_file_as_schedule(tmp_path):
-    from lastiterate.experiments.schedule_files import write_schedule
+    from lastiterate.theory.schedules.files import write_schedule
 
     file = write_schedule(np.linspace(1, 0.1, 40), tmp_path / "mine.json")
     result = li.replay("digits_logistic", [str(file)], **SMALL)

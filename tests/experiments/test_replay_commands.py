@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 import lastiterate as li
 from lastiterate.cli import app
-from lastiterate.experiments.analyse import analyse
-from lastiterate.experiments.schedule_files import read_schedule
-from lastiterate.theory.validation import InputError
+from lastiterate.experiments.logs.analysis import analyse
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.schedules.files import read_schedule
 
 RUNS = Path(__file__).parents[3] / "shared" / "data" / "llm_runs"
 

@@ -15,7 +15,7 @@ from lastiterate.experiments.statistics import (
     rank_over_workloads,
     where_is_best,
 )
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
 
 
 def test_interval_of_few_pairs_vs_scipy_t():

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastiterate.experiments.driver_liveness import is_alive, process_identity
-from lastiterate.experiments.run_specs import RunSpec
-from lastiterate.experiments.store import Outcome, Store, StoreError
-from lastiterate.experiments.store_export import export_csv
+from lastiterate.experiments.sweep.liveness import is_alive, process_identity
+from lastiterate.experiments.sweep.specs import RunSpec
+from lastiterate.experiments.sweep.store import Outcome, Store, StoreError
+from lastiterate.experiments.sweep.store_export import export_csv
 
 SPECS = [RunSpec("function:math:fsum", seed=seed, n_steps=3) for seed in range(5)]
 

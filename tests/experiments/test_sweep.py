@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from lastiterate.experiments import sweep
-from lastiterate.experiments.engines import Engine, EngineError, open_engine
-from lastiterate.experiments.run_specs import RunSpec, grid, read_sweep
-from lastiterate.experiments.store import Store, StoreError
-from lastiterate.experiments.sweep import run_sweep
-from lastiterate.theory.validation import InputError
+from lastiterate.experiments.sweep import sweep
+from lastiterate.experiments.sweep.engines import Engine, EngineError, open_engine
+from lastiterate.experiments.sweep.specs import RunSpec, grid, read_sweep
+from lastiterate.experiments.sweep.store import Store, StoreError
+from lastiterate.experiments.sweep.sweep import run_sweep
+from lastiterate.theory.base.validation import InputError
 
 TARGETS = Path(__file__).with_name("sweep_targets.py")
 
@@ -71,7 +71,7 @@ class TestDask:
 
     def test_a_scheduler_that_does_not_answer(self, tmp_path, monkeypatch):
         pytest.importorskip("distributed")
-        monkeypatch.setattr("lastiterate.experiments.engines.CONNECT_TIMEOUT_S", 1.0)
+        monkeypatch.setattr("lastiterate.experiments.sweep.engines.CONNECT_TIMEOUT_S", 1.0)
         for address in ("tcp://127.0.0.1:1", "nonsense", "tcp://127.0.0.1:port", "telnet://127.0.0.1:1"):
             with pytest.raises(EngineError, match=f"no Dask scheduler answers at {address} .*dask scheduler"):
                 run(quadratics(2), tmp_path / "runs.db", engine="dask", scheduler=address, n_jobs=None)

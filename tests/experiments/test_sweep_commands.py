@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lastiterate.cli import app
-from lastiterate.experiments.store import Store
+from lastiterate.experiments.sweep.store import Store
 
 TARGETS = Path(__file__).with_name("sweep_targets.py")
 PNG = b"\x89PNG"

@@ -5,17 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lastiterate.experiments.problem_texts import parse_problem
-from lastiterate.experiments.run_specs import RunSpec, grid
-from lastiterate.experiments.run_tasks import steps_of
-from lastiterate.experiments.search_objectives import SweepObjective, workload_objective
-from lastiterate.experiments.sweep import open_engine, run_sweep
-from lastiterate.solvers.search import search
-from lastiterate.solvers.search_spaces import FreeShape, Shape
-from lastiterate.solvers.weight_decay import weight_decay_study
+from lastiterate.experiments.sweep.objectives import SweepObjective, workload_objective
+from lastiterate.experiments.sweep.specs import RunSpec, grid
+from lastiterate.experiments.sweep.sweep import open_engine, run_sweep
+from lastiterate.experiments.sweep.tasks import steps_of
+from lastiterate.solvers.search.search import search
+from lastiterate.solvers.search.spaces import FreeShape, Shape
+from lastiterate.solvers.search.weight_decay import weight_decay_study
 from lastiterate.theory import problems, schedules
-from lastiterate.theory.simulators.engine import simulate
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.problems.texts import parse_problem
+from lastiterate.theory.simulators.simulate import simulate
 
 TARGETS = Path(__file__).with_name("sweep_targets.py")
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastiterate.experiments.torch_schedule import ScheduleLR
-from lastiterate.theory.validation import InputError
+from lastiterate.experiments.training.schedule import ScheduleLR
+from lastiterate.theory.base.validation import InputError
 
 
 def parameters(n=1):

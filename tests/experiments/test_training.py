@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import lastiterate as li
-from lastiterate.experiments.training import TrainingSettings, train
+from lastiterate.experiments.training.train import TrainingSettings, train
 from lastiterate.experiments.workloads.protocol import load_workload
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
 
 WORKER = Path(__file__).with_name("distributed_worker.py")
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from lastiterate.experiments.training import train
+from lastiterate.experiments.training.train import train
 from lastiterate.experiments.workloads import _text
 from lastiterate.experiments.workloads._images import crop_and_flip, load_images
 from lastiterate.experiments.workloads.protocol import load_workload
+from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.schedules import linear
-from lastiterate.theory.validation import InputError
 
 
 def write_cifar(folder, names, label_bytes, n_classes, rng):

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from lastiterate.experiments.optimizers import make_optimizer
-from lastiterate.experiments.training import TrainingSettings, train
+from lastiterate.experiments.training.optimizers import make_optimizer
+from lastiterate.experiments.training.train import TrainingSettings, train
 from lastiterate.experiments.workloads._keyed import keyed_dropout, keyed_uniform
 from lastiterate.experiments.workloads.protocol import check_workload, known_workloads, load_workload
+from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.schedules import linear
-from lastiterate.theory.validation import InputError
 
 # workload, base learning rate, fraction of the best constant prediction's loss that a run must get below
 FAST = [
@@ -230,7 +230,7 @@ def test_undersampled_images_vs_numpy_fft():
 
 def test_linear_regression_vs_exact_recursion():
     """The mean over seeds of the final loss agrees with the recursion within four standard errors."""
-    from lastiterate.experiments.ensemble import train_ensemble
+    from lastiterate.experiments.training.ensemble import train_ensemble
 
     workload = load_workload("linear_regression:modes=12")
     steps, base_lr = linear(25), 1.0

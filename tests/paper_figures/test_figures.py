@@ -2,7 +2,7 @@
 
 import pytest
 
-from lastiterate.paper_figures.registry import all_figures
+from lastiterate.paper_figures.figures.table import all_figures
 from lastiterate.paper_figures.run import make_figures
 
 # figures whose measured outcome is known to differ from a published claim; the page shows the numbers

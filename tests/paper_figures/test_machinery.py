@@ -7,10 +7,12 @@ from matplotlib.figure import Figure as Canvas
 from typer.testing import CliRunner
 
 from lastiterate.cli import app
-from lastiterate.paper_figures import registry, run
-from lastiterate.paper_figures.cache import Cache
-from lastiterate.paper_figures.registry import Figure, close, select
-from lastiterate.theory.validation import InputError
+from lastiterate.paper_figures.figures import table
+from lastiterate.paper_figures.figures.table import select
+from lastiterate.paper_figures.machinery import run
+from lastiterate.paper_figures.machinery.cache import Cache
+from lastiterate.paper_figures.machinery.registry import Figure, close
+from lastiterate.theory.base.validation import InputError
 
 
 def draw(data):
@@ -44,7 +46,7 @@ def two_figures(monkeypatch, calls):
         )
 
     figures = {"good": make("good", 1.0), "bad": make("bad", 2.0)}
-    monkeypatch.setattr(registry, "all_figures", lambda: figures)
+    monkeypatch.setattr(table, "all_figures", lambda: figures)
     return figures
 
 
@@ -117,7 +119,7 @@ def test_figure_without_its_data_is_skipped_and_the_page_says_what_to_provide(tw
         raise run.MissingData("--data", None, "a folder with training logs")
 
     needy = Figure("needy", "Paper", "shows", "must", "caption", "1 s", compute, draw, lambda data: [])
-    monkeypatch.setattr(registry, "all_figures", lambda: {"needy": needy, **two_figures})
+    monkeypatch.setattr(table, "all_figures", lambda: {"needy": needy, **two_figures})
     with pytest.warns(UserWarning, match="needy skipped"):
         outcomes = run.make_figures(out=tmp_path, progress=False)
     assert [outcome.state for outcome in outcomes] == ["skipped", "pass", "differs"]
@@ -133,6 +135,6 @@ def test_command_prints_outcomes(two_figures, tmp_path):
 
 
 def test_every_registered_figure_is_described():
-    for name, figure in registry.all_figures().items():
+    for name, figure in table.all_figures().items():
         assert name == figure.name
         assert all((figure.paper, figure.shows, figure.must_see, figure.caption, figure.cost))

@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 import lastiterate as li
-from lastiterate.solvers.design_constraints import build
-from lastiterate.solvers.design_polish import rate_and_gradient
-from lastiterate.theory.optimal import theorem10_optimum
-from lastiterate.theory.validation import InputError
+from lastiterate.solvers.design.constraints import build
+from lastiterate.solvers.design.polish import rate_and_gradient
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.optimal.closed_form import theorem10_optimum
 
 
 def varying(n_steps, seed=0):

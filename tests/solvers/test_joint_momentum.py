@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 import lastiterate as li
-from lastiterate.solvers.joint_momentum import VARIANTS, optimise_momentum
-from lastiterate.theory.validation import InputError
+from lastiterate.solvers.design.momentum import VARIANTS, optimise_momentum
+from lastiterate.theory.base.validation import InputError
 
 
 @pytest.mark.parametrize("n_steps", [1, 3])

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from lastiterate.solvers.free_form import free_form_descent, starts_of
-from lastiterate.solvers.search import Candidate, descend, rescore, search, search_family
-from lastiterate.solvers.search_objectives import ConvexProblem, Evaluation, LinearRegression, TheoryRate
-from lastiterate.solvers.search_spaces import SPACES, FreeShape, Shape
-from lastiterate.solvers.weight_decay import ShapeFeatures, linear_regression_with_decay, weight_decay_study
+from lastiterate.solvers.search.free_form import free_form_descent, starts_of
+from lastiterate.solvers.search.objectives import ConvexProblem, Evaluation, LinearRegression, TheoryRate
+from lastiterate.solvers.search.search import Candidate, descend, rescore, search, search_family
+from lastiterate.solvers.search.spaces import SPACES, FreeShape, Shape
+from lastiterate.solvers.search.weight_decay import ShapeFeatures, linear_regression_with_decay, weight_decay_study
 from lastiterate.theory import problems, schedules
-from lastiterate.theory.optimal import optimal_schedule
-from lastiterate.theory.rates import exact_rate, tune_base_lr
-from lastiterate.theory.simulators.engine import simulate
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.optimal.closed_form import optimal_schedule
+from lastiterate.theory.rates.sgd import exact_rate, tune_base_lr
+from lastiterate.theory.simulators.simulate import simulate
 
 # arXiv 2603.10301's linear regression: best of 400 shapes x 32 base learning rates per family
 PUBLISHED = {

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastiterate.solvers.search_statistics import best_of, bootstrap_median, distribution
-from lastiterate.theory.validation import InputError
+from lastiterate.solvers.search.statistics import best_of, bootstrap_median, distribution
+from lastiterate.theory.base.validation import InputError
 
 scores = st.lists(st.floats(-10, 10), min_size=1, max_size=9)
 

@@ -8,9 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import lastiterate as li
-from lastiterate.solvers.joint_momentum import matrix_gradient
-from lastiterate.solvers.worst_case import SolverError, WorstCaseFunction
-from lastiterate.theory.validation import InputError
+from lastiterate.solvers.design.momentum import matrix_gradient
+from lastiterate.solvers.worst_case.solve import SolverError, WorstCaseFunction
+from lastiterate.theory.base.validation import InputError
 
 from .literal_sdp import pepit_value, primal_value
 
@@ -249,7 +249,7 @@ def test_missing_solver_names_the_installed_ones():
 def test_missing_default_solver_names_the_others(monkeypatch):
     import cvxpy
 
-    monkeypatch.setattr("lastiterate.solvers.worst_case_cone.find_spec", lambda _: None)
+    monkeypatch.setattr("lastiterate.theory.pep.cone.find_spec", lambda _: None)
     monkeypatch.setattr(cvxpy, "installed_solvers", lambda: ["OSQP", "SCS"])
     with pytest.raises(SolverError, match="available: SCS"):
         li.worst_case(METHODS["sgd"](2))

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lastiterate as li
-from lastiterate.theory import check_certificate
-from lastiterate.theory.certificates import Certificate, CertificateError
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.certificates import check_certificate
+from lastiterate.theory.certificates.certificate import Certificate, CertificateError
 
 CHECKER = Path(check_certificate.__file__)
 

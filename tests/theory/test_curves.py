@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lastiterate as li
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
 
 RATES = {"exact": li.exact_rate, "theorem10": li.theorem10_rate, "average": li.average_iterate_rate}
 steps_with_zeros = st.lists(

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 import lastiterate as li
-from lastiterate.theory.dual_averaging import (
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.rates.dual_averaging import (
     converted_dual_averaging,
     converted_dual_averaging_rate,
     dual_averaging_average_rate,
     dual_averaging_rate,
     optimal_dual_averaging,
 )
-from lastiterate.theory.validation import InputError
 
 N = 9
 CASES = {

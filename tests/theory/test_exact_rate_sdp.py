@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lastiterate.solvers.worst_case import worst_case
-from lastiterate.theory import step_matrices
-from lastiterate.theory.rates import exact_rate
+from lastiterate.solvers.worst_case.solve import worst_case
+from lastiterate.theory.methods import step_matrix as step_matrices
+from lastiterate.theory.rates.sgd import exact_rate
 
 
 @st.composite

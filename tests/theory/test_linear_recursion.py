@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lastiterate.theory.linear_recursion import LinearRecursion
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.problems.linear_regression import LinearRecursion
 
 
 def literal_losses(work: LinearRecursion, steps: np.ndarray) -> np.ndarray:

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lastiterate as li
-from lastiterate.theory import step_matrices
-from lastiterate.theory.averaging_bound import backward_pass, ramped_bound
-from lastiterate.theory.momentum import momentum_from_spa, momentum_rate, spa_from_momentum, spa_rate
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.methods import step_matrix as step_matrices
+from lastiterate.theory.rates.momentum import momentum_from_spa, momentum_rate, spa_from_momentum, spa_rate
+from lastiterate.theory.rates.ramp import backward_pass, ramped_bound
 
 ARRAYS = st.integers(1, 12).flatmap(
     lambda n: st.tuples(

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lastiterate as li
-from lastiterate.theory.optimal import theorem10_optimum
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.optimal.closed_form import theorem10_optimum
 
 caps_arrays = st.lists(st.floats(0.05, 20.0), min_size=2, max_size=30).map(np.array)
 positive = st.floats(1e-2, 1e2)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import lastiterate as li
-from lastiterate.theory.posteriori import norms_bound, trajectory_bound
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.rates.recorded_run import norms_bound, trajectory_bound
 
 
 def run_sgd(seed, n=30, d=4, steps=None):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lastiterate.theory import problems
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
 
 
 @pytest.mark.parametrize(

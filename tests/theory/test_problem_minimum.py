@@ -8,8 +8,8 @@ import pytest
 from scipy import sparse
 
 from lastiterate.theory import problems
-from lastiterate.theory.problem_minimum import whitened
 from lastiterate.theory.problems import Problem
+from lastiterate.theory.problems.minimum.coordinates import whitened
 
 RNG = np.random.default_rng(11)
 MATRIX, TARGETS = RNG.normal(size=(30, 4)), RNG.normal(size=30)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from lastiterate.theory import problems
+from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.problems import Problem
-from lastiterate.theory.validation import InputError
 
 RNG = np.random.default_rng(7)
 MATRIX, TARGETS = RNG.normal(size=(40, 4)), RNG.normal(size=40)

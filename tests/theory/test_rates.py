@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lastiterate as li
-from lastiterate.theory.rates import BOUNDS
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.rates.sgd import BOUNDS
 
 RATES = {"exact": li.exact_rate, "theorem10": li.theorem10_rate, "average": li.average_iterate_rate}
 

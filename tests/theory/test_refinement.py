@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lastiterate as li
-from lastiterate.theory.refinement import RefinementWarning, smooth_norms, to_horizon
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.optimal.refinement import RefinementWarning, smooth_norms, to_horizon
 
 LOGS = Path(__file__).parents[3] / "shared" / "data" / "gradient_norms"
 

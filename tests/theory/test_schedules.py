@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lastiterate.theory import schedules
+from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.schedules import FAMILIES
-from lastiterate.theory.validation import InputError
 
 
 def sampled(profile, n):

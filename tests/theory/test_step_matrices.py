@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lastiterate.theory import step_matrices
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.methods import step_matrix as step_matrices
 
 N = 7
 RNG = np.random.default_rng(5)

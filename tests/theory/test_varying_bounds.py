@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import lastiterate as li
-from lastiterate.theory.validation import InputError
-from lastiterate.theory.varying_bounds import tightened_rate
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.rates.varying import tightened_rate
 
 
 def literal_theorem(steps, G, c, e, w_N, D=1.0):

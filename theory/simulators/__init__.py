@@ -1,1 +1,1 @@
-"""Numba kernels of the methods, one file a family."""
+"""Simulators of the methods on convex problems: `simulate` runs them, `methods` lists them, `kernels` computes."""

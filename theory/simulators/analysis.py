@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..problem_core import Problem
-from ..validation import Array, check_positive
+from lastiterate.theory.base.validation import Array, check_positive
+from lastiterate.theory.problems.problem import Problem
 
 if TYPE_CHECKING:
     from .result import Simulation
@@ -61,7 +61,7 @@ def best_rates(run: "Simulation", *, iterate: str = "last", tolerance: float = 0
     --------
     >>> import numpy as np
     >>> from lastiterate.theory import problems
-    >>> from lastiterate.theory.simulators.engine import simulate
+    >>> from lastiterate.theory.simulators.simulate import simulate
     >>> run = simulate(problems.absolute_value(1.0), "sgd", "linear", n_steps=100, base_lr=np.geomspace(1e-3, 10, 41))
     >>> best_rates(run)[0].base_lr <= 0.1
     True

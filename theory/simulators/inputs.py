@@ -6,8 +6,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..schedules import parse
-from ..validation import Array, InputError, check_choice, check_count, check_positive, check_steps, check_vector
+from lastiterate.theory.base.validation import (
+    Array,
+    InputError,
+    check_choice,
+    check_count,
+    check_positive,
+    check_steps,
+    check_vector,
+)
+from lastiterate.theory.schedules import parse
 
 DIAGNOSTICS = ("grad_l2", "grad_l1", "distance", "D_estimate", "step_size", "move")
 _MOST_SEEDS = 10_000_000

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..problem_core import Problem
-from ..validation import Array, InputError, check_vector
-from .protocol import Method
+from lastiterate.theory.base.validation import Array, InputError, check_vector
+from lastiterate.theory.problems.problem import Problem
+from lastiterate.theory.simulators.kernels.protocol import Method
 
 _Range = tuple[str, Callable[[Array], Any]]
 _FRACTION: _Range = ("between 0 and 1", lambda v: (v >= 0.0) & (v <= 1.0))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..problem_core import Problem
-from ..validation import Array, InputError, check_choice
-from .protocol import Bound, Method, RunFacts
+from lastiterate.theory.base.validation import Array, InputError, check_choice
+from lastiterate.theory.problems.problem import Problem
+from lastiterate.theory.simulators.kernels.protocol import Bound, Method, RunFacts
 
 if TYPE_CHECKING:
     from .analysis import BestRate
@@ -190,6 +190,6 @@ class Simulation:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the median gap over seeds at the best base learning rate of each schedule, with its bound; return ax."""
-        from .pictures import draw_gaps
+        from lastiterate.experiments.plots.simulation import draw_gaps
 
         return draw_gaps(self, ax)

@@ -16,7 +16,7 @@ _PICTURES = (".png", ".pdf", ".svg")
 def _picture(path: Path | None) -> Path | None:
     """Refuse a picture that could not be written, before the work that it would show."""
     if path is not None and path.suffix.lower() not in _PICTURES:
-        from lastiterate.theory.validation import InputError
+        from lastiterate.theory.base.validation import InputError
 
         raise InputError("--plot", str(path), f"a file that ends in {', '.join(_PICTURES)}")
     return path

@@ -45,7 +45,7 @@ def bound(
 ) -> None:
     """Bound the last iterate of one schedule: exact rate, Theorem 10 and the average iterate."""
     import lastiterate as li
-    from lastiterate.theory.validation import InputError
+    from lastiterate.theory.base.validation import InputError
 
     steps = load_schedule(schedule, n_steps)
     if momentum is not None and base_lr is None:
@@ -106,7 +106,7 @@ def load_schedule(text: str, n_steps: int) -> Any:
     import lastiterate as li
 
     if Path(text).suffix in (".json", ".csv", ".npy"):
-        from lastiterate.experiments.schedule_files import read_schedule
+        from lastiterate.theory.schedules.files import read_schedule
 
         return read_schedule(Path(text))
     return li.schedules.parse(text, n_steps)

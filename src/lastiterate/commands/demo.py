@@ -23,8 +23,8 @@ def demo(
     n_steps: Annotated[int | None, typer.Option("--steps", "-n", help="Horizon of the replays.")] = None,
 ) -> None:
     """Run the main job on real data: bounds, norms recorded and refined, schedules replayed, one report."""
-    from lastiterate.experiments.replay import replay
-    from lastiterate.experiments.report import findings
+    from lastiterate.experiments.replay.replay import replay
+    from lastiterate.experiments.report.html import findings
 
     from .bounds import DEFAULT_FAMILIES, compared
     from .refine import refine
@@ -48,9 +48,9 @@ def demo(
 def _record(name: str, n_steps: int | None, path: Path) -> Path:
     """Train once with linear decay and write the gradient norms of every step as CSV."""
     import lastiterate as li
-    from lastiterate.experiments.schedule_files import write_atomically
-    from lastiterate.experiments.training import train
+    from lastiterate.experiments.training.train import train
     from lastiterate.experiments.workloads.protocol import load_workload
+    from lastiterate.theory.schedules.files import write_atomically
 
     workload = load_workload(name)
     base_lr = workload.base_lrs[len(workload.base_lrs) // 2]

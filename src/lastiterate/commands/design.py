@@ -39,7 +39,7 @@ def design(
     plot: PlotOption = None,
 ) -> None:
     """Design the schedule with the least worst case under constraints."""
-    from lastiterate.solvers.design import design_schedule
+    from lastiterate.solvers.design.design import design_schedule
 
     caps = _gradient_bounds(G)
     found = design_schedule(
@@ -146,7 +146,7 @@ def continue_(
 
 
 def _optimal_momentum(n_steps: int, D: float, G: float, starts: int, as_json: bool, plot: Path | None) -> None:
-    from lastiterate.solvers.joint_momentum import optimise_momentum
+    from lastiterate.solvers.design.momentum import optimise_momentum
 
     found = optimise_momentum(n_steps, D, G, starts=starts)
     if plot is not None:
@@ -161,7 +161,7 @@ def _gradient_bounds(text: str) -> Any:
     """Return a number, or the array in a schedule file (csv, npy) or text file of numbers."""
     import numpy as np
 
-    from lastiterate.theory.validation import InputError
+    from lastiterate.theory.base.validation import InputError
 
     try:
         return float(text)
@@ -182,7 +182,7 @@ def _write(steps: Any, out: Path | None, command: str, facts: dict[str, Any]) ->
     """Write the steps as they are, that is, as multipliers of a base learning rate of one."""
     if out is None:
         return
-    from lastiterate.experiments.schedule_files import write_schedule
+    from lastiterate.theory.schedules.files import write_schedule
 
     write_schedule(steps, out, {"command": command, "base_lr": 1.0, **facts})
 

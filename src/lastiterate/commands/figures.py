@@ -22,7 +22,7 @@ def figures(
     as_json: JsonFlag = False,
 ) -> None:
     """Regenerate figures with their data, and a page that compares them with what was published."""
-    from lastiterate.paper_figures.registry import select
+    from lastiterate.paper_figures.figures.table import select
     from lastiterate.paper_figures.run import make_figures
 
     if list_only:

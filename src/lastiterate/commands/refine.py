@@ -36,12 +36,12 @@ def refine(
     plot: PlotOption = None,
 ) -> None:
     """Refine a schedule from the gradient norms of a previous run and write it to a file."""
-    from lastiterate.experiments.norms import read_norms
-    from lastiterate.experiments.schedule_files import snippet as code
-    from lastiterate.experiments.schedule_files import write_schedule
-    from lastiterate.theory.refinement import NORM_OF_RULE
-    from lastiterate.theory.refinement import refine as compute
-    from lastiterate.theory.validation import InputError
+    from lastiterate.experiments.logs.norms import read_norms
+    from lastiterate.theory.base.validation import InputError
+    from lastiterate.theory.optimal.refinement import NORM_OF_RULE
+    from lastiterate.theory.optimal.refinement import refine as compute
+    from lastiterate.theory.schedules.files import snippet as code
+    from lastiterate.theory.schedules.files import write_schedule
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)

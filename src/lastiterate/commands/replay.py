@@ -56,11 +56,11 @@ def replay(
 
         emit([{"workload": name} for name in known_workloads()], as_json=as_json, title="Workloads")
         return
-    from lastiterate.experiments.distributed import launched_rank
-    from lastiterate.experiments.replay import DEFAULT_SCHEDULES
-    from lastiterate.experiments.replay import replay as run
-    from lastiterate.experiments.report import findings
-    from lastiterate.experiments.training import TrainingSettings
+    from lastiterate.experiments.replay.replay import DEFAULT_SCHEDULES
+    from lastiterate.experiments.replay.replay import replay as run
+    from lastiterate.experiments.report.html import findings
+    from lastiterate.experiments.training.distributed import launched_rank
+    from lastiterate.experiments.training.train import TrainingSettings
 
     settings = TrainingSettings(
         device=device,
@@ -133,8 +133,8 @@ def report(
     as_json: JsonFlag = False,
 ) -> None:
     """Write the HTML report of a saved replay."""
-    from lastiterate.experiments.replay_files import load
-    from lastiterate.experiments.report import findings
+    from lastiterate.experiments.replay.files import load
+    from lastiterate.experiments.report.html import findings
 
     result = load(results)
     result.write_report(out)
@@ -158,7 +158,7 @@ def analyse(
     """Compare recorded runs with the convex bounds of their schedules and gradient norms."""
     import numpy as np
 
-    from lastiterate.experiments.analyse import analyse as compute
+    from lastiterate.experiments.logs.analysis import analyse as compute
 
     analysis = compute(
         logs, rule=rule, smoothing=smoothing, loss=loss, lr=lr, norm=norm, prefix=prefix, n_steps=n_steps
@@ -188,7 +188,7 @@ def analyse(
         rows = [{key: _json_number(value) for key, value in run.items()} for run in plain]
     emit(rows, as_json=as_json, title="Recorded runs and their convex bounds", extra=extra)
     if plot is not None:
-        from lastiterate.experiments.report_figures import analysis_figure
+        from lastiterate.experiments.plots.replay import analysis_figure
 
         analysis_figure(analysis).savefig(plot, dpi=150)
 

@@ -53,9 +53,9 @@ def search(
     plot: PlotOption = None,
 ) -> None:
     """Search schedule families: shapes x base learning rates x seeds, then the best of each family."""
-    from lastiterate.experiments.search_commands import SearchRequest, search_table, weight_decay_table
-    from lastiterate.experiments.sweep import open_engine
+    from lastiterate.experiments.sweep.sweep import open_engine
 
+    from ._search_run import SearchRequest, search_table, weight_decay_table
     from .bounds import save
 
     with ExitStack() as stack:

@@ -36,8 +36,8 @@ def simulate(
 ) -> None:
     """Simulate a method: the best base learning rate of each schedule, its gap, its bound, and how wide it is good."""
     import lastiterate as li
-    from lastiterate.experiments.problem_texts import parse_options, parse_problem
-    from lastiterate.theory.validation import check_choice
+    from lastiterate.theory.base.validation import check_choice
+    from lastiterate.theory.problems.texts import parse_options, parse_problem
 
     from .bounds import load_schedule, save
 
@@ -103,7 +103,7 @@ def _grid(text: str) -> Any:
     """Read base learning rates: ``0.1,0.3`` or ``LOW..HIGH:COUNT``."""
     import numpy as np
 
-    from lastiterate.theory.validation import InputError, check_count, check_positive
+    from lastiterate.theory.base.validation import InputError, check_count, check_positive
 
     try:
         if ".." not in text:

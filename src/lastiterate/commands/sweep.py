@@ -41,7 +41,7 @@ def run(
     plot: PlotOption = None,
 ) -> None:
     """Execute the runs that the store does not have; exit code 1 if some failed or were rejected."""
-    from lastiterate.experiments.sweep import Store, read_sweep, run_sweep
+    from lastiterate.experiments.sweep.sweep import Store, read_sweep, run_sweep
 
     if file is None:
         with Store(store, must_exist=True) as opened:
@@ -67,7 +67,7 @@ def run(
 @sweep.command()
 def status(store: StoreOption = Path("runs.db"), as_json: JsonFlag = False) -> None:
     """Show how far a sweep is, who works on it, what failed, and how long the rest will take."""
-    from lastiterate.experiments.sweep import Store
+    from lastiterate.experiments.sweep.sweep import Store
 
     with Store(store, must_exist=True) as opened:
         progress = opened.progress()
@@ -91,8 +91,8 @@ def export(
     out: Annotated[Path, typer.Argument(help="CSV file to write.")], store: StoreOption = Path("runs.db")
 ) -> None:
     """Write all runs of a store to a CSV file, one line a run."""
-    from lastiterate.experiments.store_export import export_csv
-    from lastiterate.experiments.sweep import Store
+    from lastiterate.experiments.sweep.store_export import export_csv
+    from lastiterate.experiments.sweep.sweep import Store
 
     with Store(store, must_exist=True) as opened:
         count = export_csv(opened, out)
@@ -100,8 +100,8 @@ def export(
 
 
 def _plot(rows: list[dict[str, Any]], metric: str | None, path: Path) -> None:
-    from lastiterate.experiments.search_pictures import draw_sweep
-    from lastiterate.theory.validation import check_choice
+    from lastiterate.experiments.plots.search import draw_sweep
+    from lastiterate.theory.base.validation import check_choice
 
     from .bounds import save
 

@@ -37,7 +37,7 @@ def worst_case(
     plot: PlotOption = None,
 ) -> None:
     """Compute the exact worst case of f(x_N) - f* for a fixed-step method, between certified bounds."""
-    from lastiterate.solvers.worst_case import worst_case as solve
+    from lastiterate.solvers.worst_case.solve import worst_case as solve
 
     H, used = _step_matrix(schedule, n_steps, method, beta, base_lr, D, G)
     result = solve(H, D=D, G=G, at=at, solver=solver, time_limit=time_limit)
@@ -59,7 +59,7 @@ def worst_case(
     if function is not None:
         found.save(function)
     if plot is not None:
-        from lastiterate.solvers.worst_case_plot import plot_worst_case
+        from lastiterate.experiments.plots.worst_case import plot_worst_case
 
         from .bounds import save
 
@@ -76,7 +76,7 @@ def _step_matrix(
     import numpy as np
 
     import lastiterate as li
-    from lastiterate.theory.validation import check_choice, check_fraction
+    from lastiterate.theory.base.validation import check_choice, check_fraction
 
     from .bounds import load_schedule
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lastiterate.theory import problems
-from lastiterate.theory.simulators.engine import simulate
 from lastiterate.theory.simulators.result import Simulation
+from lastiterate.theory.simulators.simulate import simulate
 
 
 def test_best_rate_of_one_exact_step():

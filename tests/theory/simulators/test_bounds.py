@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 import lastiterate as li
 from lastiterate.theory import problems
-from lastiterate.theory.simulators.engine import simulate
+from lastiterate.theory.simulators.simulate import simulate
 
 MADE = {name: make() for name, make in PROBLEMS.items()}
 STEPS = arrays(np.float64, st.integers(1, 40), elements=st.just(0.0) | st.floats(1e-9, 3.0))

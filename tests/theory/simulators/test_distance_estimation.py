@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 import lastiterate as li
 from lastiterate.theory import problems
 from lastiterate.theory.problems import Problem
-from lastiterate.theory.simulators import distance_estimation as kernels
-from lastiterate.theory.simulators.methods import METHODS
-from lastiterate.theory.simulators.protocol import D_ESTIMATE, FIRST
+from lastiterate.theory.simulators.kernels.protocol import D_ESTIMATE, FIRST
+from lastiterate.theory.simulators.methods import distance_theory as kernels
+from lastiterate.theory.simulators.methods.table import METHODS
 
 RNG = np.random.default_rng(3)
 A, B = RNG.normal(size=(40, 5)), RNG.normal(size=40)

@@ -11,9 +11,9 @@ from margin_references import KINDS, evaluate, reference
 from numba import njit, uint64
 
 from lastiterate.theory import problems
-from lastiterate.theory.simulators.engine import simulate
-from lastiterate.theory.simulators.logistic import AT_ONCE, logistic_losses, logistic_slopes
-from lastiterate.theory.simulators.margins import WIDE, dense_margin, sparse_margin
+from lastiterate.theory.simulators.kernels.logistic import AT_ONCE, logistic_losses, logistic_slopes
+from lastiterate.theory.simulators.kernels.margins import WIDE, dense_margin, sparse_margin
+from lastiterate.theory.simulators.simulate import simulate
 
 ALL = np.empty(0, dtype=np.int64)
 

@@ -5,9 +5,9 @@ import pytest
 
 import lastiterate as li
 from lastiterate.theory import problems
-from lastiterate.theory.simulators.mechanic import SCALE
-from lastiterate.theory.simulators.methods import METHODS
-from lastiterate.theory.simulators.protocol import D_ESTIMATE, FIRST
+from lastiterate.theory.simulators.kernels.protocol import D_ESTIMATE, FIRST
+from lastiterate.theory.simulators.methods.mechanic import SCALE
+from lastiterate.theory.simulators.methods.table import METHODS
 
 BETAS = np.array([0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999])
 

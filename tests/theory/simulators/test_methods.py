@@ -6,7 +6,7 @@ from helpers import FINITE_SUMS, PROBLEMS
 from method_references import METHODS, batches, run
 
 from lastiterate.theory import problems
-from lastiterate.theory.simulators.engine import simulate
+from lastiterate.theory.simulators.simulate import simulate
 
 N = 40
 LRS = 0.2 * (1.0 - np.arange(N) / N) + 0.01

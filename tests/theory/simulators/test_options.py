@@ -5,9 +5,9 @@ import pytest
 
 import lastiterate as li
 from lastiterate.theory import problems
-from lastiterate.theory.simulators.methods import METHODS
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.simulators.methods.table import METHODS
 from lastiterate.theory.simulators.options import RANGES
-from lastiterate.theory.validation import InputError
 
 
 @pytest.mark.parametrize(

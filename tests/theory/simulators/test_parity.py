@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lastiterate.theory import problems
-from lastiterate.theory.simulators.methods import METHODS
-from lastiterate.theory.simulators.protocol import FIRST
+from lastiterate.theory.simulators.kernels.protocol import FIRST
+from lastiterate.theory.simulators.methods.table import METHODS
 
 torch = pytest.importorskip("torch")
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import lastiterate as li
 from lastiterate.theory import problems
 from lastiterate.theory.problems import Problem
-from lastiterate.theory.simulators.methods import METHODS
-from lastiterate.theory.simulators.protocol import FIRST, STEP_SIZE
+from lastiterate.theory.simulators.kernels.protocol import FIRST, STEP_SIZE
+from lastiterate.theory.simulators.methods.table import METHODS
 
 RNG = np.random.default_rng(5)
 A, B = RNG.normal(size=(60, 6)), RNG.normal(size=60)

@@ -12,9 +12,9 @@ from method_references import split_mix
 
 import lastiterate as li
 from lastiterate.theory import problems
-from lastiterate.theory.simulators.engine import _compiled_loop, simulate
-from lastiterate.theory.simulators.methods import METHODS
-from lastiterate.theory.validation import InputError
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.simulators.methods.table import METHODS
+from lastiterate.theory.simulators.simulate import _compiled_loop, simulate
 
 loop = _compiled_loop()
 
@@ -224,8 +224,8 @@ def test_a_problem_whose_minimum_a_run_has_beaten_is_refused():
 @pytest.mark.parametrize("x", [np.nan, np.inf, -np.inf])
 def test_an_overflowed_point_never_looks_good(kind, x):
     """The losses that are flat or linear somewhere must not hide that the point is lost."""
-    from lastiterate.theory.simulators.margins import WORK
-    from lastiterate.theory.simulators.oracles import oracle_of
+    from lastiterate.theory.simulators.kernels.margins import WORK
+    from lastiterate.theory.simulators.kernels.oracles import oracle_of
 
     problem = problems.hinge([[1.0, 2.0], [-1.0, 3.0]], [1.0, -1.0])
     if kind == "max_affine":
@@ -292,7 +292,7 @@ def _rows():
 
 
 def test_a_long_run_shows_its_progress_when_asked(monkeypatch, capsys):
-    from lastiterate.theory.simulators import engine
+    from lastiterate.theory.simulators import simulate as engine
 
     monkeypatch.setattr(engine, "_PATIENCE", 0.0)
     problem = problems.hinge(*_rows())
@@ -307,7 +307,7 @@ def test_a_long_run_shows_its_progress_when_asked(monkeypatch, capsys):
 
 @pytest.mark.timeout(30)  # to its end the run would take longer
 def test_an_interrupt_stops_a_run_at_its_next_step(monkeypatch):
-    from lastiterate.theory.simulators import engine
+    from lastiterate.theory.simulators import simulate as engine
 
     def begin(threads):  # the last that happens before the compiled loop
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()

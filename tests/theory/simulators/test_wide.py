@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from margin_references import KINDS, evaluate, reference
 
 from lastiterate.theory import problems
-from lastiterate.theory.simulators import wide
-from lastiterate.theory.simulators.engine import simulate
-from lastiterate.theory.simulators.margins import WIDE, dense_margin
-from lastiterate.theory.simulators.oracles import oracle_of
-from lastiterate.theory.simulators.protocol import STRIP
-from lastiterate.theory.simulators.vectors import norm2, shared_norm2
-from lastiterate.theory.simulators.wide import NUMBERS, shared_margin, wide_margin
+from lastiterate.theory.simulators.kernels import wide
+from lastiterate.theory.simulators.kernels.margins import WIDE, dense_margin
+from lastiterate.theory.simulators.kernels.oracles import oracle_of
+from lastiterate.theory.simulators.kernels.protocol import STRIP
+from lastiterate.theory.simulators.kernels.vectors import norm2, shared_norm2
+from lastiterate.theory.simulators.kernels.wide import NUMBERS, shared_margin, wide_margin
+from lastiterate.theory.simulators.simulate import simulate
 
 WIDTHS = st.integers(1, 40) | st.sampled_from([STRIP - 1, STRIP, STRIP + 9, 3 * STRIP + 2])
 

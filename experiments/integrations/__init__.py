@@ -1,0 +1,1 @@
+"""Adapters for Hugging Face, Lightning and optax, and snippets that use them."""

@@ -1,0 +1,1 @@
+"""Readers of gradient-norm logs, and what theory says about recorded runs."""

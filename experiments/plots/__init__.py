@@ -1,0 +1,1 @@
+"""Every picture, one file an idea, in one style."""

@@ -1,0 +1,190 @@
+"""The figures of a replay's report, drawn without pyplot so that no window system or global state is touched."""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from lastiterate.experiments.logs.analysis import Analysis
+from lastiterate.experiments.replay.files import block_means
+from lastiterate.experiments.replay.result import Replay, ScheduleReplay, WorkloadReplay
+from lastiterate.experiments.statistics import as_losses, fit_response
+from lastiterate.theory.base.validation import Array
+
+STYLE: Any = {
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "lines.linewidth": 1.8,
+    "savefig.dpi": 150,
+}
+# Okabe and Ito: told apart by colour-blind readers; line styles repeat the difference in print
+COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#999999")
+DASHES = ("-", "--", "-.", ":")
+CURVE_POINTS = 80
+
+
+def figures(workload: WorkloadReplay) -> Iterator[tuple[str, str, Figure]]:
+    """Yield (name, caption, figure) for one workload."""
+    yield "schedules", "Schedules, as multiples of the base learning rate.", _draw(_schedules, workload)
+    if workload.rounds:
+        yield "norms", "Gradient norms of the source runs (thin) and smoothed (thick).", _draw(_norms, workload)
+    yield (
+        "losses",
+        "Training loss of each schedule at its best base learning rate: mean, lowest and highest over the seeds.",
+        _draw(_losses, workload),
+    )
+    yield (
+        "response",
+        "Final result against base learning rate: mean and standard error over the seeds; thin lines fit "
+        "A/lr + B lr + C. A cross at the edge marks rates at which a run diverged.",
+        _draw(_response, workload),
+    )
+    yield "theory", "Measured result against the convex bound for the recorded norms.", _draw(_theory, workload)
+
+
+def rank_figure(result: Replay) -> Figure:
+    """Draw the mean ranks over the workloads."""
+    ranking = result.ranking()
+    names = sorted(ranking.mean_ranks, key=lambda name: ranking.mean_ranks[name])
+    with _canvas() as (figure, axes):
+        axes.barh(names[::-1], [ranking.mean_ranks[name] for name in names[::-1]], color=COLOURS[5])
+        axes.set_xlabel(f"mean rank over {ranking.n_workloads} workloads (1 is best)")
+        axes.grid(axis="y", visible=False)
+    return figure
+
+
+def analysis_figure(analysis: Analysis) -> Figure:
+    """Draw logged losses above the exact bounds at the same steps."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 6.4), layout="constrained")
+        FigureCanvasAgg(figure)
+        above, below = figure.subplots(2, 1, sharex=True)
+        for number, run in enumerate(analysis.runs):
+            look = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+            above.plot(run.horizons, run.losses, label=Path(run.source).stem, **look)
+            below.plot(run.horizons, run.curve, **look)
+        late = np.concatenate([run.losses[run.horizons > 0.1 * run.n_steps] for run in analysis.runs])
+        bounds = np.concatenate([run.curve[run.horizons > 0.1 * run.n_steps] for run in analysis.runs])
+        above.set(ylabel=analysis.runs[0].loss_column, ylim=(late.min() - 0.05 * np.ptp(late), late.max()))
+        below.set(ylabel="exact bound", xlabel="steps", ylim=(bounds.min() - 0.05 * np.ptp(bounds), bounds.max()))
+        figure.legend(loc="outside upper center", ncols=1)
+    return figure
+
+
+@contextmanager
+def _canvas(legend: bool = False) -> Generator[tuple[Figure, Axes]]:
+    with rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        yield figure, axes
+        if legend and axes.get_legend_handles_labels()[0]:
+            figure.legend(loc="outside upper center", ncols=3)
+
+
+def _draw(paint: Callable[[Axes, WorkloadReplay], None], workload: WorkloadReplay) -> Figure:
+    with _canvas(legend=True) as (figure, axes):
+        paint(axes, workload)
+    return figure
+
+
+def _look(workload: WorkloadReplay, name: str) -> dict[str, Any]:
+    position = [schedule.name for schedule in workload.schedules].index(name)
+    return {"color": COLOURS[position % len(COLOURS)], "linestyle": DASHES[position % len(DASHES)], "label": name}
+
+
+def _progress(values: Array) -> Array:
+    """Middle of each of the values' shares of training, in percent."""
+    return 100.0 * (np.arange(values.size) + 0.5) / values.size
+
+
+def _schedules(axes: Axes, workload: WorkloadReplay) -> None:
+    for schedule in workload.schedules:
+        axes.plot(_progress(schedule.steps), schedule.steps, **_look(workload, schedule.name))
+    axes.set(xlabel="training done (%)", ylabel="learning rate / base learning rate", ylim=(0, None))
+
+
+def _norms(axes: Axes, workload: WorkloadReplay) -> None:
+    kind = "L1" if workload.rule == "adam" else "L2"
+    for number, round_ in enumerate(workload.rounds):
+        colour = COLOURS[(number + 4) % len(COLOURS)]
+        smoothed = round_.refinement.smoothed
+        axes.plot(_progress(round_.norms), round_.norms, color=colour, linewidth=0.5, alpha=0.6)
+        axes.plot(_progress(smoothed), smoothed, color=colour, linewidth=2.5, label=f"run with {round_.source}")
+    axes.set(xlabel="training done (%)", ylabel=f"{kind} norm of the gradient", yscale="log")
+
+
+def _losses(axes: Axes, workload: WorkloadReplay) -> None:
+    lowest, highest = np.inf, 0.0
+    for schedule in workload.schedules:
+        runs = schedule.runs_at(schedule.best_lr(workload.metric, workload.higher_is_better))
+        curves = [block_means(run.losses, CURVE_POINTS) for run in runs]
+        if not curves:
+            continue
+        table = np.stack([curve[: min(map(len, curves))] for curve in curves])
+        look = _look(workload, schedule.name)
+        axes.plot(_progress(table[0]), table.mean(axis=0), **look)
+        axes.fill_between(_progress(table[0]), table.min(axis=0), table.max(axis=0), color=look["color"], alpha=0.12)
+        lowest, highest = min(lowest, float(table.min())), max(highest, float(table.max()))
+    axes.set(xlabel="training done (%)", ylabel="training loss")
+    if lowest > 0 and highest > 10 * lowest:
+        axes.set_yscale("log")
+
+
+def _response(axes: Axes, workload: WorkloadReplay) -> None:
+    tops: list[tuple[ScheduleReplay, Array]] = []
+    for schedule in workload.schedules:
+        scores = schedule.scores(workload.metric)
+        lrs, means = np.array(schedule.base_lrs), scores.mean(axis=1)
+        errors = scores.std(axis=1, ddof=1) / np.sqrt(scores.shape[1]) if scores.shape[1] > 1 else np.zeros(lrs.size)
+        good = np.isfinite(means)
+        look = _look(workload, schedule.name)
+        axes.errorbar(lrs[good], means[good], yerr=errors[good], marker="o", markersize=4, capsize=2, **look)
+        fit = fit_response(lrs, as_losses(means, workload.higher_is_better))
+        if fit is not None:
+            fine = np.geomspace(fit.lowest, fit.highest, 100)
+            sign = -1.0 if workload.higher_is_better else 1.0
+            axes.plot(fine, sign * fit(fine), color=look["color"], linewidth=0.7, alpha=0.7)
+        if not good.all():
+            tops.append((schedule, lrs[~good]))
+    axes.set(xlabel="base learning rate", ylabel=workload.metric.replace("_", " "), xscale="log")
+    _focus(axes, workload)
+    for number, (schedule, lrs) in enumerate(tops):
+        heights = np.full(lrs.size, 0.98 - 0.03 * number)
+        colour = _look(workload, schedule.name)["color"]
+        axes.plot(lrs, heights, "x", color=colour, transform=axes.get_xaxis_transform(), clip_on=False)
+
+
+def _focus(axes: Axes, workload: WorkloadReplay) -> None:
+    """Show the range in which schedules differ; a logarithmic axis if losses span more than a decade."""
+    values = np.concatenate([s.scores(workload.metric).mean(axis=1) for s in workload.schedules])
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return
+    if values.min() > 0 and values.max() > 10 * values.min():
+        axes.set_yscale("log")
+        axes.set_ylim(values.min() / 1.2, values.max() * 1.5)
+        return
+    spread = max(float(np.ptp(values)), 1e-12)
+    axes.set_ylim(values.min() - 0.08 * spread, values.max() + 0.12 * spread)
+
+
+def _theory(axes: Axes, workload: WorkloadReplay) -> None:
+    for row in workload.table():
+        if np.isfinite(row.bound) and np.isfinite(row.mean):
+            look = _look(workload, row.schedule)
+            error = row.standard_error if np.isfinite(row.standard_error) else 0.0
+            axes.errorbar(row.bound, row.mean, yerr=error, marker="o", capsize=2, color=look["color"], linestyle="none",
+                          label=row.schedule)  # fmt: skip
+    axes.set(xlabel="convex bound / D, base learning rate tuned", ylabel=workload.metric.replace("_", " "))

@@ -1,0 +1,79 @@
+"""One look for all figures: the style file, and one colour and line style per schedule or method."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+# Okabe and Ito's colours, told apart by all common forms of colour blindness; black and grey serve as references
+BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW, BLACK, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#F0E442",
+    "#000000",
+    "#888888",
+)
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "linear": {"color": BLACK},
+    "cosine": {"color": BLUE},
+    "wsd": {"color": ORANGE},
+    "refined": {"color": RED},
+    "refined-l2": {"color": RED},
+    "refined-l1": {"color": RED, "linestyle": "--"},
+    "constant": {"color": GREY},
+    "rex": {"color": GREEN},
+    "one_minus_sqrt": {"color": SKY},
+    "polynomial": {"color": PINK},
+    "stepwise": {"color": PINK, "linestyle": "--"},
+    "inverse_sqrt": {"color": SKY, "linestyle": "--"},
+    "inverse_time": {"color": GREEN, "linestyle": "--"},
+    "exponential": {"color": ORANGE, "linestyle": "--"},
+    "circular": {"color": BLUE, "linestyle": "--"},
+    "two_point_spline": {"color": RED, "linestyle": ":"},
+    "two_point_linear": {"color": ORANGE, "linestyle": ":"},
+    "smooth_nonmonotonic": {"color": PINK, "linestyle": ":"},
+    "generalised_cosine": {"color": BLUE, "linestyle": ":"},
+    "generalised_rex": {"color": GREEN, "linestyle": ":"},
+    "sgd": {"color": BLACK},
+    "sgdm": {"color": GREY},
+    "adam": {"color": BLUE},
+}
+
+
+def look(name: str) -> dict[str, Any]:
+    """Return the colour and line style of a schedule (any text specification) or method.
+
+    >>> look("wsd:cooldown=0.2") == look("wsd")
+    True
+    """
+    return dict(LOOKS.get(name.split(":")[0].replace("-", "_"), LOOKS.get(name, {"color": GREY})))
+
+
+def styled() -> Any:
+    """Return the context in which figures are drawn and saved."""
+    import matplotlib.style
+
+    return matplotlib.style.context(str(files("lastiterate.experiments.plots") / "style.mplstyle"))
+
+
+def panels(rows: int = 1, columns: int = 1, height: float = 2.3, width: float = 3.4) -> tuple[Canvas, Any]:
+    """Return a figure ``width`` inches wide with panels of the given height, and its axes.
+
+    One column of text is 3.4 inches: panels are stacked rather than set side by side, so that text keeps its size.
+
+    >>> figure, axes = panels(2)
+    >>> len(axes)
+    2
+    """
+    from matplotlib.figure import Figure as Canvas
+
+    figure = Canvas(figsize=(width, height * rows), layout="constrained")
+    return figure, figure.subplots(rows, columns)

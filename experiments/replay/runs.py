@@ -1,0 +1,126 @@
+"""Carrying out the runs of a replay: one by one, in parallel processes, or many at once."""
+
+import math
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from lastiterate.experiments.training.distributed import launched_rank
+from lastiterate.experiments.training.train import RunResult, TrainingSettings, train
+from lastiterate.experiments.workloads.protocol import Workload, load_workload
+from lastiterate.theory.base.validation import Array
+
+ENSEMBLE = 32
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run to do; plain data, so that it travels to other processes."""
+
+    workload: "Workload | str"
+    size: str
+    data: str | None
+    schedule: str
+    steps: Array
+    base_lr: float
+    seed: int
+    optimizer: str
+    settings: TrainingSettings
+    checkpoint_folder: str | None
+    checkpoint_minutes: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is the same for all runs of one workload, and how runs are carried out."""
+
+    template: Task
+    workload: Workload
+    seeds: range
+    extensions: int
+    jobs: int
+    vectorise: bool
+    report_progress: Callable[[int, int], None]
+
+
+def execute(tasks: list[Task], plan: Plan) -> list[RunResult]:
+    """Do the runs, in the plan's manner, and return their results in the same order."""
+    plan.report_progress(0, len(tasks))
+    work = _run_together if plan.vectorise else _run_each
+    size = min(ENSEMBLE, math.ceil(len(tasks) / plan.jobs)) if plan.vectorise else 1
+    chunks = [tasks[start : start + size] for start in range(0, len(tasks), size)]
+    if plan.jobs == 1:
+        finished: Any = map(work, chunks)
+    else:
+        from joblib import Parallel, delayed
+
+        finished = Parallel(n_jobs=plan.jobs, return_as="generator")(delayed(work)(chunk) for chunk in chunks)
+    results: list[RunResult] = []
+    for chunk in finished:
+        results.extend(chunk)
+        plan.report_progress(len(chunk), 0)
+    return results
+
+
+def _run_each(tasks: list[Task]) -> list[RunResult]:
+    return [_run(task) for task in tasks]
+
+
+def _run_together(tasks: list[Task]) -> list[RunResult]:
+    from lastiterate.experiments.training.ensemble import train_ensemble
+
+    members = [(task.steps, task.base_lr, task.seed) for task in tasks]
+    first = tasks[0]
+    return train_ensemble(_workload(first), members, optimizer=first.optimizer, settings=first.settings)
+
+
+def _run(task: Task) -> RunResult:
+    workload = _workload(task)
+    checkpoint = None
+    if task.checkpoint_folder is not None:
+        identity = (workload.name, task.size, task.schedule, task.steps.tobytes(), task.base_lr, task.seed)
+        key = sha256(repr((*identity, task.optimizer, asdict(task.settings))).encode()).hexdigest()[:24]
+        checkpoint = Path(task.checkpoint_folder, f"{key}.pt")
+    return train(
+        workload,
+        task.steps,
+        task.base_lr,
+        task.seed,
+        optimizer=task.optimizer,
+        settings=task.settings,
+        checkpoint=checkpoint,
+        checkpoint_minutes=task.checkpoint_minutes,
+    )
+
+
+def _workload(task: Task) -> Workload:
+    if isinstance(task.workload, str):
+        return _loaded_once(task.workload, task.size, task.data)
+    return task.workload
+
+
+@lru_cache(maxsize=8)
+def _loaded_once(name: str, size: str, data: str | None) -> Workload:
+    return load_workload(name, size=size, data=data)
+
+
+@contextmanager
+def progress_bar(wanted: bool | None) -> Generator[Callable[[int, int], None]]:
+    """Show a bar on standard error whose total grows as work becomes known; call ``advance(done, more)``."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    shown = (console.is_terminal if wanted is None else wanted) and launched_rank() == 0
+    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not shown) as bar:
+        runs = bar.add_task("runs", total=0)
+
+        def advance(done: int, more: int) -> None:
+            bar.update(runs, advance=done, total=(bar.tasks[0].total or 0) + more)
+
+        yield advance

@@ -1,0 +1,1 @@
+"""Resumable grids of runs on one machine or a cluster."""

@@ -1,0 +1,275 @@
+"""Sweeps: thousands of runs through one engine into one store, resumable at any moment.
+
+The driver is this process: it claims runs in the store, hands them to the engine's workers, and writes what comes
+back. Workers never touch the store. Whatever dies, at most the runs in flight are lost, and starting again runs only
+what is missing.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lastiterate.theory.base.validation import InputError
+
+from .engines import Engine, EngineError, died, open_engine
+from .specs import RunSpec, as_spec, code_version, grid, read_sweep
+from .store import Outcome, Progress, RunRecord, Store, StoreError
+from .tasks import REFUSED, execute
+
+__all__ = [
+    "Engine",
+    "EngineError",
+    "Progress",
+    "RunRecord",
+    "RunSpec",
+    "Store",
+    "StoreError",
+    "SweepResult",
+    "grid",
+    "open_engine",
+    "read_sweep",
+    "run_sweep",
+]
+
+MAX_CRASHES = 3
+POLL_S = 0.25
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The outcome of a sweep: one record per distinct run, in the order given.
+
+    Attributes
+    ----------
+    records : tuple of RunRecord
+        Finished runs, failed ones included.
+    rejected : mapping of int to str
+        Specifications that are no runs at all: position in the input and what is wrong.
+    n_executed : int
+        How many runs this driver executed itself; the others were in the store or came from another driver.
+    """
+
+    records: tuple[RunRecord, ...] = field(repr=False)
+    rejected: Mapping[int, str]
+    n_executed: int
+
+    @property
+    def failed(self) -> list[RunRecord]:
+        """The runs that raised or whose worker died."""
+        return [record for record in self.records if record.status == "failed"]
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one flat mapping per run: specification, status and metrics, nothing that depends on the machine."""
+        metrics = sorted({name for record in self.records for name in record.metrics})
+        return [
+            {
+                "target": record.spec.target,
+                "method": record.spec.method,
+                "schedule": record.spec.schedule,
+                "base_lr": record.spec.base_lr,
+                "seed": record.spec.seed,
+                "n_steps": record.spec.n_steps,
+                **{f"options.{name}": value for name, value in record.spec.options.items()},
+                "status": record.status,
+                **{_column(name): record.metrics.get(name) for name in metrics},
+            }
+            for record in self.records
+        ]
+
+
+def _column(metric: str) -> str:
+    return f"metric.{metric}" if metric in _SPEC_COLUMNS else metric
+
+
+_SPEC_COLUMNS = ("target", "method", "schedule", "base_lr", "seed", "n_steps", "status")
+
+
+def run_sweep(
+    specs: Iterable[RunSpec | Mapping[str, Any]],
+    store: str | Path,
+    *,
+    engine: str | Engine = "loky",
+    n_jobs: int | None = None,
+    scheduler: str | None = None,
+    device: str = "cpu",
+    code: str | None = None,
+    retry_failed: bool = False,
+    show_progress: bool = True,
+) -> SweepResult:
+    """Execute the runs that the store does not have yet, and return the results of all.
+
+    Parameters
+    ----------
+    specs : iterable of RunSpec or mapping
+        The runs. One that is malformed is reported in the result; the others go on.
+    store : str or Path
+        The SQLite file of results; created if missing. Several drivers may work on one store at a time.
+    engine : {"loky", "dask"} or Engine
+        Processes of this machine, or a Dask cluster; or an engine that `open_engine` opened and that stays open.
+    n_jobs : int, optional
+        Workers; by default one per visible device or core. With loky, 1 runs everything in this process.
+    scheduler : str, optional
+        Address of a Dask scheduler; without it, engine "dask" starts a cluster on this machine.
+    device : str
+        "cpu", "cuda" (one worker per visible device) or a single torch device.
+    code : str, optional
+        Version of the code that is part of each run's key. By default a hash of the installed sources, so that
+        results of other code are never taken for results of this one.
+    retry_failed : bool
+        Run again what failed in an earlier call.
+    show_progress : bool
+        Show a progress bar when standard error is a terminal.
+
+    Returns
+    -------
+    SweepResult
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be opened or written (wrong schema, full disk). Results already written are safe.
+    EngineError
+        If workers cannot be started or the cluster is lost.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> runs = grid(target="function:math:fsum", seed=range(2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = run_sweep(runs, f"{folder}/runs.db", n_jobs=1, show_progress=False)
+    >>> [record.status for record in result.records], result.records[0].error.splitlines()[0]
+    (['failed', 'failed'], "TypeError: 'RunSpec' object is not iterable")
+    """
+    accepted, rejected = _sort_out(specs)
+    version = code_version() if code is None else code
+    with (
+        Store(store) as opened,
+        nullcontext(engine)
+        if isinstance(engine, Engine)
+        else open_engine(engine, n_jobs=n_jobs, scheduler=scheduler, device=device) as workers,
+    ):
+        keys = list(dict.fromkeys(opened.add(accepted, version)))
+        opened.register(workers.n_workers)
+        opened.want(keys, retry_failed=retry_failed)
+        driver = _Driver(opened, workers, version if code is None else None, device)
+        with opened.heartbeat():
+            driver.run(len(keys), show_progress)
+        return SweepResult(tuple(opened.records(keys)), rejected, driver.n_executed)
+
+
+def _sort_out(specs: Iterable[RunSpec | Mapping[str, Any]]) -> tuple[list[RunSpec], dict[int, str]]:
+    accepted: list[RunSpec] = []
+    rejected: dict[int, str] = {}
+    for index, spec in enumerate(specs):
+        try:
+            accepted.append(as_spec(spec))
+        except InputError as error:
+            rejected[index] = str(error)
+    return accepted, rejected
+
+
+class _Driver:
+    """The loop that keeps workers busy and writes what they return."""
+
+    def __init__(self, store: Store, engine: Engine, expected_code: str | None, device: str) -> None:
+        self.n_executed = 0
+        self._store = store
+        self._engine = engine
+        self._expected_code = expected_code
+        self._in_flight: dict[Future[Outcome], tuple[str, str]] = {}
+        # a worker that owns a device gets no second run in advance: the device comes back with the result
+        self._free_devices = list(engine.devices)
+        self._default_device = device
+        owns = engine.devices or not engine.isolated
+        self._limit = engine.n_workers if owns else 2 * engine.n_workers
+
+    def run(self, n_runs: int, show_progress: bool) -> None:
+        """Execute until none of the wanted runs is left, here or in another driver."""
+        self._store.take_over()
+        with _progress_bar(n_runs, self._engine.n_workers, show_progress) as advance:
+            counted = -POLL_S
+            while True:
+                self._start_runs()
+                if not self._in_flight or time.monotonic() > counted + POLL_S:  # counting looks at every run
+                    unfinished, counted = self._store.n_unfinished(), time.monotonic()
+                    advance(n_runs - unfinished)
+                    if not self._in_flight and unfinished == 0:
+                        return
+                if self._in_flight:
+                    self._collect()
+                else:  # another driver has the rest; if it dies they are ours
+                    time.sleep(POLL_S)
+                    self._store.take_over()
+
+    def _start_runs(self) -> None:
+        while len(self._in_flight) < self._limit and self._start_one(suspects=False):
+            pass
+        if not self._in_flight:  # a run whose worker died goes alone, so that a second death names the culprit
+            self._start_one(suspects=True)
+
+    def _start_one(self, *, suspects: bool) -> bool:
+        claimed = self._store.claim(suspects=suspects)
+        if claimed is None:
+            return False
+        key, spec = claimed
+        device = self._free_devices.pop(0) if self._engine.devices else self._default_device
+        future = self._engine.submit(execute, spec, device, self._expected_code)
+        self._in_flight[future] = (key, device)
+        return True
+
+    def _collect(self) -> None:
+        finished, _ = wait(self._in_flight, return_when=FIRST_COMPLETED)
+        if any(_has_died(future) for future in finished):
+            was_alone = len(self._in_flight) == 1
+            finished, _ = wait(self._in_flight)  # the pool is lost with all that it held
+            self._after_crash([self._take(future)[0] for future in finished if _has_died(future)], was_alone)
+        for future in finished:
+            if future in self._in_flight:
+                key, outcome = self._take(future)
+                self.n_executed += self._store.finish(key, outcome)
+
+    def _take(self, future: "Future[Outcome]") -> tuple[str, Outcome]:
+        key, device = self._in_flight.pop(future)
+        if self._engine.devices:
+            self._free_devices.append(device)
+        if future.cancelled():
+            raise EngineError("the cluster is gone; what finished is in the store, start again to go on")
+        error = future.exception()
+        if error is None:
+            outcome = future.result()
+            if outcome.status == REFUSED:
+                raise EngineError(str(outcome.error))
+            return key, outcome
+        return key, Outcome("failed", error=f"{type(error).__name__}: {error}")
+
+    def _after_crash(self, keys: list[str], was_alone: bool) -> None:
+        """Give runs back whose worker died, unless one of them does it every time."""
+        for key in keys:
+            if was_alone and self._store.crashes(key) + 1 >= MAX_CRASHES:
+                text = f"the worker died {MAX_CRASHES} times during this run, at last with nothing else in flight"
+                self._store.finish(key, Outcome("failed", error=f"{text} (out of memory, or a crash in compiled code)"))
+            else:
+                self._store.give_back([key], crashed=True)
+
+
+def _has_died(future: "Future[Any]") -> bool:
+    error = None if future.cancelled() else future.exception()
+    return error is not None and died(error)
+
+
+@contextmanager
+def _progress_bar(n_runs: int, n_workers: int, shown: bool) -> Generator[Callable[[int], None], None, None]:
+    """Show finished runs and an estimate on a terminal; yield the function that sets how many are finished."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (*Bar.get_default_columns()[:-1], TimeElapsedColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
+        task = bar.add_task(f"{n_runs} runs, {n_workers} workers", total=n_runs)
+        yield lambda finished: bar.update(task, completed=finished)

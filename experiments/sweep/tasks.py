@@ -1,0 +1,177 @@
+"""What a worker does with a run specification: find the target, run it, and never let an error escape."""
+
+import importlib
+import importlib.util
+import math
+import os
+import platform
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.problems.texts import parse_options, parse_problem
+from lastiterate.theory.schedules import parse
+
+from .specs import RunSpec, code_version
+from .store import Outcome
+
+DEFAULT_STEPS = 1000
+REFUSED = "refused"
+"""Status of a run that a worker would not begin; it never reaches a store."""
+
+Results = tuple[dict[str, float], dict[str, npt.NDArray[Any]], bool]
+"""Metrics, curves, and whether the run diverged."""
+
+
+def execute(spec: RunSpec, device: str = "cpu", expected_code: str | None = None) -> Outcome:
+    """Run ``spec`` and return its outcome; whatever it raises becomes an outcome with status "failed".
+
+    Parameters
+    ----------
+    spec : RunSpec
+        The run.
+    device : str
+        Torch device for workloads.
+    expected_code : str, optional
+        The driver's `code_version`; a worker with other sources refuses, because its result would be filed wrongly.
+    """
+    start = time.perf_counter()
+    if expected_code is not None and code_version() != expected_code:
+        text = f"a worker has code {code_version()}, the driver {expected_code}: install the same, or start again"
+        return Outcome(REFUSED, error=text)
+    try:
+        metrics, curves, diverged = _RUNNERS[spec.kind](spec, device)
+        status, error = ("diverged" if diverged else "done"), None
+    except Exception as failure:  # a user's function may raise anything; the other runs go on
+        metrics, curves, status, error = {}, {}, "failed", _explain(failure)
+    return Outcome(status, metrics, curves, time.perf_counter() - start, _versions(), error)
+
+
+def steps_of(schedule: str, n_steps: int) -> npt.NDArray[np.float64]:
+    """Return the steps of a schedule specification, or of ``values:`` and numbers separated by slashes.
+
+    >>> steps_of("values:1/0.5", 2), steps_of("linear", 2)
+    (array([1. , 0.5]), array([1. , 0.5]))
+    """
+    if not schedule.startswith("values:"):
+        return parse(schedule, n_steps)
+    try:
+        values = np.array([float(part) for part in schedule.removeprefix("values:").split("/")])
+    except ValueError as error:
+        raise InputError("schedule", schedule[:80], "values: and numbers separated by slashes") from error
+    if values.size != n_steps:
+        raise InputError("schedule", f"{values.size} values", f"{n_steps} values, one a step")
+    return values
+
+
+def _run_function(spec: RunSpec, device: str) -> Results:
+    """Call the user's function; numbers it returns are metrics, arrays are curves."""
+    module_name, _, name = spec.name.rpartition(":")
+    function = _find_function(module_name, name)
+    values = function(spec)
+    if not isinstance(values, Mapping):
+        raise InputError("result", values, "a mapping of names to numbers and arrays")
+    metrics = {key: float(value) for key, value in values.items() if np.ndim(value) == 0}
+    curves = {key: np.asarray(value) for key, value in values.items() if np.ndim(value) > 0}
+    for key, curve in curves.items():
+        if curve.dtype.kind not in "biufc":
+            raise InputError(f"result[{key!r}]", f"dtype {curve.dtype}", "an array of numbers")
+    return metrics, curves, not all(math.isfinite(value) for value in metrics.values())
+
+
+def _find_function(module_name: str, name: str) -> Callable[[RunSpec], Any]:
+    if not module_name or not name:
+        raise InputError(
+            "target", f"function:{module_name}:{name}", "function:package.module:name or function:file.py:name"
+        )
+    module = _load_file(Path(module_name)) if module_name.endswith(".py") else importlib.import_module(module_name)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise InputError("target", f"{module_name} without a function {name!r}", "the name of a function in the module")
+    return function
+
+
+@lru_cache(maxsize=32)
+def _load_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"sweep_target_{path.stem}", path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise InputError("target", str(path), "the path of an existing Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _run_problem(spec: RunSpec, device: str) -> Results:
+    """Simulate a method on a convex problem; options of the specification go to `simulate`."""
+    from lastiterate.theory.simulators.simulate import simulate
+
+    method, options = parse_options(spec.method or "sgd", "method")
+    problem = _problem(spec.name)
+    run = simulate(
+        problem,
+        method,
+        steps_of(spec.schedule, DEFAULT_STEPS if spec.n_steps is None else spec.n_steps),
+        base_lr=spec.base_lr,
+        seeds=[spec.seed],
+        progress=False,
+        **{**spec.options, **options},
+    )
+    final, best = float(run.final[0, 0, 0]), float(run.best[0, 0, 0])
+    metrics = {"final": final, "best": best, "gap": final - problem.f_star}
+    curves = {"step": run.recorded, "f": run.f[0, 0, 0]}
+    return metrics, curves, bool(run.diverged[0, 0, 0])
+
+
+@lru_cache(maxsize=8)
+def _problem(text: str) -> Any:
+    return parse_problem(text)
+
+
+def _run_workload(spec: RunSpec, device: str) -> Results:
+    """Train a workload once; the options are ``size``, ``data`` and fields of `TrainingSettings`."""
+    from lastiterate.experiments.training.train import TrainingSettings, train
+
+    options = dict(spec.options)
+    workload = _workload(spec.name, options.pop("size", "tiny"), options.pop("data", None))
+    steps = steps_of(spec.schedule, workload.n_steps if spec.n_steps is None else spec.n_steps)
+    try:
+        settings = TrainingSettings(device=device, **options)
+    except TypeError as error:
+        raise InputError("options", options, f"size, data and settings of a training run ({error})") from error
+    run = train(workload, steps, spec.base_lr, spec.seed, optimizer=spec.method or None, settings=settings)
+    return dict(run.final), {"loss": run.losses, "l1": run.l1, "l2": run.l2}, run.diverged_at is not None
+
+
+@lru_cache(maxsize=8)
+def _workload(name: str, size: str, data: str | None) -> Any:
+    from lastiterate.experiments.workloads.protocol import load_workload
+
+    return load_workload(name, size=size, data=data)
+
+
+_RUNNERS: dict[str, Callable[[RunSpec, str], Results]] = {
+    "problem": _run_problem,
+    "workload": _run_workload,
+    "function": _run_function,
+}
+
+
+def _explain(error: Exception) -> str:
+    """One line for the table, then where it happened."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error}\n  in {last.name} ({os.path.basename(last.filename)}:{last.lineno})"
+
+
+@lru_cache(maxsize=1)
+def _versions() -> dict[str, str]:
+    names = ("lastiterate", "numpy", "numba")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -1,0 +1,1 @@
+"""Training loops, optimizers, the torch scheduler and the gradient-norm recorder."""

@@ -1,0 +1,1 @@
+"""The figures of the literature, one file a paper; `table` lists them."""

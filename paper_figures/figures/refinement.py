@@ -1,0 +1,252 @@
+"""Refinement (arXiv 2310.07831): from gradient norms to schedules, on synthetic and on recorded norms."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from lastiterate.experiments.plots.style import look, panels
+from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, holds
+from lastiterate.theory import schedules
+from lastiterate.theory.optimal.closed_form import theorem10_optimum
+from lastiterate.theory.optimal.refinement import RefinementWarning, refine
+from lastiterate.theory.rates.sgd import theorem10_rate
+
+PAPER = "Refinement (2310.07831)"
+KNOT_PLACES = (0.0, 0.003, 0.02, 0.03, 0.1, 1.0)
+KNOT_NORMS = {"level": (15, 6, 4, 2, 1, 1), "rising": (15, 6, 4, 2, 1, 2), "falling": (15, 6, 4, 2, 1, 0.7)}
+COLORS = {"level": "#000000", "rising": "#0072B2", "falling": "#D55E00"}
+
+
+def synthetic_norms(kind: str, n: int) -> Any:
+    """Return the norms through the paper's knots, linear in between and smoothed by a Gaussian of 0.5% of training."""
+    from scipy.ndimage import gaussian_filter1d
+
+    norms = np.interp((np.arange(n) + 0.5) / n, KNOT_PLACES, KNOT_NORMS[kind])
+    return gaussian_filter1d(norms, 0.005 * n, mode="nearest")
+
+
+def _compute_synthetic(settings: Settings) -> Data:
+    return settings.cache.get("refine-synthetic", _synthetic)
+
+
+def _synthetic() -> Data:
+    n = 2000
+    rows: dict[str, Any] = {}
+    for kind in KNOT_NORMS:
+        norms = synthetic_norms(kind, n)
+        refined = refine(norms, rule="sgd", smoothing=0.0)
+        rows[kind] = {"norms": norms, "steps": refined.steps, "gain": refined.gain, "peak": refined.peak}
+    return {"n": n, "rows": rows}
+
+
+def _draw_synthetic(data: Data) -> Any:
+    figure, (top, bottom) = panels(2)
+    s = (np.arange(data["n"]) + 0.5) / data["n"]
+    for kind, row in data["rows"].items():
+        top.semilogy(s, row["norms"], color=COLORS[kind], label=f"{kind} at the end")
+        bottom.plot(s, row["steps"], color=COLORS[kind], label=f"{kind}, gain {row['gain']:.2f}")
+    bottom.plot(s, 1.0 - s, color="#888888", linestyle=":", label="linear decay")
+    top.set(xlabel="training progress", ylabel="gradient norm", title="synthetic norms")
+    bottom.set(xlabel="training progress", ylabel="step size, maximum 1", title="refined schedules (L2 rule)")
+    top.legend()
+    bottom.legend()
+    return figure
+
+
+def _check_synthetic(data: Data) -> list[Check]:
+    rows = data["rows"]
+    late = int(0.7 * data["n"])
+    at = {kind: row["steps"][late] for kind, row in rows.items()}
+    peaks = ", ".join(f"{kind} {row['peak']:.3f}" for kind, row in rows.items())
+    values = ", ".join(f"{kind} {value:.3f}" for kind, value in at.items())
+    return [
+        holds(
+            "falling norms at the start give a warm-up: the peak is after 2% of training",
+            all(row["peak"] > 0.02 for row in rows.values()),
+            peaks,
+        ),
+        holds(
+            "the warm-up ends by 20% of training except where norms fall to the end", rows["level"]["peak"] < 0.2, peaks
+        ),
+        holds(
+            "norms that rise at the end bring the schedule below level ones at 70%, falling norms above",
+            at["rising"] < at["level"] < at["falling"],
+            values,
+        ),
+        holds(
+            "level norms decay linearly at the end", abs(at["level"] / 0.3 - 1.0) < 0.15, f"{at['level']:.3f} for 0.300"
+        ),
+    ]
+
+
+def _compute_recorded(settings: Settings) -> Data:
+    logs: Data = {}
+    if settings.data is not None:
+        logs = {path.stem: _refined_log(path) for path in sorted(settings.data.rglob("*.csv"))}
+    own = settings.cache.get(f"refine-recorded-{'quick' if settings.quick else 'full'}", lambda: _own(settings))
+    caption = f"Own runs: {', '.join(own)}, seed 0, linear decay; logs: {', '.join(logs) or 'none given (--data)'}."
+    return {"rows": {**own, **logs}, "caption": caption}
+
+
+def _own(settings: Settings) -> Data:
+    from lastiterate.experiments.training.train import train
+    from lastiterate.experiments.workloads.protocol import load_workload
+
+    names = (
+        ("digits_mlp", "digits_logistic") if settings.quick else ("digits_mlp", "language_model", "vision_transformer")
+    )
+    rows: Data = {}
+    for name in names:
+        settings.progress(f"recording {name}")
+        workload = load_workload(name, size="tiny" if settings.quick else "full")
+        base_lr = workload.base_lrs[len(workload.base_lrs) // 2]
+        run = train(workload, schedules.linear(workload.n_steps), base_lr)
+        rule = "sgd" if workload.optimizer.startswith(("sgd", "momentum")) else "adam"
+        rows[name] = _refined(run.l2 if rule == "sgd" else run.l1, rule)
+    return rows
+
+
+def _refined_log(path: Any) -> Data:
+    from lastiterate.experiments.logs.norms import read_norms
+
+    norms = read_norms(path)
+    return _refined(norms, "adam" if "l1" in path.stem.lower() else "sgd")
+
+
+def _refined(norms: Any, rule: Any) -> Data:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RefinementWarning)
+        refined = refine(norms, rule=rule)
+    raw = np.asarray(norms)
+    thin = np.unique(np.linspace(0, raw.size - 1, 800).round().astype(int))
+    place = np.unique(np.linspace(0, refined.steps.size - 1, 800).round().astype(int))
+    return {
+        "rule": rule,
+        "at": thin / raw.size,
+        "norms": raw[thin],
+        "place": place / refined.steps.size,
+        "smoothed": refined.smoothed[place],
+        "steps": refined.steps[place],
+        "gain": refined.gain,
+        "peak": refined.peak,
+        "degenerate": refined.degenerate,
+        "end_exponent": refined.end_exponent,
+    }
+
+
+def _draw_recorded(data: Data) -> Any:
+    rows = data["rows"]
+    figure, axes = panels(len(rows), 2, height=1.5)
+    for (left, right), (name, row) in zip(np.atleast_2d(axes), rows.items(), strict=True):
+        left.semilogy(row["at"], row["norms"], color="#888888", linewidth=0.4)
+        left.semilogy(row["place"], row["smoothed"], color="#D55E00")
+        right.plot(row["place"], row["steps"], **look("refined"))
+        right.plot([0, 1], [1, 0], color="black", linestyle=":", linewidth=0.8)
+        left.set_title(name.replace("_", " "))
+        right.set_title(f"gain {row['gain']:.2f}{', degenerate' if row['degenerate'] else ''}")
+        left.set_ylabel("L1 norm" if row["rule"] == "adam" else "L2 norm")
+    axes = np.atleast_2d(axes)
+    axes[-1, 0].set_xlabel("progress")
+    axes[-1, 1].set_xlabel("progress")
+    return figure
+
+
+def _check_recorded(data: Data) -> list[Check]:
+    checks: list[Check] = []
+    for name, row in data["rows"].items():
+        late = float(row["steps"][-1])
+        text = f"last value {late:.3f}, end exponent {row['end_exponent']:.2f}"
+        claim = f"{name}: the refined schedule decays at the end, or is reported as degenerate"
+        checks.append(holds(claim, late < 0.15 or row["degenerate"], text))
+        checks.append(
+            holds(
+                f"{name}: the predicted gain over linear decay is at least 1", row["gain"] >= 1.0, f"{row['gain']:.3f}"
+            )
+        )
+    return checks
+
+
+def _compute_optimum(settings: Settings) -> Data:
+    n = 200 if settings.quick else 1000
+    return {**settings.cache.get(f"theorem10-optimum-{n}", lambda: _optimum(n)), "caption": f"N = {n}."}
+
+
+def _optimum(n: int) -> Data:
+    from lastiterate.solvers.design.design import design_schedule
+
+    rows: dict[str, Any] = {}
+    for kind in KNOT_NORMS:
+        bounds = synthetic_norms(kind, n + 1)
+        closed = theorem10_optimum(n, D=1.0, G=bounds)
+        solved = design_schedule(n, D=1.0, G=bounds, model="steps", polish=False)
+        refined = refine(bounds[:-1], rule="sgd", smoothing=0.0)
+        rows[kind] = {
+            "closed": closed.steps,
+            "solved": solved.steps,
+            "refined": refined.steps,
+            "closed_value": closed.value,
+            "solved_value": theorem10_rate(solved.steps, D=1.0, G=bounds).value,
+        }
+    return {"n": n, "rows": rows}
+
+
+def _draw_optimum(data: Data) -> Any:
+    figure, axes = panels(3, height=1.6)
+    s = np.arange(data["n"]) / data["n"]
+    for axis, (kind, row) in zip(axes, data["rows"].items(), strict=True):
+        axis.plot(s, np.array(row["solved"]) / max(row["solved"]), "o", color="#E69F00", ms=1.5, label="cone program")
+        axis.plot(s, np.array(row["closed"]) / max(row["closed"]), color="#000000", label="closed form", linewidth=0.9)
+        axis.plot(s, row["refined"], **look("refined"), linestyle="--", label="refined (exact rate)")
+        axis.set_title(f"norms {kind} at the end")
+        axis.set_ylabel("step, maximum 1")
+    axes[0].legend()
+    axes[-1].set_xlabel("training progress")
+    return figure
+
+
+def _check_optimum(data: Data) -> list[Check]:
+    checks: list[Check] = []
+    for kind, row in data["rows"].items():
+        error = abs(row["solved_value"] / row["closed_value"] - 1.0)
+        checks.append(holds(f"{kind}: closed form equals the cone program to 1e-6", error < 1e-6, f"{error:.1e}"))
+    return checks
+
+
+FIGURES = [
+    Figure(
+        name="refine-synthetic",
+        paper=PAPER,
+        shows="Synthetic gradient norms through the paper's knots, and the schedules refined from them.",
+        must_see="High norms at the start give a warm-up; norms rising at the end a faster decay, falling ones slower.",
+        caption="2000 steps, knots of the paper, Gaussian smoothing of 0.5% of training. Deterministic.",
+        cost="1 s",
+        compute=_compute_synthetic,
+        draw=_draw_synthetic,
+        check=_check_synthetic,
+    ),
+    Figure(
+        name="refine-recorded",
+        paper=PAPER,
+        shows="Recorded gradient norms, smoothed, and the refined schedules (dotted: linear decay).",
+        must_see="Refined schedules decay towards zero, most of them after a warm-up; vanishing norms degenerate.",
+        caption="Median filter of 10% of training.",
+        cost="10 s",
+        compute=_compute_recorded,
+        draw=_draw_recorded,
+        check=_check_recorded,
+    ),
+    Figure(
+        name="theorem10-optimum",
+        paper=PAPER,
+        shows="The closed-form optimum of Theorem 10 beside its cone program and the refined schedule.",
+        must_see="The closed form is the numerical optimum for any gradient norms.",
+        caption="The synthetic norms of refine-synthetic. Deterministic.",
+        cost="5 s",
+        compute=_compute_optimum,
+        draw=_draw_optimum,
+        check=_check_optimum,
+    ),
+]

@@ -1,0 +1,57 @@
+"""The list of all figures, in the order of the page."""
+
+import difflib
+from collections.abc import Sequence
+from importlib import import_module
+
+from lastiterate.paper_figures.machinery.registry import Figure
+from lastiterate.theory.base.validation import InputError
+
+MODULES = (
+    "refinement",
+    "logistic_suite",
+    "deep_learning",
+    "exact_vs_known",
+    "agreement",
+    "rex",
+    "rex_budget",
+    "distance_estimation",
+    "logistic_table",
+    "mechanic",
+    "polyak",
+    "gradagrad",
+    "madgrad",
+    "momo",
+    "spa",
+    "search",
+    "rewarming",
+)
+
+
+def all_figures() -> dict[str, Figure]:
+    """Return every figure by name, in the order of the page.
+
+    >>> "rex-constants" in all_figures()
+    True
+    """
+    figures: dict[str, Figure] = {}
+    for module in MODULES:
+        for figure in import_module(f".{module}", __package__).FIGURES:
+            figures[figure.name] = figure
+    return figures
+
+
+def select(names: Sequence[str]) -> list[Figure]:
+    """Return the named figures, or all of them for no name; an unknown name lists the known and suggests the nearest.
+
+    >>> [figure.name for figure in select(["rex-constants"])]
+    ['rex-constants']
+    """
+    figures = all_figures()
+    chosen: list[Figure] = []
+    for name in names or figures:
+        if name not in figures:
+            near = difflib.get_close_matches(name, figures, n=1, cutoff=0.0)[0]
+            raise InputError("figure", name, f"one of {', '.join(figures)} (did you mean {near}?)")
+        chosen.append(figures[name])
+    return chosen

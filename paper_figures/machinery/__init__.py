@@ -1,0 +1,1 @@
+"""How figures are computed, cached, drawn, checked and put on a page."""

@@ -1,0 +1,55 @@
+"""The page that sets each figure's published claim beside the measured outcome."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .registry import Outcome
+
+
+def write_page(outcomes: Sequence[Outcome], folder: Path, *, quick: bool) -> Path:
+    """Write ``figures.md`` into ``folder`` and return its path."""
+    mode = "quick" if quick else "full"
+    count = {state: sum(outcome.state == state for outcome in outcomes) for state in ("pass", "differs", "skipped")}
+    lines = [
+        "# Figures",
+        "",
+        f"Made by `lastiterate figures --{mode}`: {count['pass']} agree with what was published in every check, "
+        f"{count['differs']} differ in at least one, {count['skipped']} were skipped for want of data.",
+        "",
+        "| figure | paper | outcome |",
+        "|---|---|---|",
+        *(f"| [{o.figure.name}](#{o.figure.name}) | {o.figure.paper} | {o.state} |" for o in outcomes),
+        "",
+    ]
+    for outcome in outcomes:
+        lines += _section(outcome)
+    path = folder / "figures.md"
+    partial = folder / ".figures.partial.md"
+    partial.write_text("\n".join(lines))
+    os.replace(partial, path)
+    return path
+
+
+def _section(outcome: Outcome) -> list[str]:
+    figure = outcome.figure
+    lines = [f"## {figure.name}", "", f"**{figure.paper}.** {figure.shows}", "", f"*Published:* {figure.must_see}", ""]
+    if outcome.skipped or outcome.data is None:
+        return [*lines, f"*Skipped:* {outcome.skipped}", ""]
+    caption = " ".join(part for part in (figure.caption, outcome.data.get("caption", "")) if part)
+    lines += [f"![{figure.name}]({figure.name}.png)", "", f"*Run:* {caption}", ""]
+    if not outcome.checks:
+        return lines
+    lines += ["| claim | measured | |", "|---|---|---|"]
+    for check in outcome.checks:
+        verdict = "pass" if check.passed else "**differs**"
+        lines.append(f"| {_cell(check.claim)} | {_cell(check.measured)} | {verdict} |")
+    return [*lines, ""]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,1 @@
+"""Proofs that somebody else can check: multipliers, exact arithmetic, the stand-alone checker."""

@@ -1,0 +1,289 @@
+"""Step matrices: any fixed-step first-order method as x_k = x_0 - sum_{j<k} H[k, j] g_j.
+
+``H`` is float64[N+1, N+1] and strictly lower triangular; row k says how the point x_k was made from the gradients
+g_0, ..., g_{k-1} taken at x_0, ..., x_{k-1}. It is what the worst-case semidefinite program and the certificates
+take, so that one analysis serves SGD, momentum, averaging and dual averaging.
+"""
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lastiterate.theory.base.validation import InputError, check_positive, check_steps, check_vector
+
+Array = npt.NDArray[np.float64]
+
+
+def sgd(steps: Any) -> Array:
+    """Plain (sub)gradient descent, x_{k+1} = x_k - h_k g_k.
+
+    Parameters
+    ----------
+    steps : array_like, shape (N,)
+        The step sizes h_0, ..., h_{N-1}, at least zero.
+
+    Returns
+    -------
+    ndarray, shape (N+1, N+1)
+        ``H[k, j] = h_j`` for j < k, zero elsewhere.
+
+    Examples
+    --------
+    >>> sgd([1.0, 0.5])
+    array([[0. , 0. , 0. ],
+           [1. , 0. , 0. ],
+           [1. , 0.5, 0. ]])
+    """
+    h = check_steps(steps, allow_empty=True)
+    return np.tril(np.broadcast_to(np.append(h, 0.0), (h.size + 1, h.size + 1)), -1)
+
+
+def momentum(steps: Any, beta: Any = 0.9) -> Array:
+    """SGD with momentum as in ``torch.optim.SGD``: m_{k+1} = beta_k m_k + g_k, x_{k+1} = x_k - h_k m_{k+1}, m_0 = 0.
+
+    The learning rate multiplies the whole buffer. For a constant learning rate this is the heavy-ball method, and
+    `spa` with step h / (1 - beta) and c = 1 - beta.
+
+    Parameters
+    ----------
+    steps : array_like, shape (N,)
+        The learning rates h_0, ..., h_{N-1}.
+    beta : float or array_like, shape (N,)
+        The momentum, in [0, 1); ``beta[k]`` multiplies the buffer at step k (``beta[0]`` has no effect).
+
+    Returns
+    -------
+    ndarray, shape (N+1, N+1)
+        ``H[k, j] = sum_{j <= i < k} h_i beta_{j+1} ... beta_i``.
+
+    Examples
+    --------
+    >>> momentum([1.0, 1.0], beta=0.5)
+    array([[0. , 0. , 0. ],
+           [1. , 0. , 0. ],
+           [1.5, 1. , 0. ]])
+    """
+    h = check_steps(steps, allow_empty=True)
+    factors = momentum_factors(beta, h.size)
+    H = np.zeros((h.size + 1, h.size + 1))
+    buffer = np.zeros(h.size + 1)
+    for k in range(h.size):
+        buffer *= factors[k]
+        buffer[k] = 1.0
+        H[k + 1] = H[k] + h[k] * buffer
+    return H
+
+
+def spa(steps: Any, c: Any) -> Array:
+    """Momentum in stochastic primal averaging (SPA) form (Defazio, arXiv 2010.00406).
+
+    z_{k+1} = z_k - h_k g_k, x_{k+1} = (1 - c_{k+1}) x_k + c_{k+1} z_{k+1}, with z_0 = x_0 and g_k taken at x_k. A
+    constant c is momentum 1 - c with the learning rate *inside* the buffer: u_{k+1} = (1 - c) u_k + c h_k g_k,
+    x_{k+1} = x_k - u_{k+1}.
+
+    Parameters
+    ----------
+    steps : array_like, shape (N,)
+        The step sizes h_k of the z sequence.
+    c : float or array_like, shape (N,)
+        The averaging weights c_1, ..., c_N in [0, 1]: ``c[k]`` is used to form x_{k+1}.
+
+    Returns
+    -------
+    ndarray, shape (N+1, N+1)
+        ``H[k + 1] = (1 - c_{k+1}) H[k] + c_{k+1} (h_0, ..., h_k, 0, ...)``.
+
+    Examples
+    --------
+    >>> spa([1.0, 1.0], c=0.5)
+    array([[0.  , 0.  , 0.  ],
+           [0.5 , 0.  , 0.  ],
+           [0.75, 0.5 , 0.  ]])
+    """
+    h = check_steps(steps, allow_empty=True)
+    weights = averaging_weights(c, h.size)
+    return average(sgd(h), weights)
+
+
+def primal_averaging(steps: Any, weights: Any = None) -> Array:
+    """Gradients taken at the running average: x_k is the weighted mean of z_0, ..., z_k, z_{k+1} = z_k - h_k g(x_k).
+
+    Parameters
+    ----------
+    steps : array_like, shape (N,)
+        The step sizes h_k of the z sequence.
+    weights : array_like, shape (N+1,), optional
+        The positive weights of z_0, ..., z_N; all ones by default, that is, `spa` with c_k = 1 / (k + 1).
+
+    Returns
+    -------
+    ndarray, shape (N+1, N+1)
+        The matrix of `spa` with c_k = w_k / (w_0 + ... + w_k).
+
+    Examples
+    --------
+    >>> primal_averaging([1.0, 1.0]).round(4)
+    array([[0.    , 0.    , 0.    ],
+           [0.5   , 0.    , 0.    ],
+           [0.6667, 0.3333, 0.    ]])
+    """
+    h = check_steps(steps, allow_empty=True)
+    w = np.ones(h.size + 1) if weights is None else check_vector(weights, "weights")
+    if w.size != h.size + 1:
+        raise InputError("weights", f"an array of length {w.size}", f"length {h.size + 1} for {h.size} steps")
+    if w.min() <= 0.0:
+        index = int(np.argmin(w))
+        raise InputError("weights", f"weights[{index}] = {w[index]}", "positive weights")
+    return spa(h, (w / np.cumsum(w))[1:])
+
+
+def dual_averaging(lam: Any, beta: Any, c: Any = 1.0) -> Array:
+    """Dual averaging: z_{k+1} = x_0 - (1 / beta_{k+1}) sum_{j<=k} lambda_j g_j, x_{k+1} = (1 - c) x_k + c z_{k+1}.
+
+    Parameters
+    ----------
+    lam : array_like, shape (N,)
+        The weights lambda_0, ..., lambda_{N-1} of the gradients, at least zero.
+    beta : float or array_like, shape (N,)
+        The scalings, positive: ``beta[k]`` is beta_{k+1}, which forms z_{k+1}.
+    c : float or array_like, shape (N,)
+        The averaging weights c_1, ..., c_N in [0, 1]; 1 is plain dual averaging, less is modernised dual averaging
+        (Jelassi & Defazio, arXiv 2010.10502).
+
+    Returns
+    -------
+    ndarray, shape (N+1, N+1)
+        For c = 1, ``H[k, j] = lambda_j / beta_k`` for j < k.
+
+    Examples
+    --------
+    >>> dual_averaging([1.0, 1.0], [1.0, 2.0])
+    array([[0. , 0. , 0. ],
+           [1. , 0. , 0. ],
+           [0.5, 0.5, 0. ]])
+    """
+    weights = check_steps(lam, "lam", allow_empty=True)
+    scale = scalings(beta, weights.size)
+    H = sgd(weights)
+    H[1:] /= scale[:, np.newaxis]
+    return average(H, averaging_weights(c, weights.size))
+
+
+def last_iterate_conversion(H: Any, weights: Any) -> Array:
+    """Turn an online learner z into a method whose last iterate has the learner's regret.
+
+    x_{k+1} = x_k + (w_{k+1:N} / w_{0:N}) (z_{k+1} - z_k), x_0 = z_0, where the learner sees the gradients g_k at x_k:
+    then f(x_N) - f* <= sum_k (w_k / w_{0:N}) <g_k, z_k - x*> (arXiv 2310.07831, Theorem 1).
+
+    Parameters
+    ----------
+    H : array_like, shape (N+1, N+1)
+        The step matrix of the learner's points z_k.
+    weights : array_like, shape (N+1,)
+        The positive weights w_0, ..., w_N.
+
+    Returns
+    -------
+    ndarray, shape (N+1, N+1)
+        The step matrix of the points x_k.
+
+    Examples
+    --------
+    >>> last_iterate_conversion(sgd([1.0, 1.0]), [1.0, 1.0, 1.0]).round(4)   # constant steps become linear decay
+    array([[0.    , 0.    , 0.    ],
+           [0.6667, 0.    , 0.    ],
+           [0.6667, 0.3333, 0.    ]])
+    """
+    learner = check_step_matrix(H)
+    w = check_vector(weights, "weights")
+    if w.size != learner.shape[0]:
+        raise InputError("weights", f"an array of length {w.size}", f"length {learner.shape[0]}, one a point")
+    if w.min() <= 0.0:
+        index = int(np.argmin(w))
+        raise InputError("weights", f"weights[{index}] = {w[index]}", "positive weights")
+    tails = np.cumsum(w[::-1])[::-1]
+    moves = np.diff(learner, axis=0) * (tails[1:] / tails[0])[:, np.newaxis]
+    return np.vstack([np.zeros(w.size), np.cumsum(moves, axis=0)])
+
+
+def average(H: Array, weights: Array) -> Array:
+    """Return the matrix of x_{k+1} = (1 - c_{k+1}) x_k + c_{k+1} z_{k+1} when H makes the points z_k."""
+    averaged = np.zeros_like(H)
+    for k, c in enumerate(weights):
+        averaged[k + 1] = (1.0 - c) * averaged[k] + c * H[k + 1]
+    return averaged
+
+
+def momentum_factors(beta: Any, n_steps: int, name: str = "beta") -> Array:
+    """Return the momentum of every step, each in [0, 1), from a number or an array."""
+    return _in_range(beta, n_steps, name, upper_open=True)
+
+
+def averaging_weights(c: Any, n_steps: int, name: str = "c") -> Array:
+    """Return the averaging weights c_1..c_N, each in [0, 1], from a number or an array."""
+    return _in_range(c, n_steps, name, upper_open=False)
+
+
+def scalings(beta: Any, n_steps: int, name: str = "beta") -> Array:
+    """Return the positive scalings beta_1..beta_N of dual averaging from a number or an array."""
+    if _is_scalar(beta):
+        return np.full(n_steps, check_positive(beta, name))
+    values = check_vector(beta, name)
+    if values.size != n_steps:
+        raise InputError(name, f"an array of length {values.size}", f"a number or an array of length {n_steps}")
+    if values.size and values.min() <= 0.0:
+        index = int(np.argmin(values))
+        raise InputError(name, f"{name}[{index}] = {values[index]}", "positive scalings")
+    return values
+
+
+def check_step_matrix(H: Any, name: str = "H") -> Array:
+    """Return ``H`` as a float64 square, finite, strictly lower triangular matrix, or raise `InputError`.
+
+    >>> check_step_matrix([[0.0, 1.0], [0.0, 0.0]])
+    Traceback (most recent call last):
+    ...
+    lastiterate.theory.base.validation.InputError: H: expected a strictly lower triangular matrix, got H[0, 1] = 1.0
+    """
+    expected = "a square matrix of finite real numbers, strictly lower triangular"
+    try:
+        matrix = np.asarray(H)
+    except ValueError as error:
+        raise InputError(name, "a ragged sequence", expected) from error
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
+        raise InputError(name, f"an array of shape {matrix.shape}", expected)
+    if matrix.dtype.kind not in "fiu":
+        raise InputError(name, f"dtype {matrix.dtype}", expected)
+    matrix = np.ascontiguousarray(matrix, dtype=np.float64)
+    finite = np.isfinite(matrix)
+    if not finite.all():
+        i, j = np.unravel_index(int(np.argmin(finite)), matrix.shape)
+        raise InputError(name, f"{name}[{i}, {j}] = {matrix[i, j]}", expected)
+    upper = np.triu(matrix)
+    if upper.any():
+        i, j = np.unravel_index(int(np.argmax(upper != 0.0)), matrix.shape)
+        raise InputError(name, f"{name}[{i}, {j}] = {matrix[i, j]}", "a strictly lower triangular matrix")
+    return matrix
+
+
+def _is_scalar(value: Any) -> bool:
+    """Whether ``value`` is one number rather than one a step."""
+    return isinstance(value, Real) or (isinstance(value, np.ndarray) and value.ndim == 0)
+
+
+def _in_range(value: Any, n_steps: int, name: str, *, upper_open: bool) -> Array:
+    """Broadcast a number to every step, or check an array; values in [0, 1] or [0, 1)."""
+    if _is_scalar(value):
+        values = np.full(n_steps, check_positive(value, name, allow_zero=True))
+    else:
+        values = check_vector(value, name)
+    if values.size != n_steps:
+        raise InputError(name, f"an array of length {values.size}", f"a number or an array of length {n_steps}")
+    bad = (values < 0.0) | ((values >= 1.0) if upper_open else (values > 1.0))
+    if bad.any():
+        index = int(np.argmax(bad))
+        shown = value if _is_scalar(value) else f"{name}[{index}] = {values[index]}"
+        raise InputError(name, shown, f"at least 0 and {'less than' if upper_open else 'at most'} 1")
+    return values

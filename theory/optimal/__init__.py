@@ -1,0 +1,1 @@
+"""Optimal schedules in closed form, optimal continuation, and refinement from recorded norms."""

@@ -1,0 +1,227 @@
+"""Refined schedules: from the gradient norms of one run to the schedule of the next (arXiv 2310.07831)."""
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lastiterate.theory.base.validation import (
+    Array,
+    InputError,
+    check_choice,
+    check_count,
+    check_fraction,
+    check_vector,
+)
+
+Rule = Literal["sgd", "adam"]
+
+POWERS = {"sgd": 2.0, "adam": 1.0}
+NORM_OF_RULE = {"sgd": "l2", "adam": "l1"}
+
+LATE_PEAK = 0.8
+FIT_SPAN = 0.3
+
+
+class RefinementWarning(UserWarning):
+    """The refined schedule should not be used without a look at the gradient norms."""
+
+
+@dataclass(frozen=True, repr=False)
+class Refinement:
+    """A refined schedule and what it was made of.
+
+    Attributes
+    ----------
+    steps : float64[n]
+        Refined schedule, maximum 1; one step for every norm that was given.
+    gain : float
+        Predicted ratio of the rates, tuned linear decay over the refined schedule, on the smoothed norms; at least 1.
+    peak : float
+        Where the schedule has its maximum, as a fraction of training.
+    end_exponent : float
+        Fitted exponent a of norm ~ (1 - s)^a towards the end of training.
+    degenerate : bool
+        Whether the schedule fails to decay: the norms vanish too fast at the end for the method.
+    smoothed : float64[n]
+        Smoothed norms.
+    weights : float64[n + 1]
+        Weights of the iterates, w_k proportional to norm^-2 (SGD) or norm^-1 (Adam), maximum 1.
+    rule : {"sgd", "adam"}
+    smoothing : float
+    """
+
+    steps: Array
+    gain: float
+    peak: float
+    end_exponent: float
+    degenerate: bool
+    smoothed: Array
+    weights: Array
+    rule: str
+    smoothing: float
+
+    def __repr__(self) -> str:
+        """Show the numbers a reader asks for first."""
+        state = ", degenerate" if self.degenerate else ""
+        return (
+            f"Refinement(rule={self.rule!r}, n_steps={self.steps.size}, gain={self.gain:.4g}, "
+            f"peak={self.peak:.1%}, end_exponent={self.end_exponent:.2g}{state})"
+        )
+
+
+def refine(
+    norms: npt.ArrayLike,
+    rule: Rule = "sgd",
+    smoothing: float = 0.1,
+    *,
+    n_steps: int | None = None,
+    positions: npt.ArrayLike | None = None,
+) -> Refinement:
+    """Compute the refined schedule from the gradient norms of a previous run.
+
+    Algorithms 1 and 2 of Defazio, Cutkosky, Mehta, Mishchenko (arXiv 2310.07831): median filter, weights
+    w_k = norm^-2 (SGD, L2 norms) or norm^-1 (Adam, L1 norms), steps h_k = w_k * (w_{k+1} + ... + w_N), divided by
+    their maximum. For SGD the steps are optimal for gradient bounds equal to the smoothed norms (*exact* in that
+    model); for real training they are a heuristic, since the norms of the next run differ. Tune the base learning
+    rate again afterwards.
+
+    Parameters
+    ----------
+    norms : array_like, shape (n,)
+        Gradient norm before each step of the run, before any clipping: finite and positive. The bound at the
+        last iterate, which no run records, repeats the last norm. What `lastiterate.read_norms` returns brings its
+        horizon and positions along.
+    rule : {"sgd", "adam"}
+        ``"sgd"`` for L2 norms of SGD-like methods, ``"adam"`` for L1 norms of Adam-like methods.
+    smoothing : float
+        Width of the median filter as a fraction of training, 0 (none) to 1.
+    n_steps : int, optional
+        Horizon of the schedule, if norms were logged every few steps or the next run has another length: the
+        smoothed norms are interpolated, linearly in their logarithm. Default: one step for every norm.
+    positions : array_like, shape (n,), optional
+        Increasing positions of the norms in training, in any unit. Default: equally spaced.
+
+    Returns
+    -------
+    Refinement
+
+    Raises
+    ------
+    InputError
+        If a norm is zero, negative or not finite, or another argument is out of range.
+
+    Warns
+    -----
+    RefinementWarning
+        If the norms vanish so fast that the schedule does not decay.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> refine(np.full(4, 7.0)).steps.tolist()
+    [1.0, 0.75, 0.5, 0.25]
+    >>> refine(np.linspace(2.0, 1.0, 1000), rule="adam")
+    Refinement(rule='adam', n_steps=1000, gain=1.02, peak=0.0%, end_exponent=0.12)
+    """
+    power = POWERS[check_choice(rule, "rule", POWERS)]
+    n_steps = getattr(norms, "horizon", None) if n_steps is None else n_steps
+    positions = getattr(norms, "positions", None) if positions is None else positions
+    smoothed = to_horizon(smooth_norms(norms, smoothing), n_steps, positions)
+    bounds = np.append(smoothed, smoothed[-1])
+    weights = (bounds.min() / bounds) ** power
+    tails = np.cumsum(weights[::-1])[::-1]
+    steps = weights[:-1] * tails[1:]
+    steps /= steps.max()
+    # the filter is exact for monotone norms except within half a window of the end
+    exponent = _end_exponent(smoothed, 0.5 * smoothing)
+    peak = int(np.argmax(steps)) / steps.size
+    degenerate = bool(2.0 * power * exponent >= 1.0 or peak > LATE_PEAK)
+    if degenerate:
+        warnings.warn(
+            f"the refined schedule hardly decays (maximum at {peak:.0%} of training): towards the end the gradient "
+            f"norms fall like (1-s)^{exponent:.2g}, and the {rule} rule decays for exponents below {0.5 / power:g}; "
+            "use linear decay, or norms of a run that does not fit its data",
+            RefinementWarning,
+            stacklevel=2,
+        )
+    return Refinement(
+        steps=steps,
+        gain=_gain(weights),
+        peak=peak,
+        end_exponent=exponent,
+        degenerate=degenerate,
+        smoothed=smoothed,
+        weights=weights,
+        rule=str(rule),
+        smoothing=float(smoothing),
+    )
+
+
+def smooth_norms(norms: npt.ArrayLike, smoothing: float = 0.1) -> Array:
+    """Return the median-filtered norms, the first step of `refine`.
+
+    The width is 2 floor(smoothing * n / 2) + 1; the right end is padded by reflection, the left by its first value.
+
+    >>> smooth_norms([1.0, 9.0, 1.0, 1.0], smoothing=0.75).tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
+    from scipy.ndimage import median_filter
+
+    values = check_norms(norms)
+    width = 2 * math.floor(check_fraction(smoothing, "smoothing") * values.size / 2) + 1
+    padded = np.pad(values, (0, 2 * width), mode="reflect")
+    return np.asarray(median_filter(padded, size=width, mode="nearest")[: values.size], dtype=np.float64)
+
+
+def to_horizon(norms: npt.ArrayLike, n_steps: int | None, positions: npt.ArrayLike | None = None) -> Array:
+    """Interpolate norms to ``n_steps`` equally spaced points, linearly in the logarithm.
+
+    Interpolate after smoothing: averages of neighbours are less noisy than the norms themselves and would shift
+    the median.
+
+    >>> to_horizon([1.0, 100.0], 3).round(9).tolist()
+    [1.0, 10.0, 100.0]
+    """
+    values = check_norms(norms)
+    horizon = values.size if n_steps is None else check_count(n_steps, "n_steps")
+    if horizon == values.size and positions is None:
+        return values
+    places = np.arange(values.size, dtype=np.float64) if positions is None else check_vector(positions, "positions")
+    if places.size != values.size or (places.size > 1 and np.diff(places).min() <= 0.0):
+        raise InputError("positions", positions, f"{values.size} increasing numbers, one for every norm")
+    wanted = np.linspace(places[0], places[-1], horizon)
+    return np.exp(np.interp(wanted, places, np.log(values)))
+
+
+def check_norms(norms: npt.ArrayLike, name: str = "norms") -> Array:
+    """Return the norms as float64[n], positive and finite, or raise `InputError`."""
+    values = check_vector(norms, name)
+    if values.size == 0:
+        raise InputError(name, "an empty sequence", "at least one gradient norm")
+    if values.min() <= 0.0:
+        index = int(np.argmin(values))
+        raise InputError(name, f"{name}[{index}] = {values[index]}", "gradient norms that are positive")
+    return values
+
+
+def _gain(weights: Array) -> float:
+    """Tuned linear decay over the weighted rate: sqrt(mean(1/w) mean(w))."""
+    with np.errstate(divide="ignore", over="ignore"):
+        return float(np.sqrt(np.mean(1.0 / weights) * np.mean(weights)))
+
+
+def _end_exponent(smoothed: Array, margin: float) -> float:
+    """Least-squares slope of log norm over log(1 - s) in the last part of training, before ``margin``."""
+    n = smoothed.size
+    nearest = max(margin, 2.0 / (n + 1))
+    farthest = min(nearest + FIT_SPAN, 1.0)
+    if n < 8 or nearest >= farthest:
+        return 0.0
+    remaining = np.geomspace(farthest, nearest, 64)
+    position = 1.0 - np.arange(1, n + 1) / (n + 1)
+    logs = np.interp(remaining, position[::-1], np.log(smoothed[::-1]))
+    return float(np.polyfit(np.log(remaining), logs, 1)[0])

@@ -1,0 +1,1 @@
+"""The performance-estimation program as a cone program, and bounds repaired from its solutions."""

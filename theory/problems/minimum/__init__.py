@@ -1,0 +1,1 @@
+"""Certified minima of the convex problems."""

@@ -1,0 +1,1 @@
+"""Worst-case rates: SGD, momentum, dual averaging, curves over horizons, recorded runs."""

@@ -1,0 +1,243 @@
+r"""Dual averaging, x_{k+1} = x_0 - (1 / beta_{k+1}) sum_{j<=k} lambda_j g_j: last-iterate and averaged rates.
+
+Everything here is an *upper bound* unless it says exact. ``lam[k]`` is lambda_k, ``beta[k]`` is beta_{k+1}.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lastiterate.theory.base.validation import (
+    InputError,
+    check_count,
+    check_gradient_bounds,
+    check_positive,
+    check_steps,
+)
+from lastiterate.theory.certificates.certificate import Certificate, StepMatrixCertificate
+from lastiterate.theory.methods import step_matrix as step_matrices
+from lastiterate.theory.methods.step_matrix import scalings
+
+from .certified import SEARCH_LIMIT, CertifiedRate, assemble, lipschitz_rate, searched_rate
+from .ramp import pair_multipliers
+from .sgd import Rate, exact_rate
+
+Array = npt.NDArray[np.float64]
+
+
+class DualAveraging(NamedTuple):
+    """Weights lambda_0..lambda_N, scalings beta_1..beta_N and the rate they reach."""
+
+    lam: Array
+    beta: Array
+    value: float
+
+
+def dual_averaging_rate(
+    lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0, *, search_limit: int = SEARCH_LIMIT
+) -> CertifiedRate:
+    r"""Bound f(x_N) - f* at the last point of dual averaging.
+
+    * For a constant beta the method is SGD with steps lambda_k / beta: the exact rate.
+    * Up to N = ``search_limit``: the best multipliers, of all pairs of points up to N = 16 (the worst case to 1e-5),
+      beyond from later to earlier points only, measured up to 1 per cent above the worst case.
+    * For nondecreasing beta at any N, *recursion*: with the weights w, v, s of SGD with steps h_k = lambda_k /
+      beta_{k+1}, the inner products that dual averaging leaves behind have coefficients of one sign and cost
+
+          f(x_N) - f*  <=  R_SGD(sigma) + sum_{0<r<N} v_r (1 / beta_r - 1 / beta_{r+1}) Lambda_r W_r,
+
+      Lambda_r = sum_{k<r} lambda_k G_k, W_r = sum_{k>r} w_k G_k. Loose where beta grows a lot: averaging or
+      `converted_dual_averaging_rate` is what dual averaging is good at.
+    * f(x_N) - f* <= G_N (D + sum_k lambda_k G_k / beta_N) where that is smaller.
+
+    Parameters
+    ----------
+    lam : array_like, shape (N,)
+        The weights lambda_0, ..., lambda_{N-1}, at least zero.
+    beta : float or array_like, shape (N,)
+        The positive scalings beta_1, ..., beta_N.
+    D, G : float, float or array_like
+        The distance bound and the gradient bounds.
+    search_limit : int
+        Largest N for which the multipliers are searched.
+
+    Examples
+    --------
+    >>> rate = dual_averaging_rate([1.0, 1.0, 1.0], beta=2.0)
+    >>> rate.exact, rate.value == exact_rate([0.5, 0.5, 0.5]).value
+    (True, True)
+    """
+    weights, scale, distance, caps = _checked(lam, beta, D, G)
+    limit = check_count(search_limit, "search_limit", minimum=0)
+    steps = weights / scale
+    found = exact_rate(steps, distance, caps)
+    constant = weights.size == 0 or bool((scale == scale[0]).all())
+    if not constant and weights.size <= limit:
+        return searched_rate(step_matrices.dual_averaging(weights, scale), steps, distance, caps)
+    w = found.weights
+    v = np.append(1.0 / np.cumsum(w[::-1])[::-1], 0.0)[: w.size]
+    loads = np.cumsum(weights * caps[:-1])
+    later = np.cumsum((w * caps)[::-1])[::-1]
+    shrink = v[2:] * (1.0 / scale[:-1] - 1.0 / scale[1:])
+    value = found.value + float(shrink @ (loads[:-1] * later[2:]))
+    lipschitz = float(caps[-1]) * (distance + (float(loads[-1] / scale[-1]) if weights.size else 0.0))
+    if not constant and ((np.diff(scale) < 0.0).any() or not value < lipschitz):
+        return lipschitz_rate(lipschitz, lambda: step_matrices.dual_averaging(weights, scale), steps, distance, caps)
+
+    def prove() -> StepMatrixCertificate:
+        pairs, tau = pair_multipliers(np.zeros(w.size), v, w)
+        return Certificate.step_matrix(step_matrices.dual_averaging(weights, scale), pairs, tau, D=distance, G=caps)
+
+    method = "closed form" if constant else "recursion"
+    return assemble(value, found if constant else None, method, steps, distance, caps, prove)
+
+
+def dual_averaging_average_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0) -> Rate:
+    r"""Bound the weighted average of f over x_0, ..., x_{N-1}, hence f at their average (Nesterov's classical bound).
+
+    sum_k lambda_k (f(x_k) - f*) / Lambda <= (beta_{N-1} D^2 + sum_k lambda_k^2 G_k^2 / beta_k) / (2 Lambda) with
+    Lambda = sum_k lambda_k and beta_0 := beta_1 (Nesterov, Primal-dual subgradient methods, 2009), for nondecreasing
+    beta; a decrease at k adds (sum_{j<k} lambda_j G_j)^2 (1 / beta_k - 1 / beta_{k-1}) to the bracket.
+
+    Parameters
+    ----------
+    lam, beta, D, G
+        As in `dual_averaging_rate`, at least one weight positive.
+
+    Examples
+    --------
+    >>> dual_averaging_average_rate([1.0, 1.0, 1.0, 1.0], beta=2.0).value
+    0.5
+    """
+    weights, scale, distance, caps = _checked(lam, beta, D, G)
+    if not weights.any():
+        raise InputError("lam", lam, "at least one positive weight")
+    value = _regret(weights, scale[: weights.size - 1] if weights.size > 1 else scale, distance, caps[:-1])
+    return Rate(
+        value=value,
+        base_lr=1.0,
+        sigma=0.0,
+        tolerance=0.0,
+        bound="average",
+        exact=False,
+        n_steps=weights.size,
+        _steps=weights / scale,
+        _D=distance,
+        _G=caps,
+    )
+
+
+def converted_dual_averaging(lam: Any, beta: Any) -> Array:
+    """Return the step matrix of dual averaging under the regret-to-last-iterate conversion.
+
+    z_{k+1} = x_0 - (1 / beta_{k+1}) sum_{j<=k} lambda_j g_j with g_j taken at x_j, and
+    x_{k+1} = x_k + (lambda_{k+1:N} / lambda_{0:N}) (z_{k+1} - z_k) (arXiv 2310.07831, Theorem 1).
+
+    Parameters
+    ----------
+    lam : array_like, shape (N+1,)
+        The weights lambda_0, ..., lambda_N, positive.
+    beta : float or array_like, shape (N,)
+        The scalings beta_1, ..., beta_N.
+
+    Examples
+    --------
+    >>> converted_dual_averaging([1.0, 1.0, 1.0], beta=1.0).round(4)   # linear decay
+    array([[0.    , 0.    , 0.    ],
+           [0.6667, 0.    , 0.    ],
+           [0.6667, 0.3333, 0.    ]])
+    """
+    weights = _all_weights(lam)
+    learner = step_matrices.dual_averaging(weights[:-1], beta)
+    return step_matrices.last_iterate_conversion(learner, weights)
+
+
+def converted_dual_averaging_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0) -> Rate:
+    r"""Bound f(x_N) - f* for `converted_dual_averaging`: the regret of dual averaging becomes a last-iterate rate.
+
+    f(x_N) - f* <= (beta_N D^2 + sum_{k<=N} lambda_k^2 G_k^2 / beta_k) / (2 Lambda), Lambda = sum_{k<=N} lambda_k,
+    beta_0 := beta_1, for nondecreasing beta (decreases cost what `dual_averaging_average_rate` says).
+
+    Parameters
+    ----------
+    lam : array_like, shape (N+1,)
+        The weights lambda_0, ..., lambda_N, positive.
+    beta : float or array_like, shape (N,)
+        The scalings beta_1, ..., beta_N.
+    D, G : float, float or array_like
+        The distance bound and the gradient bounds.
+
+    Examples
+    --------
+    >>> converted_dual_averaging_rate([1.0] * 4, beta=2.0).value
+    0.5
+    """
+    weights = _all_weights(lam)
+    scale = scalings(beta, weights.size - 1)
+    distance, caps = check_positive(D, "D"), check_gradient_bounds(G, weights.size - 1)
+    value = _regret(weights, scale, distance, caps) if scale.size else distance * float(caps[0])
+    return Rate(
+        value=value,
+        base_lr=1.0,
+        sigma=float(weights[-1]),
+        tolerance=0.0,
+        bound="upper",
+        exact=False,
+        n_steps=scale.size,
+        _steps=weights[:-1] / scale,
+        _D=distance,
+        _G=caps,
+    )
+
+
+def optimal_dual_averaging(n_steps: int, D: Any = 1.0, G: Any = 1.0) -> DualAveraging:
+    """Return weights and scalings whose conversion reaches the optimum D / sqrt(sum_k G_k^-2).
+
+    lambda_k = G_k^-2 (relative to the largest), beta constant. No first-order method does better for constant G (Drori
+    & Teboulle), where this is DG / sqrt(N + 1).
+
+    Parameters
+    ----------
+    n_steps : int
+        N, at least 1.
+    D, G : float, float or array_like
+        The distance bound and the gradient bounds.
+
+    Examples
+    --------
+    >>> optimal_dual_averaging(3, D=1.0, G=1.0)
+    DualAveraging(lam=array([1., 1., 1., 1.]), beta=array([2., 2., 2.]), value=0.5)
+    """
+    count = check_count(n_steps, "n_steps")
+    distance, caps = check_positive(D, "D"), check_gradient_bounds(G, count)
+    low = float(caps.min())
+    lam = (low / caps) ** 2
+    root = math.sqrt(math.fsum(lam))
+    return DualAveraging(lam, np.full(count, root * (low / distance)), distance * low / root)
+
+
+def _checked(lam: Any, beta: Any, D: Any, G: Any) -> tuple[Array, Array, float, Array]:
+    """Return weights, scalings, distance and caps."""
+    weights = check_steps(lam, "lam", allow_empty=True)
+    scale = scalings(beta, weights.size)
+    return weights, scale, check_positive(D, "D"), check_gradient_bounds(G, weights.size)
+
+
+def _all_weights(lam: Any) -> Array:
+    """Return the N+1 positive weights of a conversion."""
+    weights = check_steps(lam, "lam")
+    if weights.min() <= 0.0:
+        index = int(np.argmin(weights))
+        raise InputError("lam", f"lam[{index}] = {weights[index]}", "positive weights, one for each of the N+1 points")
+    return weights
+
+
+def _regret(lam: Array, scale: Array, D: float, caps: Array) -> float:
+    """Return the averaged regret over points with scalings beta_0 := beta_1, beta_1, ..., the last one on D^2."""
+    beta = np.append(scale[:1], scale)[: lam.size]
+    sums = np.cumsum(lam * caps)[:-1]
+    rises = np.maximum(1.0 / beta[1:] - 1.0 / beta[:-1], 0.0)
+    total = float(beta[-1]) * D**2 + float(np.sum((lam * caps) ** 2 / beta)) + float(rises @ sums**2)
+    return total / (2.0 * float(lam.sum()))

@@ -1,0 +1,62 @@
+"""Schedules as plain arrays: families, combinators, text specifications and files.
+
+A schedule is the plain array of the N step sizes taken, float64[N]; every family has maximum 1, so that the base
+learning rate is its largest step.
+
+>>> from lastiterate.theory import schedules
+>>> schedules.wsd(5, cooldown=0.5)
+array([1.        , 1.        , 1.        , 0.66666667, 0.33333333])
+>>> schedules.parse("cosine:minimum=0.1,warmup=0.2", 5).round(3)
+array([1.   , 1.   , 0.754, 0.45 , 0.203])
+"""
+
+from .combine import cooldown, join, scale, warmup
+from .decaying import (
+    circular,
+    constant,
+    cosine,
+    exponential,
+    generalised_cosine,
+    generalised_rex,
+    inverse_sqrt,
+    inverse_time,
+    linear,
+    one_minus_sqrt,
+    polynomial,
+    rex,
+    stepwise,
+    wsd,
+)
+from .families import FAMILIES, parse
+from .files import read_schedule, write_schedule
+from .rising import one_cycle, rewarm, smooth_nonmonotonic, two_point_linear, two_point_spline
+
+__all__ = [
+    "constant",
+    "linear",
+    "polynomial",
+    "one_minus_sqrt",
+    "cosine",
+    "generalised_cosine",
+    "circular",
+    "inverse_sqrt",
+    "inverse_time",
+    "exponential",
+    "stepwise",
+    "wsd",
+    "rex",
+    "generalised_rex",
+    "one_cycle",
+    "two_point_linear",
+    "two_point_spline",
+    "smooth_nonmonotonic",
+    "rewarm",
+    "warmup",
+    "cooldown",
+    "join",
+    "scale",
+    "parse",
+    "read_schedule",
+    "write_schedule",
+    "FAMILIES",
+]

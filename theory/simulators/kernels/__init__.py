@@ -1,0 +1,1 @@
+"""Compiled loops, oracles and vector arithmetic of the simulators."""

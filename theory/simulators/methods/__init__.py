@@ -1,0 +1,1 @@
+"""The methods that can be simulated, one file a family; `table` lists them."""

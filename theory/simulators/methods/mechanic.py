@@ -1,0 +1,112 @@
+# pyright: reportMissingParameterType=false
+"""Mechanic (arXiv 2306.00144): a one-dimensional tuner learns the scale of a base optimiser's displacement.
+
+x_t = x_1 + (sum_i s_i) Delta_t, where Delta adds up the base updates; six betting tuners with discounts .9 to .999999
+learn the s_i from h_t = <Delta_t, g_t + lambda (sum s) ||g_t|| x_t / ||x_t||>. The paper's form is the default. With
+``package`` the details of ``mechanic-pytorch`` (store_delta=True) apply: m starts at 1e-6 instead of 0, and the
+lambda-term is taken at the point after the base step. The rate lr = base_lr * steps[k] is that of the base optimiser.
+
+Scalars from FIRST on: sum of s; then s, v, r, m of the six tuners. State: x_1, Delta, base update, base's own vectors.
+"""
+
+import math
+
+from numba import njit
+
+from lastiterate.theory.simulators.kernels.protocol import D_ESTIMATE, FIRST, KERNEL, STEP_SIZE, SUMS, Method, no_bound
+
+TUNERS = 6
+SCALE, S, V, R, M = FIRST, FIRST + 1, FIRST + 1 + TUNERS, FIRST + 1 + 2 * TUNERS, FIRST + 1 + 3 * TUNERS
+
+
+@njit(**SUMS)
+def _tune(k, x, g, start, delta, update, scalars, s_decay, s_init, eps, package):
+    """Advance the tuners with h_t, add the base update to Delta, and move x."""
+    square, norm, along, reward = 0.0, 0.0, 0.0, 0.0
+    for j in range(x.size):
+        point = x[j] + update[j] if package else x[j]
+        square += g[j] * g[j]
+        norm += point * point
+        along += delta[j] * point
+        reward += delta[j] * g[j]
+    norm = math.sqrt(norm) + (eps if package else 0.0)
+    if norm > 0.0:
+        reward += s_decay * scalars[SCALE] * math.sqrt(square) / norm * along
+    total = 0.0
+    for i in range(TUNERS):
+        beta = 1.0 - 10.0 ** -(i + 1)
+        if k == 0 and package:
+            scalars[M + i] = 1e-6
+        scalars[M + i] = max(beta * scalars[M + i], abs(reward))
+        scalars[V + i] = beta * beta * scalars[V + i] + reward * reward
+        scalars[R + i] = max(0.0, beta * scalars[R + i] - scalars[S + i] * reward)
+        wealth = scalars[M + i] * s_init / TUNERS + scalars[R + i]
+        scalars[S + i] = wealth / (math.sqrt(scalars[V + i]) + eps)
+        total += scalars[S + i]
+    scalars[SCALE] = scalars[D_ESTIMATE] = total
+    for j in range(x.size):
+        delta[j] += update[j]
+        x[j] = start[j] + total * delta[j]
+
+
+@njit(**KERNEL)
+def _as_moved(x, update):
+    """Round the base update as the package does, which takes it from the parameters before and after."""
+    for j in range(x.size):
+        moved = x[j] + update[j]
+        update[j] = moved - x[j]
+
+
+@njit(**KERNEL)
+def _keep_start(k, x, start):
+    if k == 0:
+        for j in range(x.size):
+            start[j] = x[j]
+
+
+@njit(**KERNEL)
+def mechanic_sgd(k, lr, loss, x, g, rows, state, memory, scalars, options):
+    """Mechanic around SGD with momentum, u = -lr m, m = momentum m + g; D_estimate records the learned scale."""
+    start, delta, update, m = state[0], state[1], state[2], state[3]
+    _keep_start(k, x, start)
+    for j in range(x.size):
+        m[j] = options[4] * m[j] + g[j]
+        update[j] = -lr * m[j]
+    if options[3] > 0.0:
+        _as_moved(x, update)
+    _tune(k, x, g, start, delta, update, scalars, options[0], options[1], options[2], options[3] > 0.0)
+    scalars[STEP_SIZE] = lr * scalars[SCALE]
+
+
+@njit(**KERNEL)
+def mechanic_adam(k, lr, loss, x, g, rows, state, memory, scalars, options):
+    """Mechanic around Adam with bias correction; D_estimate records the learned scale."""
+    start, delta, update, m, v = state[0], state[1], state[2], state[3], state[4]
+    beta, beta2, adam_eps = options[4], options[5], options[6]
+    first, second = 1.0 - beta ** (k + 1.0), math.sqrt(1.0 - beta2 ** (k + 1.0))
+    _keep_start(k, x, start)
+    for j in range(x.size):
+        m[j] = beta * m[j] + (1.0 - beta) * g[j]
+        v[j] = beta2 * v[j] + (1.0 - beta2) * g[j] * g[j]
+        update[j] = -(lr / first) * (m[j] / (math.sqrt(v[j]) / second + adam_eps))
+    if options[3] > 0.0:
+        _as_moved(x, update)
+    _tune(k, x, g, start, delta, update, scalars, options[0], options[1], options[2], options[3] > 0.0)
+    scalars[STEP_SIZE] = lr * scalars[SCALE]
+
+
+_TUNER = {"s_decay": 0.01, "s_init": 1e-8, "eps": 1e-8, "package": False}
+_NO_CONSTANTS = no_bound("the practical tuner clips and sums six discounts; no theorem has its constants")
+
+METHODS = {
+    "mechanic_sgd": Method(
+        mechanic_sgd, {**_TUNER, "momentum": 0.0}, vectors=4, scalars=1 + 4 * TUNERS, bound=_NO_CONSTANTS
+    ),
+    "mechanic_adam": Method(
+        mechanic_adam,
+        {**_TUNER, "beta1": 0.9, "beta2": 0.999, "adam_eps": 1e-8},
+        vectors=5,
+        scalars=1 + 4 * TUNERS,
+        bound=_NO_CONSTANTS,
+    ),
+}

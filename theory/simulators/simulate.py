@@ -1,0 +1,297 @@
+"""`simulate`: every (schedule, base learning rate, seed) of one method on one problem, in parallel."""
+
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import get_num_threads, set_num_threads
+
+from lastiterate.theory.base.validation import Array, InputError, check_count, check_flag, check_positive
+from lastiterate.theory.problems.problem import Problem
+from lastiterate.theory.simulators.kernels.margins import WORK
+from lastiterate.theory.simulators.kernels.oracles import oracle_of
+from lastiterate.theory.simulators.kernels.protocol import FIRST, Method
+from lastiterate.theory.simulators.kernels.vectors import norm2, shared_norm2
+from lastiterate.theory.simulators.kernels.wide import shared_margin
+from lastiterate.theory.simulators.methods.table import method_row
+
+from .inputs import read_base_lrs, read_diagnostics, read_record, read_schedules, read_seeds, read_weights
+from .options import read_options
+from .result import Simulation
+
+_PATIENCE = 1.0  # seconds before a progress bar appears
+_BRIEF = 10**7  # multiplications within a tenth of a second: such a run needs neither a thread nor a progress bar
+_CEILING = 1e10  # a run has diverged when f exceeds this many times max(1, |f(x0)|)
+
+
+def simulate(
+    problem: Problem,
+    method: str = "sgd",
+    steps: Any = "linear",
+    *,
+    base_lr: float | Sequence[float] | Array = 1.0,
+    seeds: int | Sequence[int] = 1,
+    n_steps: int | None = None,
+    batch_size: int | None = None,
+    replacement: bool = False,
+    noise: float = 0.0,
+    record: int | Sequence[int] | npt.NDArray[np.int64] = 200,
+    diagnostics: str | Sequence[str] = (),
+    average: bool = False,
+    to_last_iterate: bool | Array = False,
+    progress: bool | None = None,
+    **options: Any,
+) -> Simulation:
+    """Run a method with schedules, base learning rates and seeds on a problem and return its curves beside the theory.
+
+    Step k uses ``base_lr * steps[k]``; f(x_N) is the value after the last step.
+
+    Parameters
+    ----------
+    problem : Problem
+        From `lastiterate.problems`.
+    method : str
+        A name from `lastiterate.theory.simulators.methods.table.METHODS`.
+    steps : array, str, or mapping or sequence of these
+        One or several schedules of N step sizes; text such as ``"wsd:cooldown=0.2"`` needs ``n_steps``.
+    base_lr : float or sequence of float
+        Base learning rates.
+    seeds : int or sequence of int
+        How many seeds (0, 1, ...), or which. A seed fixes batches and noise, whatever the schedule and base_lr.
+    n_steps : int, optional
+        N; by default the length of the schedules.
+    batch_size : int, optional
+        Samples a batch; by default the full objective.
+    replacement : bool
+        Draw batches with replacement; by default every epoch is a new permutation (its last batch may be smaller).
+    noise : float
+        Root mean square norm of Gaussian noise added to every gradient.
+    record : int or sequence of int
+        How many equally spaced steps to record, or which (0..N); 0 and N are always recorded.
+    diagnostics : str or sequence of str
+        Any of ``grad_l2``, ``grad_l1`` (of the stochastic gradient), ``distance`` (to x*), ``D_estimate``,
+        ``step_size`` (the factor on the gradient) and ``move`` (||x_{k+1} - x_k||).
+    average : bool
+        Record f at the weighted average of the iterates too (the weights are the method's: by default the steps).
+    to_last_iterate : bool or array of float, shape (N + 1,)
+        Wrap the method as an online learner into the conversion of arXiv 2310.07831, Theorem 1, with these weights
+        (True: all ones), which turns its regret into a rate of the last iterate.
+    progress : bool, optional
+        Show a progress bar on standard error; by default when it is a terminal and the run is long.
+    **options
+        The method's own options; an array of N values is read step by step.
+
+    Returns
+    -------
+    Simulation
+        Arrays with axes (schedule, base_lr, seed, step), the final points, bounds and gaps.
+
+    Raises
+    ------
+    InputError
+        For a schedule shorter than the run, an unknown option, an empty batch, a value below ``problem.f_star``, ...
+
+    Examples
+    --------
+    >>> from lastiterate.theory import problems
+    >>> run = simulate(problems.absolute_value(1.0), "sgd", "linear", n_steps=99, base_lr=0.1)
+    >>> run.f.shape, bool(run.gap[0, 0, 0] <= run.bound[0, 0, 0])
+    ((1, 1, 1, 100), True)
+    """
+    if not isinstance(problem, Problem):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError("problem", problem, "a Problem of lastiterate.problems")
+    row = method_row(method)
+    schedules, names = read_schedules(steps, n_steps)
+    N = schedules.shape[1]
+    base_lrs = read_base_lrs(base_lr)
+    seed_list = read_seeds(seeds)
+    sampling, batch = _sampling(problem, batch_size, replacement)
+    record_at = read_record(record, N)
+    diagnostics = read_diagnostics(diagnostics)
+    average = check_flag(average, "average")
+    weights, ratios = read_weights(to_last_iterate, N)
+    values, series, slots = read_options(row, method, problem, options, N)
+
+    loop = _compiled_loop()
+    channels = ["f", *(["f_average"] if average or row.averages else []), *dict.fromkeys(diagnostics)]
+    columns = np.array([channels.index(name) if name in channels else -1 for name in loop.CHANNELS])
+    shape = (len(names), base_lrs.size, len(seed_list))
+    runs = int(np.prod(shape))
+    which, lr_index, seed_index = (index.ravel() for index in np.indices(shape))
+    points = np.tile(problem.x0, (runs, 1))
+    store = np.full((runs, record_at.size, len(channels)), np.nan)
+    scalars, extras = np.zeros((runs, FIRST + row.scalars)), np.zeros((runs, 3))
+    extras[:, loop.BEST] = np.inf
+    stopped, ticks = np.full((runs, 1), -1), np.zeros((runs, 2), dtype=np.int64)
+    needs_x_star = "distance" in diagnostics or weights.size > 0
+    oracle = oracle_of(problem.kind, problem.sparse, problem.dim, alone=runs == 1)
+    shared = oracle is shared_margin  # then the threads share every step instead of the runs
+    settings = np.array(
+        [
+            problem.n_samples,
+            sampling,
+            batch,
+            row.vectors,
+            problem.n_samples if row.uses_memory else 0,
+            row.output,
+            row.uses_loss,
+            "f_average" in channels,
+            max(WORK, problem.n_outputs),
+        ]
+    )
+    arguments = (
+        loop.run_one,
+        oracle,
+        (shared and row.shared) or row.step,
+        shared_norm2 if shared else norm2,
+        *_pack(problem),
+        settings,
+        np.array(seed_list, dtype=np.uint64)[seed_index],
+        check_positive(noise, "noise", allow_zero=True),
+        _CEILING * max(1.0, abs(problem.value(problem.x0))),
+        base_lrs[lr_index],
+        schedules,
+        which,
+        values,
+        series,
+        slots,
+        weights,
+        ratios,
+        np.ascontiguousarray(problem.x_star) if needs_x_star else np.empty(0),
+        record_at,
+        columns,
+        store,
+        points,
+        scalars,
+        extras,
+        stopped,
+        ticks,
+    )
+    rows = N * (batch or problem.n_samples) + record_at.size * problem.n_samples
+    if runs == 1 and not shared and rows * problem.dim <= _BRIEF:
+        loop.run_alone(*arguments)
+    else:
+        threads = get_num_threads() if shared else min(get_num_threads(), runs)
+        _run(loop.run_alone if runs == 1 else loop.run_all, arguments, threads, ticks, N, progress)
+    for name in ("f", "f_average"):
+        if name in channels:
+            store[:, :, channels.index(name)][(stopped >= 0) & (record_at >= stopped)] = np.inf
+    chosen = {name: values[i] for i, name in enumerate(row.options)}
+    chosen |= {name: series[j] for j, name in enumerate(list(row.options)[i] for i in slots)}
+    _check_minimum(row, chosen, extras[:, loop.BEST])
+    return Simulation(
+        problem=problem,
+        method=method,
+        options=chosen,
+        schedules=tuple(names),
+        steps=schedules,
+        base_lrs=base_lrs,
+        seeds=tuple(seed_list),
+        recorded=record_at,
+        f=store[:, :, 0].reshape(*shape, -1),
+        diagnostics={name: store[:, :, i].reshape(*shape, -1) for i, name in enumerate(channels) if i},
+        points=points.reshape(*shape, -1),
+        scalars=scalars.reshape(*shape, -1),
+        stopped_at=stopped.reshape(shape),
+        largest_gradient=extras[:, loop.LARGEST].reshape(shape),
+        lowest=extras[:, loop.BEST].reshape(shape),
+        regret=extras[:, loop.REGRET].reshape(shape),
+        stochastic=sampling != loop.FULL or noise > 0.0,
+        noise=float(noise),
+        wrapped=weights.size > 0,
+        _row=row,
+    )
+
+
+def _compiled_loop() -> Any:
+    """Import the loop, which compiles on first use; Numba calls function pointers experimental since 2019."""
+    from numba import NumbaExperimentalFeatureWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
+        from lastiterate.theory.simulators.kernels import loop
+    return loop
+
+
+def _run(
+    run: Any,
+    arguments: tuple[Any, ...],
+    threads: int,
+    ticks: npt.NDArray[np.int64],
+    n_steps: int,
+    progress: bool | None,
+) -> None:
+    """Run all in a thread, with a progress bar once it takes longer than a second; Ctrl-C stops at the next step."""
+    failures, done = list[BaseException](), threading.Event()  # after an interrupt, joining a thread no longer waits
+
+    def work() -> None:
+        try:
+            set_num_threads(threads)  # the setting belongs to the calling thread
+            run(*arguments)
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            done.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        if not done.wait(None if progress is False else _PATIENCE):
+            _watch(done, ticks, n_steps, progress)
+    except KeyboardInterrupt:
+        ticks[:, 1] = -1
+        raise
+    finally:
+        done.wait()
+    if failures:
+        raise failures[0]
+
+
+def _watch(done: threading.Event, ticks: npt.NDArray[np.int64], n_steps: int, progress: bool | None) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, force_terminal=True if progress else None)
+    columns = (TextColumn("simulate"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("simulate", total=(n_steps + 1) * len(ticks))
+        while not done.wait(0.2):
+            bar.update(task, completed=int(ticks[:, 0].sum()))
+
+
+def _check_minimum(method: Method, options: Mapping[str, Any], lowest: Array) -> None:
+    """Refuse a minimum or lower bound that the run has disproved by a value below it."""
+    seen = float(np.min(lowest))
+    for name, default in method.options.items():
+        claimed = name in ("f_star", "lower_bound") or default == "f_star"
+        if claimed and np.any(np.asarray(options[name]) > seen + 1e-9 * max(1.0, abs(seen))):
+            raise InputError(name, np.max(options[name]).item(), f"at most {seen!r}, a value that the run has seen")
+
+
+def _sampling(problem: Problem, batch_size: int | None, replacement: bool) -> tuple[int, int]:
+    """Return the kind of sampling and the batch size (0 for the full objective)."""
+    loop, replacement = _compiled_loop(), check_flag(replacement, "replacement")
+    if batch_size is None:
+        return loop.FULL, 0
+    batch = check_count(batch_size, "batch_size")
+    if not problem.stochastic:
+        raise InputError("batch_size", batch, f"None, because {problem.name!r} is no mean over samples")
+    if batch > problem.n_samples:
+        raise InputError("batch_size", batch, f"at most the {problem.n_samples} samples")
+    return (loop.REPLACEMENT if replacement else loop.PERMUTATION), batch
+
+
+def _pack(problem: Problem) -> tuple[Array, npt.NDArray[np.int64], Array, Array]:
+    """Return values, index, target and params as the oracles read them (see ``protocol.py``)."""
+    arrays = problem.arrays
+    params = np.array([arrays.kind, arrays.n_outputs, arrays.l2, arrays.tie, arrays.tie_tolerance], dtype=np.float64)
+    if arrays.sparse:
+        return arrays.data, np.concatenate([arrays.indptr, arrays.indices]), arrays.targets, params
+    dense = arrays.dense
+    if dense.strides[1] != dense.itemsize or dense.strides[0] < 0:
+        dense = np.ascontiguousarray(dense)
+    (rows, columns), stride = dense.shape, dense.strides[0] // dense.itemsize
+    flat = np.lib.stride_tricks.as_strided(dense, ((rows - 1) * stride + columns,), (dense.itemsize,))
+    return flat, np.array([stride]), arrays.targets, params
