@@ -14,8 +14,8 @@ from lastiterate.experiments.training.optimizers import OPTIMIZERS, evaluating, 
 from lastiterate.theory.base.validation import InputError
 
 ALL = sorted(OPTIMIZERS)
-TUNED = {"sgd": 1.0, "momentum": 0.1, "mda": 0.3, "adam": 0.05, "adamw": 0.05, "gradagrad": 0.1, "momo-adam": 0.1,
-         "schedule-free-adamw": 0.05}  # fmt: skip
+TUNED = {"sgd": 1.0, "momentum": 0.1, "mda": 0.3, "adam": 0.05, "adamw": 0.05, "gradagrad": 0.1, "momo_adam": 0.1,
+         "schedule_free_adamw": 0.05}  # fmt: skip
 
 
 def logistic_data():
