@@ -24,7 +24,7 @@ def demo(
 ) -> None:
     """Run the main job on real data: bounds, norms recorded and refined, schedules replayed, one report."""
     from lastiterate.experiments.replay.replay import replay
-    from lastiterate.experiments.report.html import findings
+    from lastiterate.experiments.report.html import findings, write_report
 
     from .bounds import DEFAULT_FAMILIES, compared
     from .refine import refine
@@ -41,7 +41,7 @@ def demo(
     result = replay(list(WORKLOADS), SCHEDULES, n_seeds=n_seeds, n_steps=n_steps)
     show(result, {workload.workload: findings(workload) for workload in result.workloads}, as_json=False)
     result.save(out / "replay.json")
-    report = result.write_report(out / "report.html")
+    report = write_report(result, out / "report.html")
     say(f"\nThe report: {report}")
 
 

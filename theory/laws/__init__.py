@@ -1,0 +1,1 @@
+"""Laws of the loss as functions of the learning rates."""
