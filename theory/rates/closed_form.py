@@ -22,6 +22,7 @@ __all__ = [
     "binding_ratios",
     "slopes",
     "largest_sigma",
+    "largest_sigmas",
     "weights",
     "chain",
     "distance_term",
@@ -181,6 +182,18 @@ def largest_sigma(steps: Any, start: float) -> tuple[float, int]:
             else:
                 theta = 0.5 * (theta + math.sqrt((theta - 2.0 * root) * (theta + 2.0 * root)))
     return theta, binding
+
+
+def largest_sigmas(steps: Any, start: float, out: Any) -> None:
+    """Fill the number of `largest_sigma` for every horizon 1..N."""
+    theta = start
+    for k in range(len(steps)):
+        root = math.sqrt(steps[k])
+        if root > 0.0 and 2.0 * root >= theta:
+            theta = root
+        else:
+            theta = 0.5 * (theta + math.sqrt((theta - 2.0 * root) * (theta + 2.0 * root)))
+        out[k] = theta
 
 
 def weights(steps: Any, sigma: float, out: Any) -> None:

@@ -22,7 +22,8 @@ from lastiterate.theory.methods.step_matrix import scalings
 
 from .certified import SEARCH_LIMIT, CertifiedRate, assemble, lipschitz_rate, searched_rate
 from .ramp import pair_multipliers
-from .result import Rate, exact_rate
+from .result import Rate
+from .sgd import exact_rate
 
 Array = npt.NDArray[np.float64]
 

@@ -125,10 +125,7 @@ class SgdRate(Rate):
         if self._pass is None:
             return self._sigma
         scale = power_of_four(float(self._steps.max(initial=0.0)))
-        start = 0.0 if self.binding else self._reach(scale)
-        if not self._pass.total:
-            return start
-        theta, _ = run(largest_sigma, self._steps if scale == 1.0 else self._steps * scale, start)
+        theta, _ = run(largest_sigma, self._steps if scale == 1.0 else self._steps * scale, self._reach(scale))
         return theta * math.sqrt(self.base_lr) / math.sqrt(scale)
 
     @cached_property
@@ -214,7 +211,7 @@ class SgdRate(Rate):
         >>> rate = li.exact_rate([0.5, 0.3, 0.1])
         >>> problem = rate.worst_case()
         >>> run = li.simulate(problem, "sgd", rate.steps)
-        >>> abs(float(run.final) / rate.value - 1) < 1e-12
+        >>> abs(run.final.item() / rate.value - 1) < 1e-12
         True
         """
         from .attained import attaining_function

@@ -5,6 +5,7 @@ one pass over the steps. Nonincreasing G: one bracketed root. Other G: a global 
 """
 
 import math
+import warnings
 from typing import Any
 
 import numpy.typing as npt
@@ -26,7 +27,9 @@ __all__ = ["exact_rate", "tune_base_lr", "theorem10_rate", "average_iterate_rate
 BOUNDS = ("exact", "theorem10", "average")
 
 
-def exact_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> Any:
+def exact_rate(
+    steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0, *, momentum: float | None = None
+) -> Any:
     r"""Return the worst case of f(x_N) - f* for SGD with the given steps, in O(N).
 
     For sigma > 0 let s_N = sigma, w_k = h_k / s_{k+1}, s_k = s_{k+1} + w_k, backwards. Then f(x_N) - f* <= R(sigma) =
@@ -48,6 +51,8 @@ def exact_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 
         Bound on the distance from x_0 to a minimiser.
     G : float or array_like, shape (N+1,) or (N,)
         Bounds on the subgradient norms at x_0..x_N; with N values the last one holds for x_N too.
+    momentum : float, optional
+        Deprecated: use `lastiterate.theory.rates.momentum.momentum_rate`.
 
     Returns
     -------
@@ -69,8 +74,13 @@ def exact_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 
     >>> exact_rate(np.empty(0), D=2.0, G=3.0).value
     6.0
     >>> exact_rate([[1.0, 0.5], [0.5, 0.5]]).value.round(4)
-    array([0.8056, 0.5833])
+    array([0.8611, 0.7225])
     """
+    if momentum is not None:
+        from .momentum import momentum_rate
+
+        warnings.warn("exact_rate(momentum=...) is now momentum_rate(...)", DeprecationWarning, stacklevel=2)
+        return momentum_rate(steps, momentum, D, G)
     checked = check_schedules(steps)
     distance, caps = check_constants(D, G, checked.shape[-1])
     return rate_of(checked, distance, caps) if checked.ndim == 1 else stacked_rate(rate_of, checked, distance, caps, tuned=False)

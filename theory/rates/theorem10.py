@@ -175,7 +175,8 @@ def tuned_theorem10_rate(
     free = math.exp(best.point)
     total, squares = theorem10_terms(run, np.array([free]))
     root = float(np.sqrt(total[0]) * np.sqrt(squares[0]))
-    gamma = check_base_lr(distance / (run.top_cap * root) / run.unit, checked)
+    bounded = math.isfinite(best.value)
+    gamma = check_base_lr(distance / (run.top_cap * root) / run.unit, checked) if bounded else 1.0
     value, h_N = distance * run.top_cap * math.sqrt(best.value), gamma * run.unit * free
     return Theorem10Rate(value, gamma, best.tolerance, "theorem10", checked.size, checked, distance, caps, h_N)
 

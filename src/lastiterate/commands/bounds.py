@@ -62,7 +62,7 @@ def bound(
             value = rate_of(li.schedules.scale(steps, base_lr), D=D, G=G).value
             rows.append({"bound": kind, "rate": value, "over optimum": value / unit, "base_lr": base_lr})
     if momentum is not None:
-        rate = li.exact_rate(li.schedules.scale(steps, base_lr), D=D, G=G, momentum=momentum)
+        rate = li.momentum.momentum_rate(li.schedules.scale(steps, base_lr), momentum, D, G)
         name = f"momentum {momentum:g}, {'exact' if rate.exact else 'upper bound'}"
         rows.append({"bound": name, "rate": rate.value, "over optimum": rate.value / unit, "base_lr": base_lr})
     extra = {"schedule": schedule, "n_steps": int(steps.size), "D": D, "G": G, "optimum DG/sqrt(N+1)": unit}
