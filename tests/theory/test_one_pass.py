@@ -15,7 +15,7 @@ import lastiterate as li
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.rates.sgd import exact_rate, tune_base_lr
 
-from rates_reference import FAMILIES, bound, constant_rate, falling_caps, least_bound, random_schedule
+from rate_references import FAMILIES, bound, constant_rate, falling_caps, least_bound, random_schedule
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -30,6 +30,7 @@ def test_constant_bounds_vs_50_digits(family, count):
             assert abs(exact_rate(steps, D, G).value / expected - 1) < 4e-15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("power", [1, 3])
 def test_a_hundred_thousand_steps_vs_50_digits(power):
     steps = np.linspace(1.0, 0.0, 100_000, endpoint=False) ** power
@@ -205,7 +206,7 @@ def test_attained_where_condition_c_holds_vs_the_run():
             x = x - h * gradient
         assert problem.value(x) == pytest.approx(rate.value, rel=1e-8)
         assert problem.D == pytest.approx(1.0, rel=1e-8)
-    assert min(kinds["attained"], kinds["upper"]) > 20
+    assert min(kinds["attained"], kinds["upper"]) > 10
 
 
 @pytest.mark.slow
@@ -229,7 +230,7 @@ def test_binding_steps_and_free_steps():
     assert more.value == pytest.approx(rate.value - 0.005, rel=1e-13)
     assert exact_rate(steps, D=1000.0).binding == 0
     np.testing.assert_array_equal(exact_rate(steps, D=1000.0).gradient, -1.0)
-    assert np.abs(exact_rate(li.schedules.linear(40) / np.sqrt(41)).gradient).max() < 1e-14
+    assert np.abs(tune_base_lr(li.schedules.linear(40)).gradient).max() < 1e-14
 
 
 def test_a_stack_of_schedules_vs_one_at_a_time():
