@@ -21,7 +21,8 @@ def check_schedules(steps: Any) -> Array:
     """Return a read-only copy of one schedule, float64[N], or of m schedules as rows, float64[m, N]."""
     if _dimensions(steps) != 2:
         checked = check_steps(steps, allow_empty=True)
-        checked = checked.copy() if isinstance(steps, np.ndarray) else checked
+        shared = checked is steps or checked.base is not None
+        checked = checked.copy() if shared else checked
     else:
         table = np.array(steps)
         if 0 in table.shape:
