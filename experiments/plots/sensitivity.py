@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sensitivity", "in_words"]
 
-_NOUGHT = 1e-9  # of the largest slope there can be, G^2
+_NOUGHT = 1e-9  # of G^2, the largest slope there can be
 
 
 def sensitivity(rate: "SgdRate", ax: Any = None) -> Any:
@@ -79,7 +79,7 @@ def in_words(rate: "SgdRate") -> dict[str, str]:
         bind += f"; the last {free} {'is' if free == 1 else 'are'} free: raising {'it' if free == 1 else 'them'} a little"
         bind += " lowers the rate"
     slopes = rate.gradient[:binding]
-    nought = _NOUGHT * float(np.abs(rate.gradient).max(initial=0.0))
+    nought = _NOUGHT * float(np.max(rate.G)) ** 2
     parts = [
         f"{name} at {_stretches(np.flatnonzero(where))}"
         for name, where in (("larger steps", slopes < -nought), ("smaller steps", slopes > nought))

@@ -81,7 +81,7 @@ def test_closed_form_vs_sdp_at_twelve_points(beta, family, form):
     else:
         rate, H = spa_rate(steps, 1.0 - beta, D=2.0, G=1.5), li.step_matrix.spa(steps, 1.0 - beta)
     assert rate.exact
-    assert rate.bound == "exact"
+    assert rate.kind == "exact"
     assert rate.value == pytest.approx(li.worst_case(H, D=2.0, G=1.5).value, rel=1e-7)
     assert float(rate.certificate().prove()) == pytest.approx(rate.value, rel=1e-11)
 

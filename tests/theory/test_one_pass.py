@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mp, mpf
+from rate_references import FAMILIES, bound, constant_rate, falling_caps, least_bound, random_schedule
 
 import lastiterate as li
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.rates.sgd import exact_rate, tune_base_lr
-
-from rate_references import FAMILIES, bound, constant_rate, falling_caps, least_bound, random_schedule
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -159,8 +158,8 @@ def test_sgd_on_the_worst_function_ends_at_the_rate(name, n_steps, tolerance):
         problem = rate.worst_case()
         run = li.simulate(problem, "sgd", rate.steps, n_steps=n_steps, base_lr=1.0)
         assert run.final.item() == pytest.approx(rate.value, rel=tolerance)
-        assert problem.D == pytest.approx(3.0, rel=tolerance)
-        assert problem.G <= np.max(caps) * (1 + 1e-12)
+        assert pytest.approx(3.0, rel=tolerance) == problem.D
+        assert np.max(caps) * (1 + 1e-12) >= problem.G
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -205,7 +204,7 @@ def test_attained_where_condition_c_holds_vs_the_run():
             assert np.linalg.norm(gradient) <= caps[t] * (1 + 1e-7)
             x = x - h * gradient
         assert problem.value(x) == pytest.approx(rate.value, rel=1e-8)
-        assert problem.D == pytest.approx(1.0, rel=1e-8)
+        assert pytest.approx(1.0, rel=1e-8) == problem.D
     assert min(kinds["attained"], kinds["upper"]) > 10
 
 

@@ -120,8 +120,10 @@ class ExactCurve(RateCurve):
             fields = self._steps, self._scale, self._passes
             return ExactCurve(self.horizons, values, base_lr, self.kind, distance, float(caps[0]), *fields)
         distances, bounds = (check_vector(np.atleast_1d(value), name) for value, name in ((D, "D"), (G, "G")))
-        if distances.size != bounds.size and 1 not in (distances.size, bounds.size):
-            raise InputError("G", f"{bounds.size} values", f"a number, or one for each of the {distances.size} values of D")
+        if 0 in (distances.size, bounds.size) or (
+            distances.size != bounds.size and 1 not in (distances.size, bounds.size)
+        ):
+            raise InputError("D, G", f"{distances.size} and {bounds.size} values", "numbers, or as many of one as of the other")
         pairs = [check_constants(d, g, self._steps.size) for d, g in np.broadcast(distances, bounds)]
         columns = np.array([(d, g[0]) for d, g in pairs])[:, :, None]
         values, base_lr = _exact_values(self._passes, columns[:, 0], columns[:, 1], self._scale, tune_base_lr)

@@ -76,6 +76,16 @@ class Rate:
         return f"{type(self).__name__}({numbers})"
 
     @property
+    def D(self) -> float:
+        """The bound on the distance from x_0 to a minimiser."""
+        return self._D
+
+    @property
+    def G(self) -> Any:
+        """The gradient bounds: a number where they are all the same, else G_0..G_N, read-only."""
+        return float(self._G[0]) if self._G.size == 1 else self._G
+
+    @property
     def exact(self) -> bool:
         """Whether some function attains the value: ``kind`` is ``"exact"`` or ``"attained"``."""
         return self.kind in ("exact", "attained")

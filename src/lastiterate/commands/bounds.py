@@ -13,6 +13,7 @@ Horizon = Annotated[int, typer.Option("--steps", "-n", help="Number of steps N."
 Distance = Annotated[float, typer.Option("-D", "--distance", help="Distance from the start to a minimiser.")]
 GradientBound = Annotated[float, typer.Option("-G", "--gradient", help="Bound on the subgradient norm.")]
 
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command()(bound)
