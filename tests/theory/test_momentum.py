@@ -78,11 +78,11 @@ def test_momentum_matrix_vs_torch_sgd():
 def test_closed_form_vs_sdp_at_twelve_points(beta, family, form):
     steps = li.schedules.parse(family, 11) / np.sqrt(12)
     if form == "torch":
-        rate, H = li.exact_rate(steps, D=2.0, G=1.5, momentum=beta), li.step_matrix.momentum(steps, beta)
+        rate, H = momentum_rate(steps, beta, 2.0, 1.5), li.step_matrix.momentum(steps, beta)
     else:
         rate, H = spa_rate(steps, 1.0 - beta, D=2.0, G=1.5), li.step_matrix.spa(steps, 1.0 - beta)
     assert rate.exact
-    assert rate.bound == "exact"
+    assert rate.kind == "exact"
     assert rate.value == pytest.approx(li.worst_case(H, D=2.0, G=1.5).value, rel=1e-7)
     assert float(rate.certificate().prove()) == pytest.approx(rate.value, rel=1e-11)
 
@@ -141,7 +141,7 @@ def test_ramp_approaches_sgd_for_long_runs():
     n = 3000
     steps = li.schedules.linear(n) / np.sqrt(n)
     plain = li.exact_rate(steps).value
-    rate = li.exact_rate(0.1 * steps, momentum=0.9)
+    rate = momentum_rate(0.1 * steps, 0.9)
     assert (rate.method, rate.exact, rate.bound) == ("ramp", False, "upper")
     assert plain / 1.001 < rate.value < 1.01 * plain
 
@@ -197,12 +197,12 @@ def test_standing_still_and_huge_steps():
 @pytest.mark.parametrize(
     ("call", "where"),
     [
-        (lambda: li.exact_rate([1.0], momentum=1.0), "beta"),
-        (lambda: li.exact_rate([1.0], momentum=-0.5), "beta"),
-        (lambda: li.exact_rate([1.0], momentum="0.9"), "beta"),
-        (lambda: li.exact_rate([1.0], D=-1.0, momentum=0.9), "D"),
-        (lambda: li.exact_rate([1.0], G=[1.0] * 5, momentum=0.9), "G"),
-        (lambda: li.exact_rate([], momentum=0.9), "steps"),
+        (lambda: momentum_rate([1.0], 1.0), "beta"),
+        (lambda: momentum_rate([1.0], -0.5), "beta"),
+        (lambda: momentum_rate([1.0], "0.9"), "beta"),
+        (lambda: momentum_rate([1.0], 0.9, D=-1.0), "D"),
+        (lambda: momentum_rate([1.0], 0.9, G=[1.0] * 5), "G"),
+        (lambda: momentum_rate([], 0.9), "steps"),
         (lambda: spa_rate([1.0], 2.0), "c"),
         (lambda: spa_rate([1.0, np.inf], 0.5), "steps"),
         (lambda: spa_rate([1.0, 1.0], 0.5, search_limit=-1), "search_limit"),

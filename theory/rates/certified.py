@@ -11,14 +11,14 @@ import numpy.typing as npt
 from lastiterate.theory.certificates.certificate import Certificate, StepMatrixCertificate
 
 from .chain import Multipliers, best_multipliers
-from .sgd import Rate
+from .result import Rate
 
 Array = npt.NDArray[np.float64]
 SEARCH_LIMIT = 40
 FULL_LIMIT = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CertifiedRate(Rate):
     """A `Rate` of momentum or dual averaging, with multipliers for all pairs of points.
 
@@ -59,10 +59,8 @@ def assemble(
     return CertifiedRate(
         value=value,
         base_lr=1.0,
-        sigma=found.sigma if found is not None else math.nan,
         tolerance=found.tolerance if found is not None else math.nan,
-        bound="exact" if exact else "upper",
-        exact=exact,
+        kind="exact" if exact else "upper",
         n_steps=steps.size,
         _steps=steps,
         _D=D,

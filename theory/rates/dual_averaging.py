@@ -22,7 +22,8 @@ from lastiterate.theory.methods.step_matrix import scalings
 
 from .certified import SEARCH_LIMIT, CertifiedRate, assemble, lipschitz_rate, searched_rate
 from .ramp import pair_multipliers
-from .sgd import Rate, exact_rate
+from .result import Rate
+from .sgd import exact_rate
 
 Array = npt.NDArray[np.float64]
 
@@ -118,10 +119,8 @@ def dual_averaging_average_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0)
     return Rate(
         value=value,
         base_lr=1.0,
-        sigma=0.0,
         tolerance=0.0,
-        bound="average",
-        exact=False,
+        kind="average",
         n_steps=weights.size,
         _steps=weights / scale,
         _D=distance,
@@ -181,10 +180,8 @@ def converted_dual_averaging_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.
     return Rate(
         value=value,
         base_lr=1.0,
-        sigma=float(weights[-1]),
         tolerance=0.0,
-        bound="upper",
-        exact=False,
+        kind="upper",
         n_steps=scale.size,
         _steps=weights[:-1] / scale,
         _D=distance,

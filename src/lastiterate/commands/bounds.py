@@ -1,28 +1,17 @@
 """Commands ``bound`` and ``compare``: what theory says of schedules."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ._output import JsonFlag, PlotOption, emit
+from ._output import JsonFlag, PlotOption, emit, picture
 
 Horizon = Annotated[int, typer.Option("--steps", "-n", help="Number of steps N.")]
 Distance = Annotated[float, typer.Option("-D", "--distance", help="Distance from the start to a minimiser.")]
 GradientBound = Annotated[float, typer.Option("-G", "--gradient", help="Bound on the subgradient norm.")]
-
-DEFAULT_FAMILIES = [
-    "linear",
-    "one_minus_sqrt",
-    "rex",
-    "cosine",
-    "polynomial:power=2",
-    "wsd:cooldown=0.2",
-    "exponential",
-    "inverse_sqrt",
-    "stepwise",
-    "constant",
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -42,9 +31,13 @@ def bound(
     momentum: Annotated[float | None, typer.Option(help="Momentum beta of SGD (needs --base-lr).")] = None,
     as_json: JsonFlag = False,
     plot: PlotOption = None,
+    where: Annotated[
+        Path | None, typer.Option("--where", callback=picture, help="Picture of where the schedule loses.")
+    ] = None,
 ) -> None:
     """Bound the last iterate of one schedule: exact rate, Theorem 10 and the average iterate."""
     import lastiterate as li
+    from lastiterate.experiments.plots.sensitivity import in_words, sensitivity
     from lastiterate.theory.base.validation import InputError
 
     steps = load_schedule(schedule, n_steps)
@@ -62,13 +55,17 @@ def bound(
             value = rate_of(li.schedules.scale(steps, base_lr), D=D, G=G).value
             rows.append({"bound": kind, "rate": value, "over optimum": value / unit, "base_lr": base_lr})
     if momentum is not None:
-        rate = li.exact_rate(li.schedules.scale(steps, base_lr), D=D, G=G, momentum=momentum)
+        rate = li.momentum.momentum_rate(li.schedules.scale(steps, base_lr), momentum, D, G)
         name = f"momentum {momentum:g}, {'exact' if rate.exact else 'upper bound'}"
         rows.append({"bound": name, "rate": rate.value, "over optimum": rate.value / unit, "base_lr": base_lr})
+    exact = li.exact_rate(li.schedules.scale(steps, rows[0]["base_lr"]), D=D, G=G)
     extra = {"schedule": schedule, "n_steps": int(steps.size), "D": D, "G": G, "optimum DG/sqrt(N+1)": unit}
+    extra |= in_words(exact)
     emit(rows, as_json=as_json, title=f"{schedule}, N = {steps.size}", extra=extra)
     if plot is not None:
         _plot_bound(steps, rows[0]["base_lr"], D, G, schedule, plot)
+    if where is not None:
+        save(sensitivity(exact)[0].figure, where)
 
 
 def compare(
@@ -80,6 +77,8 @@ def compare(
     plot: PlotOption = None,
 ) -> None:
     """Compare schedules at their best base learning rates, in units of the optimum DG/sqrt(N+1)."""
+    from lastiterate.theory.rates.compare import DEFAULT_FAMILIES
+
     rows = compared(schedules or DEFAULT_FAMILIES, n_steps, D, G)
     title = f"Rates at the best base learning rate, units of DG/sqrt(N+1), N = {n_steps}"
     emit(rows, as_json=as_json, title=title, extra={"n_steps": n_steps, "D": D, "G": G} if as_json else None)
@@ -87,18 +86,12 @@ def compare(
         _plot_comparison([str(row["schedule"]) for row in rows], n_steps, rows, plot)
 
 
-def compared(schedules: list[str], n_steps: int, D: float, G: float) -> list[dict[str, Any]]:
+def compared(schedules: Sequence[str], n_steps: int, D: float, G: float) -> list[dict[str, Any]]:
     """Return one row a schedule, best exact rate first."""
-    import lastiterate as li
+    from lastiterate.theory.rates.compare import compare as compare_schedules
 
-    rows: list[dict[str, Any]] = []
-    for text in schedules:
-        steps = load_schedule(text, n_steps)
-        unit = D * G / (steps.size + 1) ** 0.5
-        tuned = {kind: li.tune_base_lr(steps, D=D, G=G, bound=kind) for kind in _rates(li)}
-        rates = {kind: result.value / unit for kind, result in tuned.items()}
-        rows.append({"schedule": text, **rates, "base_lr": tuned["exact"].base_lr})
-    return sorted(rows, key=lambda row: row["exact"])
+    rows = compare_schedules({text: load_schedule(text, n_steps) for text in schedules}, n_steps, D, G)
+    return [asdict(row) for row in rows]
 
 
 def load_schedule(text: str, n_steps: int) -> Any:

@@ -25,8 +25,9 @@ def demo(
     """Run the main job on real data: bounds, norms recorded and refined, schedules replayed, one report."""
     from lastiterate.experiments.replay.replay import replay
     from lastiterate.experiments.report.html import findings, write_report
+    from lastiterate.theory.rates.compare import DEFAULT_FAMILIES
 
-    from .bounds import DEFAULT_FAMILIES, compared
+    from .bounds import compared
     from .refine import refine
     from .replay import show
 
