@@ -22,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.base.validation import Array
 
 Index = npt.NDArray[np.int64]

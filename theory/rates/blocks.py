@@ -5,21 +5,22 @@ matrix. A symmetric Y, a vector a and tau prove
 
     f(x_N) - f*  <=  1/2 ( tau D^2 + sum_t G_t^2 Y_tt )
 
-if [[tau, a], [a, Y]] is positive semidefinite, sum a >= 1, a >= 0, the column sums sum_{t>s} Y_ts are e_s for every s < N,
-and the multipliers b_ts of f_s >= f_t + <g_t, x_s - x_t> are nonnegative, where with u_ts = Y_ts / eta_s
+if [[tau, a], [a, Y]] is positive semidefinite, sum a >= 1, a >= 0, the column sums sum_{t>s} Y_ts are e_s for every
+s < N, and the multipliers b_ts of f_s >= f_t + <g_t, x_s - x_t> are nonnegative, where with u_ts = Y_ts / eta_s
 
     q_ts = u_ts + m_{s+1} (u_ts - u_t,s+1)  (s <= t-2),   q_t,t-1 = (1 + m_t) u_t,t-1,
     b_ts = q_ts - q_t,s-1  (s >= 1),   b_t0 = q_t0 - a_t.
 
 All pairs go from later to earlier points, so the bound survives noise. About 1 / (1 - beta) steps from both ends Y has
-rank one, Y_ts = w_t w_s, and the column sums are the recursion of SGD on e: w_t = e_t / V_{t+1}, V_t = V_{t+1} + w_t. Seen
-from the first rows, all later ones act as one unit vector of weight V; seen from the last rows, the middle does. Given
-the one number V at the start of the last rows, the ends are two cone programs that do not know of each other, of a size set by
-1 / (1 - beta) and not by N; V is found by a search in one dimension.
+rank one, Y_ts = w_t w_s, and the column sums are the recursion of SGD on e: w_t = e_t / V_{t+1}, V_t = V_{t+1} + w_t.
+Seen from the first rows, all later ones act as one unit vector of weight V; seen from the last rows, the middle does.
+Given the one number V at the start of the last rows, the ends are two cone programs that do not know of each other, of a
+size set by 1 / (1 - beta) and not by N; V is found by a search in one dimension.
 """
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +33,8 @@ from .sgd import exact_rate
 __all__ = ["BlockBound", "block_bound"]
 
 Array = npt.NDArray[np.float64]
-FIRST, LAST, LARGEST = 1.7, 1.4, 34  # rows in the first and last block in units of 1 / (1 - beta), and at most
-LEAST = 8
+FIRST, LAST, LONGER = 1.7, 1.4, 2.6  # rows in the first and the last block in units of 1 / (1 - beta)
+LEAST, LARGEST = 8, 30
 MARGIN = 1e-9  # what the solver keeps from every sign, so that the repaired multipliers have it
 ROUNDING = 1e-11
 EVALUATIONS = 24
@@ -112,8 +113,8 @@ def block_bound(eta: Array, c: Array, D: float, caps: Array) -> BlockBound:
     Returns
     -------
     BlockBound
-        ``.value`` and ``.multipliers()``; infinite where the run is too short for two blocks, and where the signs in the
-        middle fail.
+        ``.value`` and ``.multipliers()``; infinite where the run is too short for two blocks, and where the signs in
+        the middle fail.
 
     Examples
     --------
@@ -126,12 +127,18 @@ def block_bound(eta: Array, c: Array, D: float, caps: Array) -> BlockBound:
     nothing = BlockBound(math.inf, eta, c, unit, None)
     if eta.min() <= 0.0 or c.min() <= 0.0:
         return nothing
-    first, last = _reach(c, FIRST), _reach(c[::-1], LAST)
-    if first + last + 3 > eta.size + 1:
-        return nothing
-    run = _Run(eta / unit, c, caps / top, first, last)
-    value, parts = run.best()
-    return BlockBound(value * D * top, eta, c, unit, parts)
+    first = _reach(c, FIRST)
+    best = nothing
+    for share in (LAST, LONGER):
+        last = _reach(c[::-1], share)
+        if first + last + 3 > eta.size + 1:
+            break
+        run = _Run(eta / unit, c, caps / top, first, last)
+        value, parts = run.best()
+        best = min(best, BlockBound(value * D * top, eta, c, unit, parts), key=float)
+        if not run.crowded:
+            break
+    return best
 
 
 def pair_multipliers(Y: Array, a: Array, eta: Array, c: Array) -> Array:
@@ -163,6 +170,7 @@ class _Run:
         self.m = np.append(0.0, 1.0 / c - 1.0)
         self.e = averaging_last_row(eta, c)
         self.caps = caps
+        self.crowded = False  # whether a smaller V would help but for the signs in the middle
 
     def best(self) -> "tuple[float, tuple[_First, Array, _Last] | None]":
         """Return the least value over V and its parts."""
@@ -179,11 +187,13 @@ class _Run:
 
         grid = np.linspace(-0.4, 1.2, 9)
         values = [objective(x) for x in grid]
+        middle = int(np.argmin(values))
+        self.crowded = math.isinf(values[max(middle - 1, 0)])
         if best[1] is not None:
-            middle = int(np.argmin(values))
             bounds = grid[max(middle - 1, 0)], grid[min(middle + 1, grid.size - 1)]
             options = {"xatol": 1e-5, "maxiter": EVALUATIONS - grid.size}
-            minimize_scalar(objective, bounds=bounds, method="bounded", options=options)
+            with np.errstate(invalid="ignore"):  # parabolas through infinite values
+                minimize_scalar(objective, bounds=bounds, method="bounded", options=options)
         return best
 
     def at(self, V: float) -> "tuple[float, tuple[_First, Array, _Last] | None]":
@@ -315,7 +325,7 @@ class _SmallProgram:
 
     def rising(self, expressions: list[list[Term]]) -> None:
         """Ask for a nondecreasing sequence of combinations."""
-        for lower, upper in zip(expressions[:-1], expressions[1:], strict=True):
+        for lower, upper in pairwise(expressions):
             self.at_least([*upper, *_times(-1.0, lower)], 0.0)
 
     def solve(self, cost: Array, fixed: int) -> Array | None:
