@@ -14,17 +14,17 @@ s < N, and the multipliers b_ts of f_s >= f_t + <g_t, x_s - x_t> are nonnegative
 All pairs go from later to earlier points, so the bound survives noise. About 1 / (1 - beta) steps from both ends Y has
 rank one, Y_ts = w_t w_s, and the column sums are the recursion of SGD on e: w_t = e_t / V_{t+1}, V_t = V_{t+1} + w_t.
 Seen from the first rows, all later ones act as one unit vector of weight V; seen from the last rows, the middle does.
-Given the one number V at the start of the last rows, the ends are two cone programs that do not know of each other, of a
-size set by 1 / (1 - beta) and not by N; V is found by a search in one dimension.
+Given the one number V at the start of the last rows, the ends are two cone programs that do not know of each other, of
+a size set by 1 / (1 - beta) and not by N; V is found by a search in one dimension.
 """
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.pep import cone
 
 from .last_row import averaging_last_row
@@ -40,8 +40,8 @@ ROUNDING = 1e-11
 EVALUATIONS = 24
 
 
-@dataclass(frozen=True, eq=False)
-class BlockBound:
+@result
+class BlockBound(Result):
     """The bound, and what proves it: the blocks of Y at both ends, the weights w in between.
 
     Attributes
@@ -54,19 +54,20 @@ class BlockBound:
     _eta: Array
     _c: Array
     _unit: float
-    _parts: "tuple[_First, Array, _Last] | None"
+    _parts: "tuple[_First, Array, _Last] | None" = None
+
+    @property
+    def n_steps(self) -> int:
+        """N."""
+        return self._eta.size
 
     def __float__(self) -> float:
         """Return the bound."""
         return self.value
 
-    def __repr__(self) -> str:
-        """Return the value and the length of the run."""
-        return f"BlockBound({self.value:.9g}, n_steps={self._eta.size})"
-
     def multipliers(self) -> tuple[Array, float, Array, Array]:
         """Return ``pairs[r, t]``, tau, the multipliers of the norms and those of f_t >= f*; O(N^2) numbers."""
-        assert self._parts is not None
+        assert self._parts is not None, "an infinite bound has no multipliers"
         first, w, last = self._parts
         size, n0, n1 = w.size, first.y.size, last.w.size
         along = np.concatenate([first.y, w[n0 : size - n1], last.w])  # along the unit vector of the middle
@@ -79,8 +80,8 @@ class BlockBound:
         return np.maximum(pairs, 0.0).T, first.tau / self._unit, np.diag(Y) * self._unit, spare
 
 
-@dataclass(frozen=True, eq=False)
-class _First:
+@result
+class _First(Result):
     """The first rows: tau, their a and Y, the profile y and the a-hat that later rows see."""
 
     tau: float
@@ -90,8 +91,8 @@ class _First:
     y: Array
 
 
-@dataclass(frozen=True, eq=False)
-class _Last:
+@result
+class _Last(Result):
     """The last rows: their weights along the middle, and Y."""
 
     w: Array
@@ -124,7 +125,7 @@ def block_bound(eta: Array, c: Array, D: float, caps: Array) -> BlockBound:
     """
     top = float(caps.max())
     unit = D / top
-    nothing = BlockBound(math.inf, eta, c, unit, None)
+    nothing = BlockBound(math.inf, eta, c, unit)
     if eta.min() <= 0.0 or c.min() <= 0.0:
         return nothing
     first = _reach(c, FIRST)
@@ -199,10 +200,10 @@ class _Run:
     def at(self, V: float) -> "tuple[float, tuple[_First, Array, _Last] | None]":
         """Return the value for one V, infinite where a sign fails."""
         n0, end = self.first, self.e.size + 1 - self.last  # rows n0, ..., end - 1 are the middle
-        w, V0 = np.zeros(self.e.size + 1), V
+        w, weight = np.zeros(self.e.size + 1), V
         for t in range(end - 1, n0 - 1, -1):
-            w[t] = self.e[t] / V0
-            V0 += w[t]
+            w[t] = self.e[t] / weight
+            weight += w[t]
         u = w[n0:end] / self.eta[n0:end]
         m = self.m[n0 + 1 : end]
         Q = u[:-1] + m * (u[:-1] - u[1:])
@@ -210,7 +211,7 @@ class _Run:
         if np.diff(Q).min(initial=0.0) < -ROUNDING * u[-1] or newest.min() < -ROUNDING * u[-1]:
             return math.inf, None
         last = self._last_rows(V, float(u[-1]), float(Q[-1]))
-        first = None if last is None else self._first_rows(V0, float(u[0]), float(Q[0]))
+        first = None if last is None else self._first_rows(weight, float(u[0]), float(Q[0]))
         if first is None or last is None:
             return math.inf, None
         value = first.tau + np.diag(first.Y) @ self.squares[:n0] + np.diag(last.Y) @ self.squares[end:]
@@ -242,21 +243,21 @@ class _Run:
         program.at_least([(-passing[0], entry)], -(Q_next * V - passing[1]))
         program.at_least([(-passing[0], entry)], -((1.0 + m[n + 1]) * u_next * V - passing[1]))
         cost = np.concatenate([[1.0], e**2 * self.squares[:n], [0.0]])
-        M = program.solve(cost, fixed=phi)
-        if M is None:
+        found = program.solve(cost, fixed=phi)
+        if found is None:
             return None
-        M[1:-1, -1] = M[-1, 1:-1] = 1.0 - np.tril(M[1:-1, 1:-1], -1).T @ scale
-        M[0, -1] = M[-1, 0] = max(M[0, -1], 1.0 - float(M[0, 1:-1] @ scale))
-        if not program.holds(M):
+        found[1:-1, -1] = found[-1, 1:-1] = 1.0 - np.tril(found[1:-1, 1:-1], -1).T @ scale
+        found[0, -1] = found[-1, 0] = max(found[0, -1], 1.0 - float(found[0, 1:-1] @ scale))
+        if not program.holds(found):
             return None
-        M = _lifted(M, phi)
+        found = _lifted(found, phi)
         unit = e / V
         return _First(
-            tau=M[0, 0] / V**2,
-            a=M[0, 1:-1] * unit / V,
-            a_hat=M[0, -1] / V,
-            Y=M[1:-1, 1:-1] * np.outer(unit, unit),
-            y=M[1:-1, -1] * unit,
+            tau=found[0, 0] / V**2,
+            a=found[0, 1:-1] * unit / V,
+            a_hat=found[0, -1] / V,
+            Y=found[1:-1, 1:-1] * np.outer(unit, unit),
+            y=found[1:-1, -1] * unit,
         )
 
     def _last_rows(self, V: float, u_before: float, Q_before: float) -> _Last | None:
@@ -276,17 +277,17 @@ class _Run:
             row = [(u_before * unit, (0, t + 1)), *((share[s], (t + 1, s + 1)) for s in range(t))]
             flow = [_flow(s, t + 1, m, row) for s in range(t + 1)]
             program.rising([[(Q_before * unit, (0, t + 1))], *flow])
-        M = program.solve(np.append(0.0, self.squares[begin:]), fixed=0)
-        if M is None:
+        found = program.solve(np.append(0.0, self.squares[begin:]), fixed=0)
+        if found is None:
             return None
-        M[0, 1:] *= n / M[0, 1:].sum()
-        M[1:, 0] = M[0, 1:]
+        found[0, 1:] *= n / found[0, 1:].sum()
+        found[1:, 0] = found[0, 1:]
         for s in range(n - 1):
-            M[n, s + 1] = M[s + 1, n] = self.e[begin + s] / unit**2 - M[s + 2 : n, s + 1].sum()
-        if not program.holds(M):
+            found[n, s + 1] = found[s + 1, n] = self.e[begin + s] / unit**2 - found[s + 2 : n, s + 1].sum()
+        if not program.holds(found):
             return None
-        M = _lifted(M, 0)
-        return _Last(w=M[0, 1:] * unit, Y=M[1:, 1:] * unit**2)
+        found = _lifted(found, 0)
+        return _Last(w=found[0, 1:] * unit, Y=found[1:, 1:] * unit**2)
 
 
 Term = tuple[float, tuple[int, int]]
