@@ -74,7 +74,7 @@ class BlockBound(Result):
         Y = np.outer(along, along)
         Y[:n0, :n0], Y[size - n1 :, size - n1 :] = first.Y, last.Y
         a = np.append(first.a, along[n0:] * first.a_hat)
-        pairs = pair_multipliers(Y, a, self._eta, self._c)
+        pairs = pair_multipliers(Y, a, self._eta / self._unit, self._c)
         spare = np.zeros(size)
         spare[0] = max(float(a.sum()) - 1.0, 0.0)
         return np.maximum(pairs, 0.0).T, first.tau / self._unit, np.diag(Y) * self._unit, spare
