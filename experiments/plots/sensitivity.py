@@ -74,9 +74,13 @@ def in_words(rate: "SgdRate") -> dict[str, str]:
     }
     n, binding = rate.n_steps, rate.binding
     free = n - binding
-    bind = f"all {n} steps bind" if free == 0 else f"the first {binding} of {n} steps bind" if binding else "no step binds"
+    bind = (
+        f"all {n} steps bind" if free == 0 else f"the first {binding} of {n} steps bind" if binding else "no step binds"
+    )
     if free:
-        bind += f"; the last {free} {'is' if free == 1 else 'are'} free: raising {'it' if free == 1 else 'them'} a little"
+        bind += (
+            f"; the last {free} {'is' if free == 1 else 'are'} free: raising {'it' if free == 1 else 'them'} a little"
+        )
         bind += " lowers the rate"
     slopes = rate.gradient[:binding]
     nought = _NOUGHT * float(np.max(rate.G)) ** 2

@@ -35,7 +35,9 @@ def root_above(function: Callable[[float], float], low: float, high: float) -> f
         drop = (newest[1] - other[1]) / (oldest[1] - other[1]) if oldest[1] != other[1] else 2.0
         if drop * drop < across and (1.0 - drop) ** 2 < 1.0 - across:
             a, b, c = newest[1], other[1], oldest[1]
-            share = a / (b - a) * c / (b - c) + (oldest[0] - newest[0]) / (other[0] - newest[0]) * a / (c - a) * b / (c - b)
+            share = a / (b - a) * c / (b - c) + (oldest[0] - newest[0]) / (other[0] - newest[0]) * a / (c - a) * b / (
+                c - b
+            )
         else:
             share = 0.5
         share = min(max(share, smallest / width), 1.0 - smallest / width)

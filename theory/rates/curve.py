@@ -123,7 +123,9 @@ class ExactCurve(RateCurve):
         if 0 in (distances.size, bounds.size) or (
             distances.size != bounds.size and 1 not in (distances.size, bounds.size)
         ):
-            raise InputError("D, G", f"{distances.size} and {bounds.size} values", "numbers, or as many of one as of the other")
+            raise InputError(
+                "D, G", f"{distances.size} and {bounds.size} values", "numbers, or as many of one as of the other"
+            )
         pairs = [check_constants(d, g, self._steps.size) for d, g in np.broadcast(distances, bounds)]
         columns = np.array([(d, g[0]) for d, g in pairs])[:, :, None]
         values, base_lr = _exact_values(self._passes, columns[:, 0], columns[:, 1], self._scale, tune_base_lr)
@@ -236,9 +238,7 @@ def _exact(steps: Array, distance: float, caps: Array, lengths: npt.NDArray[np.i
         scale = power_of_four(float(steps.max()))
         passes = _passes(steps if scale == 1.0 else steps * scale, lengths)
         values, base_lr = _exact_values(passes, distance, float(caps[0]), scale, tuned)
-        return ExactCurve(
-            lengths, values, base_lr, "exact", distance, float(caps[0]), frozen(steps), scale, passes
-        )
+        return ExactCurve(lengths, values, base_lr, "exact", distance, float(caps[0]), frozen(steps), scale, passes)
     rates = [
         (tuned_rate if tuned and steps[:n].any() else rate_of)(steps[:n], distance, caps[: n + 1])
         for n in lengths.tolist()

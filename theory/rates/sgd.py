@@ -83,7 +83,11 @@ def exact_rate(
         return momentum_rate(steps, momentum, D, G)
     checked = check_schedules(steps)
     distance, caps = check_constants(D, G, checked.shape[-1])
-    return rate_of(checked, distance, caps) if checked.ndim == 1 else stacked_rate(rate_of, checked, distance, caps, tuned=False)
+    return (
+        rate_of(checked, distance, caps)
+        if checked.ndim == 1
+        else stacked_rate(rate_of, checked, distance, caps, tuned=False)
+    )
 
 
 def tune_base_lr(
@@ -131,12 +135,18 @@ def tune_base_lr(
     (0.1, 0.1)
     """
     if check_choice(bound, "bound", BOUNDS) != "exact":
-        return tuned_theorem10_rate(steps, D, G, last_value) if bound == "theorem10" else tuned_average_rate(steps, D, G)
+        return (
+            tuned_theorem10_rate(steps, D, G, last_value) if bound == "theorem10" else tuned_average_rate(steps, D, G)
+        )
     checked = check_schedules(steps)
     if not checked.size or not checked.any(axis=-1).all():
         raise InputError("steps", "only zeros", "at least one positive step to scale")
     distance, caps = check_constants(D, G, checked.shape[-1])
-    return tuned_rate(checked, distance, caps) if checked.ndim == 1 else stacked_rate(tuned_rate, checked, distance, caps, tuned=True)
+    return (
+        tuned_rate(checked, distance, caps)
+        if checked.ndim == 1
+        else stacked_rate(tuned_rate, checked, distance, caps, tuned=True)
+    )
 
 
 def rate_of(steps: Array, D: float, caps: Array) -> SgdRate:
