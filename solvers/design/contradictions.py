@@ -1,32 +1,18 @@
 """Which constraints contradict each other: a linear program in the largest relative violation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
 from scipy import optimize, sparse
 
-from lastiterate.theory.base.validation import Array, InputError
+from lastiterate.theory.base.validation import InputError
 
-__all__ = ["ROUNDING", "Rows", "feasible", "raise_contradiction"]
+from .rows import Rows
+
+__all__ = ["ROUNDING", "feasible", "raise_contradiction"]
 
 ROUNDING = 1e-12  # limits that cross by less than this, relative, are a rounding error and no contradiction
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows low <= matrix @ steps <= high with the name of the option that asked for them."""
-
-    name: str
-    matrix: Any
-    low: Array
-    high: Array
-
-    def violation(self, steps: Array) -> float:
-        """Return the largest violation."""
-        rows = self.matrix @ steps
-        return float(max(np.max(self.low - rows, initial=0.0), np.max(rows - self.high, initial=0.0)))
 
 
 def raise_contradiction(n_steps: int, named: Sequence[Rows]) -> NoReturn:

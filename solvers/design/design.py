@@ -11,7 +11,8 @@ import numpy.typing as npt
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_gradient_bounds, check_positive
 from lastiterate.theory.rates.sgd import exact_rate
 
-from .constraints import Constraints, Options
+from .constraints import Constraints
+from .options import Options
 from .shooting import shoot
 
 __all__ = ["Design", "design_schedule"]

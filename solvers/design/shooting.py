@@ -27,7 +27,8 @@ from lastiterate.theory.base.jit import JIT
 from lastiterate.theory.base.validation import Array
 
 from .certificate import intercept
-from .constraints import Constraints, Ramp
+from .constraints import Constraints
+from .options import Ramp
 
 __all__ = ["Shot", "shoot"]
 
@@ -139,7 +140,7 @@ def _best_peak(D: float, squares: Array, constraints: Constraints, ramp: Ramp, c
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
     """Return where a continuous function changes its sign, to the last digit."""
-    found: Any = optimize.brentq(function, low, high, xtol=1e-300, rtol=4.0 * float(np.finfo(float).eps))
+    found: Any = optimize.brentq(function, low, high, xtol=1e-300, rtol=4 * np.finfo(np.float64).eps)
     return float(found)
 
 
