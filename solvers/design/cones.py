@@ -18,10 +18,10 @@ from .constraints import Constraints
 from .program import exact_rate_program
 from .shooting import Shot
 
-__all__ = ["rate_of_tails", "solve_cones"]
+__all__ = ["solve_cones"]
 
 NEWTON_STEPS = 6
-NEWTON_UNIT = 1e-3  # the size of a Newton step, relative, in which its quadratic program is well scaled
+NEWTON_UNIT = 1e-5  # the size of a Newton step, relative, in which its quadratic program is well scaled
 ENOUGH = 1e-13
 FAR = 1e6  # a limit so many times the size of what it limits does not bind and spoils the solver's scales
 
@@ -56,22 +56,34 @@ def solve_cones(D: float, G: Array, constraints: Constraints) -> tuple[Shot, flo
     rows, prices = limits.around(np.zeros(constraints.n_steps), program.reference, program.steps, program.unit)
     _solve(cp, cp.Problem(cp.Minimize(program.objective), [*program.constraints, *rows]), 1e-13)
     found = limits.proven(constraints.tidy(np.asarray(program.steps.value)), prices(), D, G)
-    if np.any(G[1:] > G[:-1]) or found.steps.max() == 0.0:
-        return found, rate_of_tails(found.steps, np.asarray(program.tails.value), D, G)
-    return _polished(cp, found, limits, constraints, D, G)
+    value, tails = _rated(found.steps, np.asarray(program.tails.value), D, G)
+    for _ in range(NEWTON_STEPS):
+        gap = abs(value - found.bound)
+        moved = _newton(cp, found.steps, tails, value, limits, D, G) if gap > ENOUGH * value else None
+        if moved is None:
+            break
+        steps, new_tails, prices = moved
+        better = limits.proven(constraints.tidy(steps), prices, D, G)
+        new_value, new_tails = _rated(better.steps, new_tails, D, G)
+        if abs(new_value - better.bound) >= gap:
+            break
+        found, value, tails = better, new_value, new_tails
+    return found, value
 
 
-def rate_of_tails(steps: Array, tails: Array, D: float, G: Array) -> float:
-    """Return the bound that the numbers u_k prove for the steps, raised where they are not large enough."""
-    u = max(float(tails[-1]), np.finfo(float).tiny)
-    total = u * float(G[-1]) ** 2
+def _rated(steps: Array, tails: Array, D: float, G: Array) -> tuple[float, Array]:
+    """Return the rate and its numbers u_k; where G increases, the bound of the given u_k, raised where too small."""
+    if np.all(G[1:] <= G[:-1]):
+        rate = exact_rate(steps, D, G)
+        return rate.value, np.cumsum(rate.weights[::-1])[::-1] ** 2
+    raised = np.maximum(tails, np.finfo(float).tiny)
+    total = float(raised[-1]) * float(G[-1]) ** 2
     for k in range(steps.size - 1, -1, -1):
-        step = float(steps[k])
-        least = step * (step / u)
-        extra = max(float(tails[k]) - u - 2.0 * step, least)
+        step, u = float(steps[k]), float(raised[k + 1])
+        extra = max(float(tails[k]) - u - 2.0 * step, step * (step / u))
         total += extra * float(G[k]) ** 2
-        u += 2.0 * step + extra
-    return 0.5 * (D * (D / u) + total)
+        raised[k] = u + 2.0 * step + extra
+    return 0.5 * (D * (D / float(raised[0])) + total), raised
 
 
 @dataclass(frozen=True)
@@ -128,55 +140,41 @@ class _Limits:
         return Shot(steps, slopes, intercept(slopes, D, G**2) - cost)
 
 
-def _polished(
-    cp: Any, found: Shot, limits: _Limits, constraints: Constraints, D: float, G: Array
-) -> tuple[Shot, float]:
-    """Newton steps from a schedule next to the best: the exact rate to second order, the constraints exactly."""
-    rate = exact_rate(found.steps, D, G)
-    for _ in range(NEWTON_STEPS):
-        gap = abs(rate.value - found.bound)
-        moved = _newton(cp, found.steps, rate.weights, rate.value, limits, D, G) if gap > ENOUGH * rate.value else None
-        if moved is None:
-            break
-        steps, prices = moved
-        better = limits.proven(constraints.tidy(steps), prices, D, G)
-        new = exact_rate(better.steps, D, G)
-        if abs(new.value - better.bound) >= gap:
-            break
-        found, rate = better, new
-    return found, rate.value
-
-
 def _newton(
-    cp: Any, steps: Array, weights: Array, value: float, limits: _Limits, D: float, G: Array
-) -> tuple[Array, Array] | None:
-    """Minimise the second-order model of the rate; None where the solver fails.
+    cp: Any, steps: Array, tails: Array, value: float, limits: _Limits, D: float, G: Array
+) -> tuple[Array, Array, Array] | None:
+    """Minimise the second-order model of the rate: new steps, u_k and prices; None where the solver fails.
 
-    With u_k = s_k^2, lambda_k = h_k / u_{k+1} and the multipliers d_k / 2 of u_k = (u_{k+1} + h_k)^2 / u_{k+1} the
-    second derivative of the Lagrangian is D^2 / u_0^3 in u_0 and d_k / u_{k+1} along dh_k - lambda_k du_{k+1}.
+    With lambda_k = h_k / u_{k+1} and the multipliers d_k / 2 of u_k >= (u_{k+1} + h_k)^2 / u_{k+1} the second
+    derivative of the Lagrangian is D^2 / u_0^3 in u_0 and d_k / u_{k+1} along dh_k - lambda_k du_{k+1}.
     """
-    sums = np.cumsum(weights[::-1])[::-1]
-    u, ratio = sums**2, weights[:-1] / sums[1:]
-    d = np.empty(u.size)
-    d[0] = G[0] ** 2 - (D / u[0]) ** 2
+    ratio = steps / tails[1:]
+    d = np.empty(tails.size)
+    d[0] = G[0] ** 2 - (D / tails[0]) ** 2
     for k in range(steps.size):
         d[k + 1] = (1.0 - ratio[k] ** 2) * d[k] - (G[k] - G[k + 1]) * (G[k] + G[k + 1])
     slopes = G[:-1] ** 2 - (1.0 + ratio) * d[:-1]
     scale = np.maximum(steps, 1e-3 * steps.max())
-    h, v = cp.Variable(steps.size), cp.Variable(u.size)
-    kept, added = (1.0 - ratio**2) * u[1:] / u[:-1], 2.0 * (1.0 + ratio) * scale / u[:-1]
-    chain = v[:-1] == cp.multiply(kept, v[1:]) + cp.multiply(added, h)
-    bend = np.sqrt(np.maximum(d[:-1], 0.0) / (u[1:] * value))
-    curvature = cp.sum_squares(cp.multiply(bend * scale, h) - cp.multiply(bend * ratio * u[1:], v[1:]))
-    curvature += D * (D / (u[0] * value)) * cp.square(v[0])
-    slope = (-slopes * scale / value) @ h + 0.5 * max(d[-1], 0.0) * u[-1] / value * v[-1]
+    h, v = cp.Variable(steps.size), cp.Variable(tails.size)
+    kept, added = (1.0 - ratio**2) * tails[1:] / tails[:-1], 2.0 * (1.0 + ratio) * scale / tails[:-1]
+    slack = (tails[:-1] - tails[1:] * (1.0 + ratio) ** 2) / tails[:-1] / NEWTON_UNIT
+    room = slack + v[:-1] - cp.multiply(kept, v[1:]) - cp.multiply(added, h)
+    bend = np.sqrt(np.maximum(d[:-1], 0.0) / (tails[1:] * value))
+    curvature = cp.sum_squares(cp.multiply(bend * scale, h) - cp.multiply(bend * ratio * tails[1:], v[1:]))
+    curvature += D * (D / (tails[0] * value)) * cp.square(v[0])
+    slope = (-slopes * scale / value) @ h + 0.5 * d[-1] * tails[-1] / value * v[-1]
+    if np.all(G[1:] <= G[:-1]):
+        chain = room == 0.0
+    else:
+        chain = room >= 0.0
+        slope += (0.5 * d[:-1] * tails[:-1] / value) @ room
     move = NEWTON_UNIT * cp.multiply(scale, h)
     rows, prices = limits.around(steps, NEWTON_UNIT * scale, move, NEWTON_UNIT**2 * value)
     try:
         _solve(cp, cp.Problem(cp.Minimize(slope / NEWTON_UNIT + 0.5 * curvature), [chain, *rows]), 1e-10)
     except SolverError:
         return None
-    return steps + np.asarray(move.value), prices()
+    return steps + np.asarray(move.value), tails * (1.0 + NEWTON_UNIT * np.asarray(v.value)), prices()
 
 
 def _solve(cp: Any, model: Any, tolerance: float) -> None:

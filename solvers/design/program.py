@@ -4,8 +4,8 @@ r"""The exact rate of SGD as a convex program that cvxpy takes as it stands.
 
     1/2 ( D^2 / u_0 + sum_{k<N} G_k^2 z_k + G_N^2 u_N )   over   u_k = u_{k+1} + 2 h_k + z_k,   z_k u_{k+1} >= h_k^2,
 
-which is jointly convex in (h, u, z). docs/design.md has the proof. For constant and nonincreasing G all inequalities
-are equalities at the optimum, u_k = s_k^2 and z_k = w_k^2 of the exact rate.
+which is jointly convex in (h, u, z). docs/design.md has the proof. For constant and nonincreasing G the inequalities
+may be read as equalities, and u_k = s_k^2, z_k = w_k^2 in the exact rate.
 """
 
 import math

@@ -28,7 +28,7 @@ def checked(design, D=1.0, G=1.0):
     else:
         assert design.value <= li.exact_rate(design.steps, D, G).value * (1 + GAP)
     assert 0.0 <= design.gap < GAP
-    assert design.residual < 1e-11
+    assert design.residual < 1e-10
     assert design.steps.min() >= 0.0
     return design
 
@@ -255,7 +255,8 @@ def test_random_mixes_are_certified(n_steps, options, bounds, seed):
     try:
         design = design_schedule(n_steps, 1.0, G, **options)
     except InputError as error:
-        assert " and " in error.argument
+        if " and " not in error.argument:
+            raise
         return
     checked(design, G=G)
     if "max_step" in options:
