@@ -33,7 +33,6 @@ def design(
     tail: Annotated[str | None, typer.Option(help="Schedule file of the steps fixed at the end.")] = None,
     budget: Annotated[float | None, typer.Option(help="Upper limit on the sum of the steps.")] = None,
     max_ratio: Annotated[float | None, typer.Option(help="Largest ratio of neighbouring steps.")] = None,
-    model: Annotated[str | None, typer.Option(help="steps or weights; chosen by the options if absent.")] = None,
     out: Out = None,
     as_json: JsonFlag = False,
     plot: PlotOption = None,
@@ -55,26 +54,18 @@ def design(
         tail=None if tail is None else _steps(tail),
         budget=budget,
         max_ratio=max_ratio,
-        model=model,
     )
-    rows: list[dict[str, Any]] = [
-        {"schedule": "designed", "rate": found.value, "over lower bound": found.value / found.lower_bound},
-        {
-            "schedule": "before polishing",
-            "rate": found.convex_value,
-            "over lower bound": found.convex_value / found.lower_bound,
-        },
-    ]
+    rows = [{"schedule": "designed", "rate": found.value, "over no constraints": 1.0 + found.excess}]
     extra = {
         "lower bound": found.lower_bound,
-        "Theorem 10": found.theorem10,
+        "gap": found.gap,
+        "without constraints": found.unconstrained,
         "constraint residual": found.residual,
-        "model": found.model,
         "seconds": found.seconds,
     }
     _write(found.steps, out, "design", extra)
     if plot is not None:
-        _plot({"designed": found.steps, "before polishing": found.convex_steps}, plot)
+        _plot({"designed": found.steps}, plot)
     emit(rows, as_json=as_json, title=f"Design, N = {n_steps}", extra=_with_steps(extra, found.steps, as_json))
 
 
