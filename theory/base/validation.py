@@ -82,6 +82,13 @@ def check_vector(values: Any, name: str) -> Array:
     return check_array(values, name, 1, "a one-dimensional array of finite real numbers")
 
 
+def read_only(array: Array) -> Array:
+    """Return a copy that cannot be written to, for results to keep."""
+    copy = np.array(array)
+    copy.flags.writeable = False
+    return copy
+
+
 def check_steps(steps: Any, name: str = "steps", *, allow_empty: bool = False) -> Array:
     """Return step sizes as float64[N], each finite and at least zero.
 
