@@ -1,7 +1,7 @@
 r"""Dual averaging with growing scaling at any length: a certificate in the plane, O(N).
 
-x_t = x_0 - (1 / beta_t) sum_{j<t} lambda_j g_j with beta_1 <= ... <= beta_N. Choose U_0, ..., U_N and q in the plane and
-Delta_0 = ... >= Delta_{N-1} >= Delta_N = 0. With lambda_N = 1, U_N = V_N, d_t = beta_{t+1} - beta_t and
+x_t = x_0 - (1 / beta_t) sum_{j<t} lambda_j g_j with beta_1 <= ... <= beta_N. Choose U_0, ..., U_N and q in the
+plane and Delta_0 = ... >= Delta_{N-1} >= Delta_N = 0. With lambda_N = 1, U_N = V_N, d_t = beta_{t+1} - beta_t and
 
     P_t = 1 / beta_N - sum_{j>=t} lambda_j Delta_j,   V_t = V_{t+1} + lambda_t U_t,   <V_{t+1}, U_t> = P_{t+1},
     Z_1 = beta_1 U_0 - q,   Z_{t+1} = Z_t + d_t U_t,
@@ -21,8 +21,8 @@ sums of squares of sum_{s<=m} lambda_s g_s. Raising Delta raises b_t0 and leaves
 sign that fails in the plane. Only inequalities from later to earlier points are used, so the bound survives noise.
 
 The recursion goes backwards. U_t is the shortest vector with the right flow, turned until b_t0 = 0 where it would be
-negative, and Delta_t is raised where no turn suffices. Three numbers are left to choose: the length of V_N, the component
-of Z_N across it, and the turn of U_0.
+negative, and Delta_t is raised where no turn suffices. Three numbers are left to choose: the length of V_N, the
+component of Z_N across it, and the turn of U_0.
 """
 
 import math
@@ -32,10 +32,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from .numba_options import JIT
-from .rates import exact_rate
-from .step_matrices import scalings
-from .validation import InputError, check_gradient_bounds, check_positive, check_steps
+from lastiterate.theory.base.jit import JIT
+from lastiterate.theory.base.validation import InputError, check_gradient_bounds, check_positive, check_steps
+from lastiterate.theory.methods.step_matrix import scalings
+
+from .sgd import exact_rate
 
 __all__ = ["PlanarBound", "planar_bound"]
 
@@ -130,7 +131,9 @@ def planar_bound(
         raise InputError("lam", f"lam[{int(np.argmin(weights))}] = 0.0", "positive weights")
     if (np.diff(scale) < 0.0).any():
         index = int(np.argmax(np.diff(scale) < 0.0)) + 1
-        raise InputError("beta", f"beta[{index}] = {scale[index]} after {scale[index - 1]}", "scalings that do not fall")
+        raise InputError(
+            "beta", f"beta[{index}] = {scale[index]} after {scale[index - 1]}", "scalings that do not fall"
+        )
     # in units with D = 1, max G = 1 and beta_N = 1; x is in units of D, f in units of D max G
     top, last = float(caps.max()), float(scale[-1])
     run = _Run(weights * (top / distance / last), scale / last, caps / top)
@@ -177,7 +180,7 @@ class _Run:
         scattered = np.exp(1.4 * draws[:, :1] - 0.2), 1.8 * draws[:, 1:2], 5.0 * draws[:, 2:] - 2.5
         trials = np.vstack([KNOWN, np.hstack(scattered)])
         values = _many(self.lam, self.beta, self.squares, trials * self.units)
-        starts = [start for start in trials[np.argsort(values)[:POLISHED]]]
+        starts = list(trials[np.argsort(values)[:POLISHED]])
         return min((self._polished(start) for start in starts), key=self.value)
 
     def _polished(self, start: Array) -> Array:
@@ -258,11 +261,11 @@ def _recursion(
         return bad
     U[n, 0], U[n, 1], delta[n] = s, 0.0, 0.0
     Vx, Vy, Zx, Zy = s, 0.0, start / s, zeta
-    P, floor, total = 1.0 / beta[n - 1], 0.0, squares[n] * s * s
+    flow, floor, total = 1.0 / beta[n - 1], 0.0, squares[n] * s * s
     right, left = n, n  # indices of the extreme directions of the vectors at least two behind the current one
     for j in range(n - 1, 0, -1):
         length = Vx * Vx + Vy * Vy
-        px, py = P * Vx / length, P * Vy / length
+        px, py = flow * Vx / length, flow * Vy / length
         nx, ny = -Vy / math.sqrt(length), Vx / math.sqrt(length)
         rise = beta[j] - beta[j - 1]
         across = nx * Zx + ny * Zy
@@ -295,11 +298,11 @@ def _recursion(
         Zy -= rise * uy
         Vx += lam[j] * ux
         Vy += lam[j] * uy
-        P -= lam[j] * raised
-        if not P > 0.0:
+        flow -= lam[j] * raised
+        if not flow > 0.0:
             return bad
     length = Vx * Vx + Vy * Vy
-    px, py = P * Vx / length, P * Vy / length
+    px, py = flow * Vx / length, flow * Vy / length
     if n > 1:
         least, most = _allowed(U, 1, right, left, px, py, -py, px)
         if least > most:

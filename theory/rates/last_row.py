@@ -1,8 +1,8 @@
 r"""A lower bound that is attained, at any length: the worst case of SGD with the last row of the method as its steps.
 
 Write a method as x_k = x_0 - sum_{j<k} H[k, j] g_j and let e = H[N] >= 0. For the steps e, SGD with constant or
-nonincreasing G meets its exact rate R*(e) on vectors with <g_t, g_r> = rho_{min(t, r)}; they serve the whole method. With
-f_t = f_0 - sum_j H[t, j] rho_j, the function max(0, max_t <g_t, x - x*>) has g_j as a subgradient at x_j for every j if
+nonincreasing G meets its exact rate R*(e) on vectors with <g_t, g_r> = rho_{min(t, r)}; they serve the whole method.
+With f_t = f_0 - sum_j H[t, j] rho_j, the function max(0, max_t <g_t, x - x*>) has g_j as a subgradient at x_j if
 
     H[j, i] (G_i^2 - rho_i) + sum_{i<k<j} H[j, k] (rho_i - rho_k) >= 0  (i < j)   and   f_j >= 0,
 
@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .rates import exact_rate
-from .step_matrices import averaging_weights, check_step_matrix, scalings
-from .validation import InputError, check_gradient_bounds, check_positive, check_steps
+from lastiterate.theory.base.validation import InputError, check_gradient_bounds, check_positive, check_steps
+from lastiterate.theory.methods.step_matrix import averaging_weights, check_step_matrix, scalings
+
+from .sgd import exact_rate
 
 __all__ = ["LowerBound", "averaging_lower", "dual_averaging_lower", "last_row_lower"]
 
@@ -75,7 +76,7 @@ def last_row_lower(H: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 
 
     Examples
     --------
-    >>> from lastiterate.theory import step_matrices
+    >>> from lastiterate.theory.methods import step_matrix as step_matrices
     >>> float(last_row_lower(step_matrices.sgd([0.5, 0.25]))) == exact_rate([0.5, 0.25]).value
     True
     >>> last_row_lower([[0, 0, 0], [2.0, 0, 0], [0.1, 0.1, 0]])
