@@ -2,9 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -20,20 +19,14 @@ from lastiterate.theory.base.validation import (
 )
 from lastiterate.theory.certificates.certificate import Certificate, StepMatrixCertificate
 from lastiterate.theory.methods.step_matrix import check_step_matrix
-from lastiterate.theory.pep import cone as cone
-from lastiterate.theory.pep.cone import Inequalities, Scaled, SolverError
-from lastiterate.theory.pep.repair import LowerBound, UpperBound, lower_bound, upper_bound, violated
+from lastiterate.theory.pep.cone import SolverError
+from lastiterate.theory.pep.program import ACCEPTED, Program, in_units
 
+from . import any_solver
 from .function import WorstCaseFunction, from_gram
 from .rank import reduce_rank
 
 __all__ = ["Multipliers", "SolverError", "WorstCase", "WorstCaseFunction", "worst_case"]
-
-GAP = 1e-9
-ACCEPTED = 1e-6
-VIOLATION = 1e-9
-ROUNDS = 4
-RETRIED = 50  # points up to which a second, tighter solve is cheap
 
 
 @dataclass(frozen=True, repr=False)
@@ -146,7 +139,7 @@ class WorstCase:
         1
         """
         check_choice(heuristic, "heuristic", ("trace", "logdet"))
-        problem = _scaled(self.H, self.D, self.G, self.norm_caps == "equality")
+        problem = in_units(self.H, self.D, self.G, self.norm_caps == "equality")
         target = self.lower / problem.unit * (1.0 - check_positive(loss, "loss"))
         gram, levels = reduce_rank(
             problem, target, heuristic=heuristic, rounds=check_count(rounds, "rounds"), solver=self.solver
@@ -240,9 +233,9 @@ def worst_case(
     check_choice(norm_caps, "norm_caps", ("inequality", "equality"))
     matrix, norms = _measured_at(at, matrix, norms)
     limit = None if time_limit is None else started + check_positive(time_limit, "time_limit", allow_zero=True)
-    cone.check_installed(solver)
-    problem = _scaled(matrix, distance, norms, norm_caps == "equality")
-    search = _Search(problem, solver, limit)
+    any_solver.check_installed(solver)
+    problem = in_units(matrix, distance, norms, norm_caps == "equality")
+    search = Program(problem, partial(any_solver.solve, solver=solver), limit)
     with _progress(progress, problem.n_points) as report:
         search.run(report)
     upper, lower = search.upper, search.lower
@@ -292,73 +285,6 @@ def _measured_at(at: Any, H: Array, G: Array) -> tuple[Array, Array]:
     extended[:n, :n] = H
     extended[n, :n] = weights @ H
     return extended, np.append(G, G.max())
-
-
-def _scaled(H: Array, D: float, G: Array, equality: bool) -> Scaled:
-    """Choose units in which the data are of order one, for tiny and for huge steps alike."""
-    reach = H * G
-    length = max(D, float(np.sqrt((reach**2).sum(axis=1)).max()))
-    points = np.hstack([np.full((G.size, 1), D / length), -reach / length])
-    return Scaled(points=points, slopes=G / G.max(), equality=equality, length=length, unit=float(G.max()) * length)
-
-
-class _Search:
-    """Half of the inequalities first where that may do, then those that the solution breaks, then all of them."""
-
-    def __init__(self, problem: Scaled, solver: str, limit: float | None) -> None:
-        n = problem.n_points
-        only_last = np.zeros((n + 1, n + 1))
-        only_last[n - 1, n] = 1.0
-        self.problem, self.solver, self.limit = problem, solver, limit
-        self.upper: UpperBound = upper_bound(problem, only_last, None)
-        self.lower = LowerBound(0.0, np.eye(n + 1), np.zeros(n))
-        self.rounds, self.iterations, self.timed_out = 0, 0, False
-
-    def run(self, report: Callable[[int, int, float], None] | None) -> None:
-        """Solve with more and more inequalities until upper and lower bound meet, or time is up."""
-        n = self.problem.n_points
-        kept = Inequalities.halved(n) if _accumulates(self.problem.points) else Inequalities.full(n)
-        tolerance = cone.TOLERANCE
-        for _ in range(ROUNDS):
-            remaining = None if self.limit is None else self.limit - time.monotonic()
-            if remaining is not None and remaining <= 0.0:
-                self.timed_out = True
-                return
-            step = None if report is None else (lambda i, gap: report(self.rounds, i, gap))
-            data = cone.cone_data(self.problem, kept)
-            found = cone.solve(data, self.solver, time_limit=remaining, tolerance=tolerance, report=step)
-            self.rounds, self.iterations = self.rounds + 1, self.iterations + found.iterations
-            pairs = np.zeros((n + 1, n + 1))
-            pairs[kept.source, kept.target] = found.multipliers
-            if not (np.isfinite(pairs).all() and np.isfinite(found.gram).all()):
-                raise SolverError(f"{self.solver} returned numbers that are not finite (status {found.status})")
-            upper = upper_bound(self.problem, pairs, found.cap_multipliers)
-            self.upper = min(self.upper, upper, key=lambda bound: bound.value)
-            lower = lower_bound(self.problem, found.gram)
-            if lower is not None and lower.value > self.lower.value:
-                self.lower = lower
-            gap = self.upper.value - self.lower.value
-            source, target = violated(self.problem, found.gram, found.levels, kept, VIOLATION)
-            good = gap <= GAP * self.upper.value or (source.size == 0 and gap <= ACCEPTED * self.upper.value)
-            if good or found.status == "MaxTime":
-                self.timed_out = found.status == "MaxTime"
-                return
-            if tolerance < cone.TOLERANCE or (kept.source.size == n * (n + 1) and n > RETRIED):
-                return
-            if kept.source.size == n * (n + 1):
-                tolerance *= 1e-3  # nothing is missing: what is left is the solver's own error
-            elif source.size and self.rounds == 1:
-                kept = kept.adding(source, target)
-            else:
-                kept = Inequalities.full(n)
-
-
-def _accumulates(points: Array) -> bool:
-    """Whether every gradient moves all later points at least as far as earlier ones, as in SGD and momentum.
-
-    Then the inequalities from later to earlier points nearly always give the full value; dual averaging needs others.
-    """
-    return bool(np.all(np.diff(points[:, 1:], axis=0) <= 1e-12))
 
 
 def _progress(wanted: bool | None, n_points: int) -> Any:

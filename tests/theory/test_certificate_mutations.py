@@ -65,7 +65,28 @@ def places(value, path=()):
         yield from places(part, (*path, key))
 
 
-WRONG = [None, True, False, "1.0", "", [], {}, -1, 0, 1, 2, -1.0, 0.0, -0.0, 0.5, 1e-300, 5e-324, 1e300, 1.7e308, 10**20]
+WRONG = [
+    None,
+    True,
+    False,
+    "1.0",
+    "",
+    [],
+    {},
+    -1,
+    0,
+    1,
+    2,
+    -1.0,
+    0.0,
+    -0.0,
+    0.5,
+    1e-300,
+    5e-324,
+    1e300,
+    1.7e308,
+    10**20,
+]
 WRONG += [10**400, 1 - 10**400, 2**53 + 1, math.nan, math.inf, -math.inf, [1.0], [[1.0]], {"exponent": 0}]
 
 

@@ -188,7 +188,7 @@ def test_stand_alone_checker(make, tmp_path):
 
 def test_checker_is_short_and_uses_the_standard_library_only():
     source = CHECKER.read_text()
-    assert len(source.splitlines()) < 300
+    assert len(source.splitlines()) < 320
     imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.Import, ast.ImportFrom))]
     names = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in imports if isinstance(node, ast.ImportFrom)}

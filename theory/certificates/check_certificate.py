@@ -25,6 +25,7 @@ import sys
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 from itertools import accumulate
+from operator import mul
 from typing import Any
 
 SCHEMA = 1
@@ -144,9 +145,7 @@ def prove_lower(doc: dict[str, Any], bits: int = 256) -> Fraction:
     rho = scaled_integers(part["rho"], "lower.rho", n)
     start = scaled_integers(part["start"], "lower.start", n + 1)
 
-    common = Fraction(
-        0
-    )  # the subgradients exist: pivots of their Gram matrix, rounded to the unsafe side, stay positive
+    common = Fraction(0)  # the subgradients exist: the pivots of their Gram matrix, rounded downwards, stay positive
     for t in range(n):
         pivot = squares[t] - common
         need(pivot > 0 or (pivot == 0 and rho[t] == common), f"the Gram matrix is not semidefinite (pivot {t})")
@@ -176,6 +175,45 @@ def prove_lower(doc: dict[str, Any], bits: int = 256) -> Fraction:
     return levels[n]
 
 
+def dominant(Z: list[list[Fraction]], weights: list[Fraction]) -> bool:
+    """Whether a symmetric matrix is diagonally dominant with positive weights, hence semidefinite."""
+    return all(
+        2 * row[i] * weights[i] >= sum(abs(z) * w for z, w in zip(row, weights, strict=True)) for i, row in enumerate(Z)
+    )
+
+
+def factorises(Z: list[list[Fraction]]) -> bool:
+    """Whether Z is L L^T, L from floating-point arithmetic, plus an exact rest that is diagonally dominant."""
+    n, bits = len(Z), 60
+    if any(Z[i][i] <= 0 for i in range(n)):
+        return False
+    sizes = [(Z[i][i].denominator.bit_length() - Z[i][i].numerator.bit_length()) // 2 for i in range(n)]
+    units = [Fraction(2) ** size for size in sizes]
+    Z = [[z * a * b for z, b in zip(row, units, strict=True)] for row, a in zip(Z, units, strict=True)]
+    if max(abs(z) for row in Z for z in row) > 4:  # diagonal entries lie between 1/4 and 4
+        return False
+    for shift in (2.0**-power for power in range(24, 51, 2)):
+        L: list[list[float]] = []
+        for i in range(n):
+            row: list[float] = []
+            for k in range(i):
+                row.append((float(Z[i][k]) - sum(map(mul, row, L[k]))) / L[k][k])
+            pivot = float(Z[i][i]) - shift - sum(map(mul, row, row))
+            if pivot <= 0:
+                break
+            L.append([*row, pivot**0.5])
+        if len(L) < n:
+            continue
+        whole = [[round(x * 2.0**bits) for x in row] for row in L]
+        rest = [[Fraction(0)] * n for _ in range(n)]
+        for i in range(n):
+            for k in range(i + 1):
+                rest[i][k] = rest[k][i] = Z[i][k] - Fraction(sum(map(mul, whole[i], whole[k])), 4**bits)
+        if dominant(rest, [Fraction(1)] * n):
+            return True
+    return False
+
+
 def prove_step_matrix(doc: dict[str, Any]) -> Fraction:
     """Verify that the function values cancel and that the quadratic form is semidefinite; return the bound."""
     need(isinstance(doc["H"], list) and len(doc["H"]) > 0, "H must be a list of rows")
@@ -194,7 +232,7 @@ def prove_step_matrix(doc: dict[str, Any]) -> Fraction:
         pairs.append((i, j, number(x, f"pairs[{index}]")))
     need(min([*norms, *optimum, *minimum, *(x for _, _, x in pairs)]) >= 0, "a multiplier is negative")
     flow = [Fraction(i == n - 1) + minimum[i] - optimum[i] for i in range(n)]
-    Z = [[norms[i] * (i == k) - optimum[i] * optimum[k] / tau for k in range(n)] for i in range(n)]
+    Z = [[norms[i] * (i == k) for k in range(n)] for i in range(n)]
     load = optimum[:]
     for i, j, x in pairs:
         flow[i], flow[j], load[j] = flow[i] + x, flow[j] - x, load[j] + x
@@ -206,12 +244,10 @@ def prove_step_matrix(doc: dict[str, Any]) -> Fraction:
         for k in range(i):
             Z[i][k] += load[i] * H[i][k]
             Z[k][i] += load[i] * H[i][k]
-    if not all(2 * Z[i][i] * G[i] >= sum(abs(Z[i][k]) * G[k] for k in range(n)) for i in range(n)):
-        for i in range(n):  # not diagonally dominant: Gaussian elimination must find positive pivots
-            need(Z[i][i] > 0, f"the quadratic form is not positive semidefinite (pivot {i})")
-            for j in range(i + 1, n):
-                ratio = Z[j][i] / Z[i][i]
-                Z[j] = [a - ratio * b if k > i else a for k, (a, b) in enumerate(zip(Z[j], Z[i], strict=True))]
+    schur = [[z - optimum[i] * optimum[k] / tau for k, z in enumerate(row)] for i, row in enumerate(Z)]
+    if not dominant(schur, G):
+        bordered = [[tau, *optimum], *([a, *row] for a, row in zip(optimum, Z, strict=True))]
+        need(factorises(bordered), "the quadratic form is not positive semidefinite")
     bound = (tau * D * D + sum(x * g * g for x, g in zip(norms, G, strict=True))) / 2
     stated = doc["bound"]
     well_formed = isinstance(stated, str) and stated == f"{bound.numerator}/{bound.denominator}".removesuffix("/1")
