@@ -117,7 +117,7 @@ def tampered(draw):
         elif is_number and action == "shift":
             holder[path[-1]] = old + draw(st.sampled_from([1, -1, 1e-9, -1e-9]))
         else:
-            holder[path[-1]] = draw(st.sampled_from(WRONG))
+            holder[path[-1]] = copy.deepcopy(draw(st.sampled_from(WRONG)))
     return doc
 
 

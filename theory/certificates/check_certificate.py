@@ -182,14 +182,14 @@ def dominant(Z: list[list[Fraction]], weights: list[Fraction]) -> bool:
     )
 
 
-def factorises(Z: list[list[Fraction]]) -> bool:
-    """Whether Z is L L^T, L from floating-point arithmetic, plus an exact rest that is diagonally dominant."""
-    n, bits = len(Z), 60
-    if any(Z[i][i] <= 0 for i in range(n)):
+def factorises(given: list[list[Fraction]]) -> bool:
+    """Whether a matrix is L L^T, L from floating-point arithmetic, plus an exact rest that is diagonally dominant."""
+    n, bits = len(given), 60
+    if any(given[i][i] <= 0 for i in range(n)):
         return False
-    sizes = [(Z[i][i].denominator.bit_length() - Z[i][i].numerator.bit_length()) // 2 for i in range(n)]
+    sizes = [(given[i][i].denominator.bit_length() - given[i][i].numerator.bit_length()) // 2 for i in range(n)]
     units = [Fraction(2) ** size for size in sizes]
-    Z = [[z * a * b for z, b in zip(row, units, strict=True)] for row, a in zip(Z, units, strict=True)]
+    Z = [[z * a * b for z, b in zip(row, units, strict=True)] for row, a in zip(given, units, strict=True)]
     if max(abs(z) for row in Z for z in row) > 4:  # diagonal entries lie between 1/4 and 4
         return False
     for shift in (2.0**-power for power in range(24, 51, 2)):

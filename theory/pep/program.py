@@ -1,12 +1,14 @@
 """The least bound that the interpolation inequalities prove, with the function that attains it."""
 
+import math
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from lastiterate.theory.base.validation import Array
+from lastiterate.theory.base.validation import Array, InputError
 
 from . import cone
 from .cone import ConeSolution, Inequalities, Scaled, SolverError
@@ -20,11 +22,24 @@ RETRIED = 50  # points up to which a second, tighter solve is cheap
 
 
 def in_units(H: Array, D: float, G: Array, equality: bool = False) -> Scaled:
-    """Choose units in which the data are of order one, for tiny and for huge steps alike."""
-    reach = H * G
-    length = max(D, float(np.sqrt((reach**2).sum(axis=1)).max()))
+    """Choose units in which the data are of order one, for tiny and for huge steps alike.
+
+    Raises
+    ------
+    InputError
+        Where the points or the values would leave the range of float64.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        reach = H * G
+        largest = max(D, float(np.abs(reach).max()))
+        length = largest * float(np.sqrt(((reach / largest) ** 2).sum(axis=1).max(initial=1.0)))
+        unit = float(G.max()) * length
+    if not (math.isfinite(unit) and unit > sys.float_info.min):
+        raise InputError(
+            "H", f"steps up to {H.max():.3g} with D = {D:.3g}, G = {G.max():.3g}", "a rate that fits float64"
+        )
     points = np.hstack([np.full((G.size, 1), D / length), -reach / length])
-    return Scaled(points=points, slopes=G / G.max(), equality=equality, length=length, unit=float(G.max()) * length)
+    return Scaled(points=points, slopes=G / G.max(), equality=equality, length=length, unit=unit)
 
 
 class Program:
@@ -67,9 +82,10 @@ class Program:
             source, target = violated(self.problem, found.gram, found.levels, kept, VIOLATION)
             if gap <= GAP * self.upper.value or (source.size == 0 and gap <= ACCEPTED * self.upper.value):
                 return
-            if tolerance < cone.TOLERANCE or (kept.source.size == n * (n + 1) and n > RETRIED):
+            all_kept = kept.source.size == n * (n + 1)
+            if tolerance < cone.TOLERANCE or (all_kept and n > RETRIED and gap <= ACCEPTED * self.upper.value):
                 return
-            if kept.source.size == n * (n + 1):
+            if all_kept:
                 tolerance *= 1e-3  # nothing is missing: what is left is the solver's own error
             elif source.size and self.rounds == 1:
                 kept = kept.adding(source, target)
