@@ -6,17 +6,20 @@ what is missing.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lastiterate.theory.base.deprecation import renamed_arguments
+from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.validation import InputError
 
+from .code import code_version
 from .engines import Engine, EngineError, died, open_engine
-from .specs import RunSpec, as_spec, code_version, grid, read_sweep
+from .specs import RunSpec, as_spec, grid, read_sweep
 from .store import Outcome, Progress, RunRecord, Store, StoreError
 from .tasks import REFUSED, execute
 
@@ -88,6 +91,7 @@ def _column(metric: str) -> str:
 _SPEC_COLUMNS = ("target", "method", "schedule", "base_lr", "seed", "n_steps", "status")
 
 
+@renamed_arguments(show_progress="progress")
 def run_sweep(
     specs: Iterable[RunSpec | Mapping[str, Any]],
     store: str | Path,
@@ -98,7 +102,7 @@ def run_sweep(
     device: str = "cpu",
     code: str | None = None,
     retry_failed: bool = False,
-    show_progress: bool = True,
+    progress: bool | None = None,
 ) -> SweepResult:
     """Execute the runs that the store does not have yet, and return the results of all.
 
@@ -117,11 +121,12 @@ def run_sweep(
     device : str
         "cpu", "cuda" (one worker per visible device) or a single torch device.
     code : str, optional
-        Version of the code that is part of each run's key. By default a hash of the installed sources, so that
-        results of other code are never taken for results of this one.
+        Version of the code that is part of each run's key. By default a hash of the sources that decide the result,
+        the user's own files included (see `code_version`), so that results of other code are never taken for
+        results of this one.
     retry_failed : bool
         Run again what failed in an earlier call.
-    show_progress : bool
+    progress : bool, optional
         Show a progress bar when standard error is a terminal.
 
     Returns
@@ -140,24 +145,23 @@ def run_sweep(
     >>> import tempfile
     >>> runs = grid(target="function:math:fsum", seed=range(2))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     result = run_sweep(runs, f"{folder}/runs.db", n_jobs=1, show_progress=False)
+    ...     result = run_sweep(runs, f"{folder}/runs.db", n_jobs=1, progress=False)
     >>> [record.status for record in result.records], result.records[0].error.splitlines()[0]
     (['failed', 'failed'], "TypeError: 'RunSpec' object is not iterable")
     """
     accepted, rejected = _sort_out(specs)
-    version = code_version() if code is None else code
     with (
         Store(store) as opened,
         nullcontext(engine)
         if isinstance(engine, Engine)
         else open_engine(engine, n_jobs=n_jobs, scheduler=scheduler, device=device) as workers,
     ):
-        keys = list(dict.fromkeys(opened.add(accepted, version)))
+        keys = list(dict.fromkeys(opened.add(accepted, code_version if code is None else code)))
         opened.register(workers.n_workers)
         opened.want(keys, retry_failed=retry_failed)
-        driver = _Driver(opened, workers, version if code is None else None, device)
+        driver = _Driver(opened, workers, code is None, device)
         with opened.heartbeat():
-            driver.run(len(keys), show_progress)
+            driver.run(len(keys), progress)
         return SweepResult(tuple(opened.records(keys)), rejected, driver.n_executed)
 
 
@@ -175,11 +179,11 @@ def _sort_out(specs: Iterable[RunSpec | Mapping[str, Any]]) -> tuple[list[RunSpe
 class _Driver:
     """The loop that keeps workers busy and writes what they return."""
 
-    def __init__(self, store: Store, engine: Engine, expected_code: str | None, device: str) -> None:
+    def __init__(self, store: Store, engine: Engine, checks_code: bool, device: str) -> None:
         self.n_executed = 0
         self._store = store
         self._engine = engine
-        self._expected_code = expected_code
+        self._checks_code = checks_code
         self._in_flight: dict[Future[Outcome], tuple[str, str]] = {}
         # a worker that owns a device gets no second run in advance: the device comes back with the result
         self._free_devices = list(engine.devices)
@@ -187,16 +191,16 @@ class _Driver:
         owns = engine.devices or not engine.isolated
         self._limit = engine.n_workers if owns else 2 * engine.n_workers
 
-    def run(self, n_runs: int, show_progress: bool) -> None:
+    def run(self, n_runs: int, progress: bool | None) -> None:
         """Execute until none of the wanted runs is left, here or in another driver."""
         self._store.take_over()
-        with _progress_bar(n_runs, self._engine.n_workers, show_progress) as advance:
+        with progress_bar(f"{self._engine.n_workers} workers", n_runs, shown=progress, unit="runs") as update:
             counted = -POLL_S
             while True:
                 self._start_runs()
                 if not self._in_flight or time.monotonic() > counted + POLL_S:  # counting looks at every run
                     unfinished, counted = self._store.n_unfinished(), time.monotonic()
-                    advance(n_runs - unfinished)
+                    update(completed=n_runs - unfinished)
                     if not self._in_flight and unfinished == 0:
                         return
                 if self._in_flight:
@@ -217,7 +221,8 @@ class _Driver:
             return False
         key, spec = claimed
         device = self._free_devices.pop(0) if self._engine.devices else self._default_device
-        future = self._engine.submit(execute, spec, device, self._expected_code)
+        expected = code_version(spec) if self._checks_code else None
+        future = self._engine.submit(execute, spec, device, expected)
         self._in_flight[future] = (key, device)
         return True
 
@@ -259,17 +264,3 @@ class _Driver:
 def _has_died(future: "Future[Any]") -> bool:
     error = None if future.cancelled() else future.exception()
     return error is not None and died(error)
-
-
-@contextmanager
-def _progress_bar(n_runs: int, n_workers: int, shown: bool) -> Generator[Callable[[int], None], None, None]:
-    """Show finished runs and an estimate on a terminal; yield the function that sets how many are finished."""
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-    from rich.progress import TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (*Bar.get_default_columns()[:-1], TimeElapsedColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
-        task = bar.add_task(f"{n_runs} runs, {n_workers} workers", total=n_runs)
-        yield lambda finished: bar.update(task, completed=finished)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.pep import cone
-from lastiterate.theory.pep.cone import ConeData, ConeSolution, SolverError
+from lastiterate.theory.pep.cone import ConeData, ConeSolution
 
 
 def solve(

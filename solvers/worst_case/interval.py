@@ -1,10 +1,10 @@
 """Bounds on the worst case at any length, without a semidefinite program; and what that program would cost."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
+from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import Array, InputError
 from lastiterate.theory.rates.last_row import last_row_lower
 from lastiterate.theory.rates.sgd import exact_rate
@@ -12,8 +12,8 @@ from lastiterate.theory.rates.sgd import exact_rate
 __all__ = ["WorstCaseInterval", "check_cost", "cost", "worst_case_interval"]
 
 
-@dataclass(frozen=True, eq=False)
-class WorstCaseInterval:
+@result
+class WorstCaseInterval(Result):
     """Two numbers between which the worst case of a method lies.
 
     Attributes
@@ -26,13 +26,11 @@ class WorstCaseInterval:
         What the lower bound rests on, or why there is none.
     """
 
+    _shown = ("lower", "upper")
+
     lower: float
     upper: float
     note: str
-
-    def __repr__(self) -> str:
-        """Return both ends in one line."""
-        return f"WorstCaseInterval([{self.lower:.9g}, {self.upper:.9g}])"
 
 
 def worst_case_interval(H: Array, D: float, G: Array) -> WorstCaseInterval:

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .errors import LastIterateError
+
 Array = npt.NDArray[np.float64]
 MAX_COUNT = 10**9
 """More steps, points or repetitions than any run holds in memory."""
 MAX_SEED = 2**64 - 1
 
 
-class InputError(ValueError):
+class InputError(LastIterateError, ValueError):
     """A bad argument: its name, the value that was given and what is expected instead.
 
     >>> raise InputError("D", -1.0, "a positive finite number")
@@ -80,13 +82,6 @@ def check_array(values: Any, name: str, ndim: int, expected: str) -> Array:
 def check_vector(values: Any, name: str) -> Array:
     """Return ``values`` as a new one-dimensional finite float64 array, or raise `InputError`."""
     return check_array(values, name, 1, "a one-dimensional array of finite real numbers")
-
-
-def read_only(array: Array) -> Array:
-    """Return a copy that cannot be written to, for results to keep."""
-    copy = np.array(array)
-    copy.flags.writeable = False
-    return copy
 
 
 def check_steps(steps: Any, name: str = "steps", *, allow_empty: bool = False) -> Array:
@@ -169,6 +164,25 @@ def check_gradient_bounds(G: Any, n_steps: int, name: str = "G") -> Array:
     if bounds.size == n_steps:
         bounds = np.append(bounds, bounds[-1])
     return bounds
+
+
+def check_step_matrix(H: Any, name: str = "H") -> Array:
+    """Return ``H`` as a float64 square, finite, strictly lower triangular matrix, or raise `InputError`.
+
+    >>> check_step_matrix([[0.0, 1.0], [0.0, 0.0]])
+    Traceback (most recent call last):
+    ...
+    lastiterate.theory.base.validation.InputError: H: expected a strictly lower triangular matrix, got H[0, 1] = 1.0
+    """
+    expected = "a square matrix of finite real numbers, strictly lower triangular"
+    matrix = check_array(H, name, 2, expected)
+    if matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
+        raise InputError(name, f"an array of shape {matrix.shape}", expected)
+    upper = np.triu(matrix)
+    if upper.any():
+        i, j = np.unravel_index(int(np.argmax(upper != 0.0)), matrix.shape)
+        raise InputError(name, f"{name}[{i}, {j}] = {matrix[i, j]}", "a strictly lower triangular matrix")
+    return matrix
 
 
 def check_choice(value: Any, name: str, known: Any) -> str:

@@ -15,23 +15,24 @@ import math
 import os
 import sys
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.errors import LastIterateError
+from lastiterate.theory.base.files import write_atomically
+from lastiterate.theory.base.result import Result
 from lastiterate.theory.base.validation import (
     InputError,
     check_count,
     check_gradient_bounds,
     check_positive,
+    check_step_matrix,
     check_vector,
-    read_only,
 )
-from lastiterate.theory.methods.step_matrix import check_step_matrix
 
 from .arithmetic import (
     cancel_values,
@@ -43,7 +44,7 @@ from .arithmetic import (
     value_sums,
 )
 from .check_certificate import SCHEMA, decimal, number, prove
-from .reading import check_length, parse, sgd_fields, step_matrix_fields, write_atomically
+from .reading import check_length, parse, sgd_fields, step_matrix_fields
 
 if TYPE_CHECKING:
     from .sgd import SgdCertificate
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 
 
-class CertificateError(ValueError):
+class CertificateError(LastIterateError, ValueError):
     """A certificate that does not prove what it states."""
 
 
@@ -80,8 +81,8 @@ class Check:
         return self.ok
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Certificate(ABC):
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Certificate(Result, ABC):
     """The multipliers behind an upper bound on f(x_N) - f*; see `SgdCertificate` and `StepMatrixCertificate`.
 
     Attributes
@@ -104,15 +105,21 @@ class Certificate(ABC):
     True
     """
 
+    _shown = ("value", "lower", "n_steps", "D")
+
     D: float
-    G: Array = field(repr=False)
+    G: Array
     value: float
 
-    def __post_init__(self) -> None:
-        """Keep read-only copies: a certificate does not change when an array of the caller does."""
-        for name, value in vars(self).items():
-            if isinstance(value, np.ndarray):
-                object.__setattr__(self, name, read_only(value))
+    @property
+    def n_steps(self) -> int:
+        """N."""
+        return self.G.size - 1
+
+    @property
+    def lower(self) -> float:
+        """The value that some function of the class reaches; 0 unless the certificate is two-sided."""
+        return 0.0
 
     @staticmethod
     def for_sgd(steps: Any, v: Any, sigma: Any, D: Any = 1.0, G: Any = 1.0) -> "SgdCertificate":
@@ -250,7 +257,7 @@ class Certificate(ABC):
         """Return the certificate as JSON text and, given a path, write it there atomically."""
         text = json.dumps({"schema": SCHEMA, **self._document()}, allow_nan=False)
         if path is not None:
-            write_atomically(Path(path), text + "\n")
+            write_atomically(path, text + "\n")
         return text
 
     @staticmethod
@@ -274,7 +281,7 @@ class Certificate(ABC):
         raise InputError("kind", doc.get("kind"), "sgd or step-matrix")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class StepMatrixCertificate(Certificate):
     """Certificate of any step matrix: one multiplier for every inequality of the worst-case problem.
 
@@ -297,13 +304,13 @@ class StepMatrixCertificate(Certificate):
         (tau D^2 + sum_i norms_i G_i^2) / 2, exactly.
     """
 
-    H: Array = field(repr=False)
-    pairs: Array = field(repr=False)
-    optimum: Array = field(repr=False)
-    minimum: Array = field(repr=False)
-    norms: Array = field(repr=False)
+    H: Array
+    pairs: Array
+    optimum: Array
+    minimum: Array
+    norms: Array
     tau: float
-    bound: Fraction = field(repr=False)
+    bound: Fraction
 
     def check(self) -> Check:
         """Check the signs, the function values and the bound exactly, the semidefiniteness by its least eigenvalue."""

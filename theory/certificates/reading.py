@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import tempfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,6 @@ from lastiterate.theory.base.validation import (
 from .check_certificate import FIELDS, LOWER_FIELDS, unique_keys
 
 Array = npt.NDArray[np.float64]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file through a temporary neighbour, so that a reader never sees half of it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def parse(source: str | os.PathLike[str]) -> dict[str, Any]:
@@ -142,7 +129,7 @@ def sgd_fields(doc: dict[str, Any]) -> dict[str, Any]:
         "steps": steps,
         "v": v,
         "s_N": positive(doc["s_N"], "s_N"),
-        "lower_part": doc.get("lower"),
+        "lower_text": json.dumps(doc["lower"]) if "lower" in doc else "",
     }
 
 

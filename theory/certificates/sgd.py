@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Self
 
@@ -29,7 +29,7 @@ Array = npt.NDArray[np.float64]
 __all__ = ["SgdCertificate"]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SgdCertificate(Certificate):
     """O(N) certificate of SGD (Zamani & Glineur, arXiv 2307.11134, as an inequality).
 
@@ -49,12 +49,14 @@ class SgdCertificate(Certificate):
         v_{-1}, v_0, ..., v_{N-1}.
     s_N : float
         The weight of the last point.
+    lower_text : str
+        The function that reaches `lower`, in JSON; empty unless the certificate is two-sided.
     """
 
-    steps: Array = field(repr=False)
-    v: Array = field(repr=False)
-    s_N: float = field(repr=False)
-    lower_part: dict[str, Any] | None = field(default=None, repr=False)
+    steps: Array
+    v: Array
+    s_N: float
+    lower_text: str = ""
 
     @classmethod
     def of(cls, steps: Any, v: Any, sigma: Any, D: Any, G: Any) -> Self:
@@ -80,7 +82,7 @@ class SgdCertificate(Certificate):
     @property
     def lower(self) -> float:
         """The value that some function of the class reaches; 0 unless the certificate is two-sided."""
-        return 0.0 if self.lower_part is None else float(self.lower_part["value"])
+        return float(json.loads(self.lower_text)["value"]) if self.lower_text else 0.0
 
     def two_sided(self) -> Self:
         """Return the certificate with the function that reaches `lower`: then it proves an interval.
@@ -94,15 +96,15 @@ class SgdCertificate(Certificate):
         >>> bool(low <= high)
         True
         """
-        return replace(self, lower_part=lower_part(self.steps, self.D, self.G))
+        return replace(self, lower_text=json.dumps(lower_part(self.steps, self.D, self.G)))
 
     def prove_lower(self) -> Fraction:
         """Verify in exact rational arithmetic that a function of the class reaches `lower`; return what it reaches."""
-        if self.lower_part is None:
+        if not self.lower_text:
             return Fraction(0)
         try:
-            reached = prove_lower(json.loads(json.dumps(self._document())))
-            stated = number(self.lower_part["value"], "lower.value", positive=True)
+            reached = prove_lower(self._document())
+            stated = number(self.lower, "lower.value", positive=True)
         except ValueError as error:
             raise CertificateError(str(error)) from error
         if stated > reached:
@@ -135,5 +137,5 @@ class SgdCertificate(Certificate):
             "steps": self.steps.tolist(),
             "v": self.v.tolist(),
             "s_N": self.s_N,
-            **({} if self.lower_part is None else {"lower": self.lower_part}),
+            **({"lower": json.loads(self.lower_text)} if self.lower_text else {}),
         }

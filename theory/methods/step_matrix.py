@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.validation import (
     InputError,
-    check_array,
     check_positive,
+    check_step_matrix,
     check_steps,
     check_vector,
     is_number,
@@ -243,25 +243,6 @@ def scalings(beta: Any, n_steps: int, name: str = "beta") -> Array:
         index = int(np.argmin(values))
         raise InputError(name, f"{name}[{index}] = {values[index]}", "positive scalings")
     return values
-
-
-def check_step_matrix(H: Any, name: str = "H") -> Array:
-    """Return ``H`` as a float64 square, finite, strictly lower triangular matrix, or raise `InputError`.
-
-    >>> check_step_matrix([[0.0, 1.0], [0.0, 0.0]])
-    Traceback (most recent call last):
-    ...
-    lastiterate.theory.base.validation.InputError: H: expected a strictly lower triangular matrix, got H[0, 1] = 1.0
-    """
-    expected = "a square matrix of finite real numbers, strictly lower triangular"
-    matrix = check_array(H, name, 2, expected)
-    if matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
-        raise InputError(name, f"an array of shape {matrix.shape}", expected)
-    upper = np.triu(matrix)
-    if upper.any():
-        i, j = np.unravel_index(int(np.argmax(upper != 0.0)), matrix.shape)
-        raise InputError(name, f"{name}[{i}, {j}] = {matrix[i, j]}", "a strictly lower triangular matrix")
-    return matrix
 
 
 def _in_range(value: Any, n_steps: int, name: str, *, upper_open: bool) -> Array:

@@ -33,10 +33,6 @@ REGULARISATION = 1e-12
 MAX_ITERATIONS = 120
 
 
-class SolverError(RuntimeError):
-    """A solver is not installed, or it stopped without anything that could be certified."""
-
-
 @dataclass(frozen=True)
 class Scaled:
     """A method in the units of the cone program: x_k - x* = sum_l points[k, l] u_l, g_i = slopes[i] u_{i+1}.

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.base.validation import Array, InputError
 
 from . import cone
-from .cone import ConeSolution, Inequalities, Scaled, SolverError
+from .cone import ConeSolution, Inequalities, Scaled
 from .repair import LowerBound, UpperBound, lower_bound, upper_bound, violated
 
 GAP = 1e-9
