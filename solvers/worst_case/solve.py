@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -28,9 +28,12 @@ from lastiterate.theory.problems.problem import Problem
 
 from . import any_solver
 from .function import from_gram
+from .interval import WorstCaseInterval, check_cost, worst_case_interval
 from .rank import reduce_rank
 
-__all__ = ["Multipliers", "SolverError", "WorstCase", "worst_case"]
+__all__ = ["Multipliers", "SolverError", "WorstCase", "WorstCaseInterval", "worst_case"]
+
+METHODS = ("sdp", "interval")
 
 
 @result
@@ -184,6 +187,7 @@ class WorstCase(Bounding):
         )
 
 
+@overload
 def worst_case(
     H: Any,
     D: float = 1.0,
@@ -193,13 +197,37 @@ def worst_case(
     norm_caps: str = "inequality",
     solver: str = "CLARABEL",
     time_limit: float | None = None,
+    limit_gib: float = 4.0,
+    method: Literal["sdp"] = "sdp",
     progress: bool | None = None,
-) -> WorstCase:
+) -> WorstCase: ...
+
+
+@overload
+def worst_case(
+    H: Any, D: float = 1.0, G: Any = 1.0, *, at: Any = "last", method: Literal["interval"]
+) -> WorstCaseInterval: ...
+
+
+def worst_case(
+    H: Any,
+    D: float = 1.0,
+    G: Any = 1.0,
+    *,
+    at: Any = "last",
+    norm_caps: str = "inequality",
+    solver: str = "CLARABEL",
+    time_limit: float | None = None,
+    limit_gib: float = 4.0,
+    method: str = "sdp",
+    progress: bool | None = None,
+) -> WorstCase | WorstCaseInterval:
     """Return the exact worst case of f(x) - f* for a fixed-step method, by the performance-estimation SDP.
 
     Over all convex f with a minimiser within D of x_0 and subgradients ||g_k|| <= G_k at the points of the method
     x_k = x_0 - sum_{j<k} H[k, j] g_j. Exact for dimensions from N+2 on (Taylor, Hendrickx, Glineur, arXiv 1512.07516;
-    Drori and Teboulle, arXiv 1206.3209). Both bounds are recomputed from what the solver returned.
+    Drori and Teboulle, arXiv 1206.3209). Both bounds are recomputed from what the solver returned. Subgradients are
+    deterministic: the program uses inequalities from an earlier gradient to a later point, which noise breaks.
 
     Parameters
     ----------
@@ -217,6 +245,10 @@ def worst_case(
         "CLARABEL" (called directly), or the name of another semidefinite solver that cvxpy finds.
     time_limit : float, optional
         Seconds after which the best certified bounds found so far are returned.
+    limit_gib : float
+        Memory the program may take. Its estimate is made first; beyond the limit the error names it, with the time.
+    method : "sdp" or "interval"
+        "interval" skips the program: bounds in O(N^2) at any length, with a lower end that a function attains.
     progress : bool, optional
         Show a progress bar on standard error; by default only on a terminal, and not for small problems.
 
@@ -224,11 +256,14 @@ def worst_case(
     -------
     WorstCase
         ``.value``, ``.lower``, ``.relative_gap``, ``.multipliers``, ``.function``, ``.certificate()``.
+    WorstCaseInterval
+        With ``method="interval"``: ``.lower`` and ``.upper``.
 
     Raises
     ------
     InputError
-        On a matrix that is not square, finite and strictly lower triangular, or another bad argument.
+        On a matrix that is not square, finite and strictly lower triangular, one too large for ``limit_gib``, or
+        another bad argument.
     SolverError
         If the solver is not installed, or returned nothing that could be certified.
 
@@ -240,6 +275,8 @@ def worst_case(
     >>> steps = [0.5 * (1 - (k + 1) / 4) for k in range(3)]
     >>> round(worst_case(li.step_matrix.sgd(steps)).value, 6)
     0.5
+    >>> worst_case(li.step_matrix.sgd([0.01] * 300), method="interval")
+    WorstCaseInterval(lower=0.116448449, upper=0.116448449)
     """
     started = time.monotonic()
     matrix = check_step_matrix(H)
@@ -248,6 +285,9 @@ def worst_case(
     check_choice(norm_caps, "norm_caps", ("inequality", "equality"))
     matrix, norms = _measured_at(at, matrix, norms)
     limit = None if time_limit is None else started + check_positive(time_limit, "time_limit", allow_zero=True)
+    if check_choice(method, "method", METHODS) == "interval":
+        return worst_case_interval(matrix, distance, norms)
+    check_cost(norms.size, check_positive(limit_gib, "limit_gib"))
     any_solver.check_installed(solver)
     problem = in_units(matrix, distance, norms, norm_caps == "equality")
     search = Program(problem, partial(any_solver.solve, solver=solver), limit)

@@ -28,6 +28,8 @@ Index = npt.NDArray[np.int64]
 
 TOLERANCE = 1e-10
 MARGIN = 1e-9
+REGULARISATION = 1e-12
+"""Of a tighter solve: the solver's own 1e-8 spoils problems whose steps differ by many orders of magnitude."""
 MAX_ITERATIONS = 120
 
 
@@ -182,6 +184,8 @@ def solve(
     settings.verbose = False
     settings.direct_solve_method = "faer"
     settings.presolve_enable = False
+    if tolerance < TOLERANCE:
+        settings.static_regularization_constant = REGULARISATION
     settings.max_iter = MAX_ITERATIONS
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = tolerance
     if time_limit is not None:

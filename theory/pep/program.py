@@ -1,5 +1,7 @@
 """The least bound that the interpolation inequalities prove, with the function that attains it."""
 
+import math
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.theory.base.errors import SolverError
-from lastiterate.theory.base.validation import Array
+from lastiterate.theory.base.validation import Array, InputError
 
 from . import cone
 from .cone import ConeSolution, Inequalities, Scaled
@@ -21,11 +23,24 @@ RETRIED = 50  # points up to which a second, tighter solve is cheap
 
 
 def in_units(H: Array, D: float, G: Array, equality: bool = False) -> Scaled:
-    """Choose units in which the data are of order one, for tiny and for huge steps alike."""
-    reach = H * G
-    length = max(D, float(np.sqrt((reach**2).sum(axis=1)).max()))
+    """Choose units in which the data are of order one, for tiny and for huge steps alike.
+
+    Raises
+    ------
+    InputError
+        Where the points or the values would leave the range of float64.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        reach = H * G
+        largest = max(D, float(np.abs(reach).max()))
+        length = largest * float(np.sqrt(((reach / largest) ** 2).sum(axis=1).max(initial=1.0)))
+        unit = float(G.max()) * length
+    if not (math.isfinite(unit) and unit > sys.float_info.min):
+        raise InputError(
+            "H", f"steps up to {H.max():.3g} with D = {D:.3g}, G = {G.max():.3g}", "a rate that fits float64"
+        )
     points = np.hstack([np.full((G.size, 1), D / length), -reach / length])
-    return Scaled(points=points, slopes=G / G.max(), equality=equality, length=length, unit=float(G.max()) * length)
+    return Scaled(points=points, slopes=G / G.max(), equality=equality, length=length, unit=unit)
 
 
 class Program:
@@ -68,9 +83,10 @@ class Program:
             source, target = violated(self.problem, found.gram, found.levels, kept, VIOLATION)
             if gap <= GAP * self.upper.value or (source.size == 0 and gap <= ACCEPTED * self.upper.value):
                 return
-            if tolerance < cone.TOLERANCE or (kept.source.size == n * (n + 1) and n > RETRIED):
+            all_kept = kept.source.size == n * (n + 1)
+            if tolerance < cone.TOLERANCE or (all_kept and n > RETRIED and gap <= ACCEPTED * self.upper.value):
                 return
-            if kept.source.size == n * (n + 1):
+            if all_kept:
                 tolerance *= 1e-3  # nothing is missing: what is left is the solver's own error
             elif source.size and self.rounds == 1:
                 kept = kept.adding(source, target)
@@ -89,13 +105,9 @@ class Program:
         """
         n, unit = self.problem.n_points, self.problem.unit
         pairs, caps = self.upper.pairs, self.upper.caps
-        return (
-            pairs[:n, :n].T,
-            pairs[:n, n],
-            pairs[n, :n],
-            2.0 * float(caps[0]) * unit / D**2,
-            2.0 * caps[1:] * unit / G**2,
-        )
+        with np.errstate(over="ignore"):  # of a cap near 1e-300, a multiplier may be infinite
+            norms = 2.0 * caps[1:] * (unit / G) / G
+        return pairs[:n, :n].T, pairs[:n, n], pairs[n, :n], 2.0 * float(caps[0]) * (unit / D) / D, norms
 
     def _solve(
         self, kept: Inequalities, tolerance: float, report: Callable[[int, int, float], None] | None

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from ._output import JsonFlag, PlotOption, emit
+from ._schedules import factor, load
 
 Horizon = Annotated[int, typer.Option("--steps", "-n", help="Number of steps N.")]
 Distance = Annotated[float, typer.Option("-D", "--distance", help="Distance from the start to a minimiser.")]
 Gradient = Annotated[str, typer.Option("-G", "--gradient", help="Bound on the subgradient norm, or a file of bounds.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Schedule file: .json, .csv or .npy.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Schedule file of absolute steps: .json or .csv.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -50,8 +51,8 @@ def design(
         monotone=monotone,
         warmup=warmup,
         blocks=blocks,
-        prefix=None if prefix is None else _steps(prefix),
-        tail=None if tail is None else _steps(tail),
+        prefix=None if prefix is None else _absolute("--prefix", prefix),
+        tail=None if tail is None else _absolute("--tail", tail),
         budget=budget,
         max_ratio=max_ratio,
     )
@@ -102,8 +103,10 @@ def optimal(
 def continue_(
     prefix: Annotated[str, typer.Argument(help="Schedule file of the steps taken, or a family such as linear.")],
     n_steps: Annotated[int, typer.Option("--steps", "-n", help="Number of new steps.")],
-    n_prefix: Annotated[int, typer.Option(help="Steps of the prefix, if it is a family.")] = 1000,
-    base_lr: Annotated[float | None, typer.Option(help="Factor on the prefix; tuned to it if it is a family.")] = None,
+    n_prefix: Annotated[int | None, typer.Option(help="Steps of the prefix; 1000, or that of a file.")] = None,
+    base_lr: Annotated[
+        float | None, typer.Option(help="Factor on the prefix; tuned to it if absent, none for absolute steps.")
+    ] = None,
     D: Distance = 1.0,
     G: Gradient = "1",
     out: Out = None,
@@ -115,12 +118,12 @@ def continue_(
 
     import lastiterate as li
 
-    taken = _steps(prefix, n_prefix)
+    given = load(prefix, n_prefix, 1000)
+    taken, base_lr = given.steps, factor(given, base_lr)
     caps = _gradient_bounds(G)
-    is_file = Path(prefix).suffix in (".json", ".csv", ".npy")
     if base_lr is None:
         first = caps if np.ndim(caps) == 0 else caps[: taken.size + 1]
-        base_lr = 1.0 if is_file else li.tune_base_lr(taken, D=D, G=first).base_lr
+        base_lr = li.tune_base_lr(taken, D=D, G=first).base_lr
     taken = li.schedules.scale(taken, base_lr)
     rest = li.optimal_continuation(prefix=taken, n_steps=n_steps, D=D, G=caps)
     rows = [
@@ -165,19 +168,24 @@ def _gradient_bounds(text: str) -> Any:
     return np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=1)
 
 
-def _steps(text: str, n_steps: int = 1) -> Any:
-    from .bounds import load_schedule
+def _absolute(option: str, text: str) -> Any:
+    """Return the learning rates in a schedule file; multipliers would leave their size open."""
+    from lastiterate.theory.base.validation import InputError
+    from lastiterate.theory.schedules.files import read_schedule_file
 
-    return load_schedule(text, n_steps)
+    found = read_schedule_file(text)
+    if not found.absolute:
+        raise InputError(option, f"{text}, a file of multipliers", 'a file of the kind "steps" (csv: step_size)')
+    return found.values
 
 
 def _write(steps: Any, out: Path | None, command: str, facts: dict[str, Any]) -> None:
-    """Write the steps as they are, that is, as multipliers of a base learning rate of one."""
+    """Write the steps as they are: learning rates that no base learning rate may scale."""
     if out is None:
         return
     from lastiterate.theory.schedules.files import write_schedule
 
-    write_schedule(steps, out, {"command": command, "base_lr": 1.0, **facts})
+    write_schedule(steps, out, {"command": command, **facts}, kind="steps")
 
 
 def _with_steps(extra: dict[str, Any], steps: Any, as_json: bool) -> dict[str, Any]:
