@@ -23,7 +23,7 @@ SPECS = grid(target=TARGET, n_steps=1_500_000, seed=range(12))
 def sweep_seconds(engine, path):
     """Wall time of a CPU-bound sweep by workers that are up, as in any long sweep."""
     start = perf_counter()
-    run_sweep(SPECS, path, engine=engine, code="test", show_progress=False)
+    run_sweep(SPECS, path, engine=engine, code="test", progress=False)
     return perf_counter() - start
 
 

@@ -5,9 +5,10 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from lastiterate.experiments.plots.style import styled
+from lastiterate.theory.base.files import replacing
+from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.validation import InputError
 
 from .figures.table import select
@@ -22,7 +23,7 @@ def make_figures(
     *,
     quick: bool = True,
     data: str | os.PathLike[str] | None = None,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> list[Outcome]:
     """Compute (or read from the cache), check and draw figures, and write the page that compares them.
 
@@ -36,8 +37,8 @@ def make_figures(
         Small sizes (minutes on two cores), or the full study.
     data : path, optional
         Folder with recorded logs (CSV of gradient norms, JSON of training runs) for the figures that can use them.
-    progress : bool
-        Show a progress bar with an estimate on a terminal.
+    progress : bool, optional
+        Show a progress bar with an estimate; by default on a terminal only.
 
     Returns
     -------
@@ -57,11 +58,11 @@ def make_figures(
     target.mkdir(parents=True, exist_ok=True)
     cache = Cache(target / "cache" / ("quick" if quick else "full"))
     outcomes: list[Outcome] = []
-    with _bar(len(chosen), enabled=progress) as advance:
+    with progress_bar("figures", len(chosen), shown=progress, unit="figures") as update:
         for figure in chosen:
-            settings = Settings(quick=quick, cache=cache, data=folder, progress=_telling(advance, figure.name))
+            settings = Settings(quick=quick, cache=cache, data=folder, progress=_telling(update, figure.name))
             outcomes.append(_make(figure, settings, target))
-            advance(f"{figure.name}: {outcomes[-1].state}", 1)
+            update(description=f"{figure.name}: {outcomes[-1].state}", advance=1)
     write_page(outcomes, target, quick=quick)
     return outcomes
 
@@ -76,9 +77,8 @@ def _make(figure: Figure, settings: Settings, target: Path) -> Outcome:
     with styled():
         canvas = figure.draw(data)
         for suffix in ("png", "pdf"):
-            partial = target / f".{figure.name}.partial.{suffix}"
-            canvas.savefig(partial, metadata={"CreationDate": None} if suffix == "pdf" else None)
-            os.replace(partial, target / f"{figure.name}.{suffix}")
+            with replacing(target / f"{figure.name}.{suffix}") as partial:
+                canvas.savefig(partial, metadata={"CreationDate": None} if suffix == "pdf" else None)
     return Outcome(figure, data, figure.check(data), seconds=time.perf_counter() - start)
 
 
@@ -86,30 +86,5 @@ class MissingData(InputError):
     """A figure needs data that is not there; the figure is skipped and the page says what to provide."""
 
 
-def _bar(total: int, *, enabled: bool) -> Any:
-    from contextlib import contextmanager
-
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    @contextmanager
-    def bar():
-        console = Console(stderr=True)
-        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-        text = TextColumn("{task.description}")
-        with Progress(*columns, text, console=console, disable=not (enabled and console.is_terminal)) as shown:
-            task = shown.add_task("figures", total=total)
-            yield lambda message, by=0: shown.update(task, description=message, advance=by)
-
-    return bar()
-
-
-def _telling(advance: Callable[..., Any], name: str) -> Callable[[str], None]:
-    return lambda message: advance(f"{name}: {message}")
+def _telling(update: Callable[..., None], name: str) -> Callable[[str], None]:
+    return lambda message: update(description=f"{name}: {message}")

@@ -1,7 +1,9 @@
 """Settings that every test shares."""
 
 import os
+import sys
 
+import pytest
 from hypothesis import settings
 
 # small problems run faster on one thread, and two xdist workers would fight over the cores
@@ -12,3 +14,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(autouse=True)
+def no_figures_left():
+    """Pictures are drawn on pyplot's current axes: every test begins without any."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import lastiterate as li
-from lastiterate.theory.rates.momentum import spa_from_momentum
+from lastiterate.theory.methods.averaging import spa_from_momentum
 
 N = 600
 

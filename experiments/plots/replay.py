@@ -17,6 +17,10 @@ from lastiterate.experiments.replay.result import Replay, ScheduleReplay, Worklo
 from lastiterate.experiments.statistics import as_losses, fit_response
 from lastiterate.theory.base.validation import Array
 
+from .style import axes_or_current
+
+__all__ = ["analysis", "analysis_figure", "figures", "rank_figure", "ranks", "response"]
+
 STYLE: Any = {
     "font.size": 11,
     "axes.spines.top": False,
@@ -53,15 +57,41 @@ def figures(workload: WorkloadReplay) -> Iterator[tuple[str, str, Figure]]:
     yield "theory", "Measured result against the convex bound for the recorded norms.", _draw(_theory, workload)
 
 
-def rank_figure(result: Replay) -> Figure:
-    """Draw the mean ranks over the workloads."""
+def response(workload: WorkloadReplay, ax: Axes | None = None) -> Axes:
+    """Draw the final result of each schedule against the base learning rate; return the axes."""
+    axes = axes_or_current(ax)
+    _response(axes, workload)
+    axes.legend(frameon=False)
+    return axes
+
+
+def ranks(result: Replay, ax: Axes | None = None) -> Axes:
+    """Draw the mean ranks of the schedules over the workloads; return the axes."""
+    axes = axes_or_current(ax)
     ranking = result.ranking()
     names = sorted(ranking.mean_ranks, key=lambda name: ranking.mean_ranks[name])
+    axes.barh(names[::-1], [ranking.mean_ranks[name] for name in names[::-1]], color=COLOURS[5])
+    axes.set_xlabel(f"mean rank over {ranking.n_workloads} workloads (1 is best)")
+    axes.grid(axis="y", visible=False)
+    return axes
+
+
+def rank_figure(result: Replay) -> Figure:
+    """Return the picture of `ranks` in the report's style."""
     with _canvas() as (figure, axes):
-        axes.barh(names[::-1], [ranking.mean_ranks[name] for name in names[::-1]], color=COLOURS[5])
-        axes.set_xlabel(f"mean rank over {ranking.n_workloads} workloads (1 is best)")
-        axes.grid(axis="y", visible=False)
+        ranks(result, axes)
     return figure
+
+
+def analysis(found: Analysis, ax: Axes | None = None) -> Axes:
+    """Draw the exact bounds of recorded runs at their logged steps; return the axes."""
+    axes = axes_or_current(ax)
+    for number, run in enumerate(found.runs):
+        look = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+        axes.plot(run.horizons, run.curve, label=Path(run.source).stem, **look)
+    axes.set(ylabel="exact bound", xlabel="steps", yscale="log")
+    axes.legend(frameon=False)
+    return axes
 
 
 def analysis_figure(analysis: Analysis) -> Figure:

@@ -10,18 +10,22 @@ from lastiterate.solvers.search.free_form import FreeForm
 from lastiterate.solvers.search.search import Study
 from lastiterate.solvers.search.weight_decay import WeightDecayStudy
 
+from .style import axes_or_current
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+__all__ = ["draw_study", "draw_weight_decay", "study", "sweep"]
 
 # Okabe and Ito's palette, distinguishable by everybody; line styles repeat the distinction for print
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A7B00")
 _STYLES = ("-", "--", "-.", ":")
 
 
-def draw_study(study: Study, n_steps: int, free_form: FreeForm | None = None) -> "Figure":
+def draw_study(found_study: Study, n_steps: int, free_form: FreeForm | None = None) -> "Figure":
     """Draw the best shape of each family, the distributions of the scores, and score against base learning rate."""
     figure, (shapes, scores, response) = _panels(3)
-    ranked = sorted(study.families.values(), key=lambda found: found.best.score)
+    ranked = sorted(found_study.families.values(), key=lambda found: found.best.score)
     best = min(found.best.score for found in ranked)
     if free_form is not None:
         shapes.step(range(n_steps), free_form.steps, where="post", color="0.8", linewidth=0.8, label="free form")
@@ -50,7 +54,7 @@ def draw_study(study: Study, n_steps: int, free_form: FreeForm | None = None) ->
     if free_form is not None:
         shapes.legend(fontsize="x-small", loc="lower left")
         response.legend(fontsize="x-small")
-    figure.suptitle(study.objective, fontsize="medium")
+    figure.suptitle(found_study.objective, fontsize="medium")
     return figure
 
 
@@ -71,9 +75,28 @@ def draw_weight_decay(study: WeightDecayStudy, n_steps: int) -> "Figure":
     return figure
 
 
-def draw_sweep(rows: Sequence[dict[str, Any]], metric: str) -> "Figure":
-    """Draw a metric against the base learning rate: the median over seeds of each other combination, with its range."""
-    figure, (axes,) = _panels(1)
+def study(result: Study, ax: Any = None) -> Any:
+    """Draw the distribution of the scores of each family with 95% bands; return the axes."""
+    axes = axes_or_current(ax)
+    ranked = sorted(result.families.values(), key=lambda found: found.best.score)
+    for found, (color, style) in zip(ranked, _looks(len(ranked)), strict=True):
+        curve = found.distribution
+        axes.step(
+            curve.values, curve.probabilities, where="post", color=color, linestyle=style, label=_words(found.family)
+        )
+        axes.fill_between(curve.values, curve.low, curve.high, step="post", color=color, alpha=0.08, linewidth=0)
+    axes.set(xlabel="score after tuning the base learning rate", ylabel="share of shapes at most", ylim=(0.0, 1.0))
+    axes.legend(fontsize="x-small", loc="lower right")
+    return axes
+
+
+def sweep(result: Any, metric: str, ax: Any = None) -> Any:
+    """Draw a metric against the base learning rate, medians over seeds of each combination, with its range.
+
+    ``result`` is a `SweepResult` or its ``table()``; returns the axes.
+    """
+    rows: Sequence[dict[str, Any]] = result if isinstance(result, Sequence) else result.table()
+    axes = axes_or_current(ax)
     groups: dict[tuple[str, ...], dict[float, list[float]]] = {}
     varying = [
         name for name in ("target", "method", "schedule", "n_steps") if len({str(row.get(name)) for row in rows}) > 1
@@ -93,7 +116,7 @@ def draw_sweep(rows: Sequence[dict[str, Any]], metric: str) -> "Figure":
         axes.set_yscale("log")
     if groups:
         axes.legend(fontsize="x-small")
-    return figure
+    return axes
 
 
 def _panels(count: int) -> Any:

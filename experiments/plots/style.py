@@ -64,6 +64,15 @@ def styled() -> Any:
     return matplotlib.style.context(str(files("lastiterate.experiments.plots") / "style.mplstyle"))
 
 
+def axes_or_current(ax: Any) -> Any:
+    """Return ``ax``, or pyplot's current axes where none are given."""
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    return pyplot.gca()
+
+
 def panels(rows: int = 1, columns: int = 1, height: float = 2.3, width: float = 3.4) -> tuple[Canvas, Any]:
     """Return a figure ``width`` inches wide with panels of the given height, and its axes.
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.training.train import RunResult
+from lastiterate.theory.base.files import write_atomically
 from lastiterate.theory.base.validation import Array, InputError
 from lastiterate.theory.optimal.refinement import Refinement
-from lastiterate.theory.schedules.files import write_atomically
 
 from .result import RefinementRound, Replay, ScheduleReplay, WorkloadReplay
 

@@ -31,7 +31,7 @@ from lastiterate.theory.schedules.files import read_schedule
 
 from .provenance import provenance
 from .result import RefinementRound, Replay, ScheduleReplay, WorkloadReplay
-from .runs import Plan, Task, execute, progress_bar
+from .runs import Plan, Task, counting_runs, execute
 
 BASELINE = "linear"
 REFINED = "refined"
@@ -136,7 +136,7 @@ def replay(
     names = list(dict.fromkeys([BASELINE, *schedules]))
     loaded = [_load(given, size, data) for given in _as_list(workloads)]
     begin = time.perf_counter()
-    with process_group(device), progress_bar(progress) as advance:
+    with process_group(device), counting_runs(progress) as advance:
         if world()[1] > 1 and jobs not in (None, 1):
             raise InputError("jobs", jobs, f"1 under torchrun: its {world()[1]} processes share every run")
         alone = world()[1] == 1 and device.type == "cpu"

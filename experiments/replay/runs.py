@@ -12,6 +12,7 @@ from typing import Any
 from lastiterate.experiments.training.distributed import launched_rank
 from lastiterate.experiments.training.train import RunResult, TrainingSettings, train
 from lastiterate.experiments.workloads.protocol import Workload, load_workload
+from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.validation import Array
 
 ENSEMBLE = 32
@@ -109,18 +110,15 @@ def _loaded_once(name: str, size: str, data: str | None) -> Workload:
 
 
 @contextmanager
-def progress_bar(wanted: bool | None) -> Generator[Callable[[int, int], None]]:
-    """Show a bar on standard error whose total grows as work becomes known; call ``advance(done, more)``."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    shown = (console.is_terminal if wanted is None else wanted) and launched_rank() == 0
-    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not shown) as bar:
-        runs = bar.add_task("runs", total=0)
+def counting_runs(wanted: bool | None) -> Generator[Callable[[int, int], None]]:
+    """Yield ``advance(done, more)`` for a bar whose total grows as work becomes known; one process of many shows it."""
+    shown = wanted if launched_rank() == 0 else False
+    known = 0
+    with progress_bar("runs", 0, shown=shown, unit="runs") as update:
 
         def advance(done: int, more: int) -> None:
-            bar.update(runs, advance=done, total=(bar.tasks[0].total or 0) + more)
+            nonlocal known
+            known += more
+            update(advance=done, total=known)
 
         yield advance

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lastiterate.experiments.plots.replay import figures, rank_figure
 from lastiterate.experiments.replay.result import Replay, Row, WorkloadReplay
-from lastiterate.theory.schedules.files import write_atomically
+from lastiterate.theory.base.files import write_atomically
 
 SIGNIFICANT = 0.05
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from lastiterate.theory.base.errors import LastIterateError
 from lastiterate.theory.base.validation import InputError, check_choice, check_count
 
 ENGINES = ("loky", "dask")
@@ -24,7 +25,7 @@ CONNECT_TIMEOUT_S = 10.0
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
-class EngineError(RuntimeError):
+class EngineError(LastIterateError, RuntimeError):
     """The engine cannot start or has lost its workers."""
 
 

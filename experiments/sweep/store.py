@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.errors import LastIterateError
+
 from .liveness import LEASE_S, is_alive, process_identity
 from .specs import RunSpec
 
@@ -57,7 +59,7 @@ PRAGMA user_version = {SCHEMA_VERSION};
 """
 
 
-class StoreError(RuntimeError):
+class StoreError(LastIterateError, RuntimeError):
     """The store cannot be used, or cannot take a result: what happened, to which file, and what to do."""
 
 

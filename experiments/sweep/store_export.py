@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lastiterate.theory.schedules.files import write_atomically
+from lastiterate.theory.base.files import write_atomically
 
 from .store import RunRecord, Store
 

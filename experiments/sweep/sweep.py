@@ -6,13 +6,15 @@ what is missing.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lastiterate.theory.base.deprecation import renamed_arguments
+from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.validation import InputError
 
 from .engines import Engine, EngineError, died, open_engine
@@ -88,6 +90,7 @@ def _column(metric: str) -> str:
 _SPEC_COLUMNS = ("target", "method", "schedule", "base_lr", "seed", "n_steps", "status")
 
 
+@renamed_arguments(show_progress="progress")
 def run_sweep(
     specs: Iterable[RunSpec | Mapping[str, Any]],
     store: str | Path,
@@ -98,7 +101,7 @@ def run_sweep(
     device: str = "cpu",
     code: str | None = None,
     retry_failed: bool = False,
-    show_progress: bool = True,
+    progress: bool | None = None,
 ) -> SweepResult:
     """Execute the runs that the store does not have yet, and return the results of all.
 
@@ -121,7 +124,7 @@ def run_sweep(
         results of other code are never taken for results of this one.
     retry_failed : bool
         Run again what failed in an earlier call.
-    show_progress : bool
+    progress : bool, optional
         Show a progress bar when standard error is a terminal.
 
     Returns
@@ -140,7 +143,7 @@ def run_sweep(
     >>> import tempfile
     >>> runs = grid(target="function:math:fsum", seed=range(2))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     result = run_sweep(runs, f"{folder}/runs.db", n_jobs=1, show_progress=False)
+    ...     result = run_sweep(runs, f"{folder}/runs.db", n_jobs=1, progress=False)
     >>> [record.status for record in result.records], result.records[0].error.splitlines()[0]
     (['failed', 'failed'], "TypeError: 'RunSpec' object is not iterable")
     """
@@ -157,7 +160,7 @@ def run_sweep(
         opened.want(keys, retry_failed=retry_failed)
         driver = _Driver(opened, workers, version if code is None else None, device)
         with opened.heartbeat():
-            driver.run(len(keys), show_progress)
+            driver.run(len(keys), progress)
         return SweepResult(tuple(opened.records(keys)), rejected, driver.n_executed)
 
 
@@ -187,16 +190,16 @@ class _Driver:
         owns = engine.devices or not engine.isolated
         self._limit = engine.n_workers if owns else 2 * engine.n_workers
 
-    def run(self, n_runs: int, show_progress: bool) -> None:
+    def run(self, n_runs: int, progress: bool | None) -> None:
         """Execute until none of the wanted runs is left, here or in another driver."""
         self._store.take_over()
-        with _progress_bar(n_runs, self._engine.n_workers, show_progress) as advance:
+        with progress_bar(f"{self._engine.n_workers} workers", n_runs, shown=progress, unit="runs") as update:
             counted = -POLL_S
             while True:
                 self._start_runs()
                 if not self._in_flight or time.monotonic() > counted + POLL_S:  # counting looks at every run
                     unfinished, counted = self._store.n_unfinished(), time.monotonic()
-                    advance(n_runs - unfinished)
+                    update(completed=n_runs - unfinished)
                     if not self._in_flight and unfinished == 0:
                         return
                 if self._in_flight:
@@ -259,17 +262,3 @@ class _Driver:
 def _has_died(future: "Future[Any]") -> bool:
     error = None if future.cancelled() else future.exception()
     return error is not None and died(error)
-
-
-@contextmanager
-def _progress_bar(n_runs: int, n_workers: int, shown: bool) -> Generator[Callable[[int], None], None, None]:
-    """Show finished runs and an estimate on a terminal; yield the function that sets how many are finished."""
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-    from rich.progress import TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (*Bar.get_default_columns()[:-1], TimeElapsedColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
-        task = bar.add_task(f"{n_runs} runs, {n_workers} workers", total=n_runs)
-        yield lambda finished: bar.update(task, completed=finished)

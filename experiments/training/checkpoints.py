@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from lastiterate.theory.base.files import write_atomically
 from lastiterate.theory.base.validation import InputError
-from lastiterate.theory.schedules.files import write_atomically
 
 SCHEMA = 1
 

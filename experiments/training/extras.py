@@ -3,8 +3,10 @@
 from importlib import import_module
 from types import ModuleType
 
+from lastiterate.theory.base.errors import LastIterateError
 
-class MissingExtraError(ImportError):
+
+class MissingExtraError(LastIterateError, ImportError):
     """An optional package is not installed; the message says which extra brings it."""
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lastiterate.theory.base.files import write_atomically
 from lastiterate.theory.base.validation import Array, InputError, check_count
-from lastiterate.theory.schedules.files import write_atomically
 
 _BUFFER = 1000
 

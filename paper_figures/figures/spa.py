@@ -9,7 +9,7 @@ import numpy as np
 from lastiterate.experiments.plots.style import look, panels
 from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, close, holds
 from lastiterate.theory import problems, schedules
-from lastiterate.theory.rates.momentum import spa_from_momentum
+from lastiterate.theory.methods.averaging import spa_from_momentum
 from lastiterate.theory.simulators.simulate import simulate
 
 N, BETA = 200, 0.9

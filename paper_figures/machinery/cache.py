@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from lastiterate.theory.base.files import write_atomically
+
 SCHEMA = 1
 
 
@@ -53,9 +55,7 @@ class Cache:
         value = _plain(compute())
         entry = {"schema": SCHEMA, "name": name, "provenance": _provenance(source, start), "value": value}
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(entry))
-        os.replace(partial, path)
+        write_atomically(path, json.dumps(entry))
         return value
 
     def _read(self, path: Path, source: str) -> Any:

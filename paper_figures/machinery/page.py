@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .registry import Outcome
+from lastiterate.theory.base.files import write_atomically
+
+from .registry import Outcome
 
 
 def write_page(outcomes: Sequence[Outcome], folder: Path, *, quick: bool) -> Path:
@@ -29,9 +28,7 @@ def write_page(outcomes: Sequence[Outcome], folder: Path, *, quick: bool) -> Pat
     for outcome in outcomes:
         lines += _section(outcome)
     path = folder / "figures.md"
-    partial = folder / ".figures.partial.md"
-    partial.write_text("\n".join(lines))
-    os.replace(partial, path)
+    write_atomically(path, "\n".join(lines))
     return path
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -15,7 +16,6 @@ from lastiterate.theory.base.validation import (
     check_positive,
     check_vector,
 )
-from lastiterate.theory.pep.cone import SolverError
 from lastiterate.theory.rates.sgd import exact_rate, theorem10_rate
 
 from .constraints import Constraints, build, check_limits

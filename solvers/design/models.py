@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.base.validation import Array, InputError, check_choice
 from lastiterate.theory.optimal.closed_form import theorem10_optimum
-from lastiterate.theory.pep.cone import SolverError
 from lastiterate.theory.rates.sgd import theorem10_rate
 
 from .constraints import Constraints

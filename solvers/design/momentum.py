@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import optimize, special
 
 from lastiterate.solvers.worst_case.solve import WorstCase, worst_case
+from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_positive
 from lastiterate.theory.methods.step_matrix import momentum
 
@@ -48,21 +49,26 @@ VARIANTS = (
 )
 
 
-@dataclass(frozen=True)
-class BestMethod:
+@result
+class BestMethod(Result):
     """The best method of a variant that was found, and the semidefinite program that bounds it."""
 
+    _shown = ("variant", "value", "evaluations")
+
     variant: str
-    lrs: Array = field(repr=False)
-    beta: Array = field(repr=False)
-    worst_case: WorstCase = field(repr=False)
+    lrs: Array
+    beta: Array
+    worst_case: WorstCase
     value: float
     evaluations: int
 
 
-@dataclass(frozen=True)
-class MomentumStudy:
+@result
+class MomentumStudy(Result):
     """The best worst case of every variant; ``optimum`` is D G / sqrt(N+1), which no first-order method beats."""
+
+    _plot = "momentum_study"
+    _shown = ("n_steps", "optimum")
 
     methods: tuple[BestMethod, ...]
     n_steps: int
@@ -84,29 +90,8 @@ class MomentumStudy:
             for best in self.methods
         ]
 
-    def plot(self) -> Any:
-        """Return a matplotlib figure: the worst cases in units of the optimum, and the schedules behind them."""
-        from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(11, 4), layout="constrained")
-        bars, lrs, betas = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
-        names = [best.variant for best in self.methods]
-        ratios = [best.value / self.optimum for best in self.methods]
-        colors = [f"C{index}" for index in range(len(names))]
-        drawn = bars.barh(names[::-1], ratios[::-1], color=colors[::-1])
-        bars.bar_label(drawn, fmt="%.4f", padding=2)
-        bars.axvline(1.0, color="black", linestyle=":")
-        bars.set(xlabel="worst case / (DG/√(N+1))", xlim=(0.9, 1.06 * max(ratios)), title=f"N = {self.n_steps}")
-        for best, color in zip(self.methods, colors, strict=True):
-            lrs.plot(best.lrs, "o-", color=color, markersize=3)
-            if best.beta.any():
-                betas.plot(range(1, self.n_steps), best.beta[1:], "o-", color=color, markersize=3)
-        lrs.set(xlabel="step k", title="learning rate $h_k$", ylim=(0.0, None))
-        betas.set(xlabel="step k", title=r"momentum $\beta_k$", ylim=(0.0, 1.0))
-        return figure
-
-
-def optimise_momentum(
+def design_momentum(
     n_steps: int,
     D: float = 1.0,
     G: float = 1.0,
@@ -145,7 +130,7 @@ def optimise_momentum(
 
     Examples
     --------
-    >>> study = optimise_momentum(2, variants=VARIANTS[:2], starts=1)
+    >>> study = design_momentum(2, variants=VARIANTS[:2], starts=1)
     >>> bool(study.methods[1].value < study.methods[0].value)  # momentum helps a constant learning rate
     True
     """
@@ -206,13 +191,13 @@ def matrix_gradient(result: WorstCase) -> Array:
     """Return the derivative of the worst case in the entries of the step matrix.
 
     x_r = x_0 - sum_l H[r, l] g_l enters the inequalities towards r (through x_r) and from r (through -x_r):
-    dV/dH[r, l] = sum_t pairs[t, r] <g_t, g_l> - (sum_s pairs[r, s] + star[r]) <g_r, g_l>.
+    dV/dH[r, l] = sum_t pairs[r, t] <g_t, g_l> - (sum_s pairs[s, r] + optimum[r]) <g_r, g_l>.
     """
-    slopes = result.function.slopes[:-1]
+    slopes = result.function.matrix[:-1]
     inner = slopes @ slopes.T
     found = result.multipliers
-    leaving = found.pairs.sum(axis=1) + found.star
-    return np.tril(found.pairs.T @ inner - leaving[:, None] * inner, -1)
+    leaving = found.pairs.sum(axis=0) + found.optimum
+    return np.tril(found.pairs @ inner - leaving[:, None] * inner, -1)
 
 
 def _slope(function: Callable[[Array], float], point: Array, index: int) -> float:

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
+from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.pep import cone as cone
-from lastiterate.theory.pep.cone import ConeData, Inequalities, Scaled, SolverError
+from lastiterate.theory.pep.cone import ConeData, Inequalities, Scaled
 from lastiterate.theory.pep.repair import CONSISTENT, shortest_distances
 
 TRUNCATION = 1e-6

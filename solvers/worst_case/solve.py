@@ -2,13 +2,16 @@
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from lastiterate.theory.base.errors import SolverError
+from lastiterate.theory.base.progress import progress_bar
+from lastiterate.theory.base.result import Bounding, Kind, Result, result
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -16,18 +19,19 @@ from lastiterate.theory.base.validation import (
     check_count,
     check_gradient_bounds,
     check_positive,
+    check_step_matrix,
     check_vector,
 )
 from lastiterate.theory.certificates.certificate import Certificate, StepMatrixCertificate
-from lastiterate.theory.methods.step_matrix import check_step_matrix
-from lastiterate.theory.pep import cone as cone
-from lastiterate.theory.pep.cone import Inequalities, Scaled, SolverError
+from lastiterate.theory.pep import cone
+from lastiterate.theory.pep.cone import Inequalities, Scaled
 from lastiterate.theory.pep.repair import LowerBound, UpperBound, lower_bound, upper_bound, violated
+from lastiterate.theory.problems.problem import Problem
 
-from .function import WorstCaseFunction, from_gram
+from .function import from_gram
 from .rank import reduce_rank
 
-__all__ = ["Multipliers", "SolverError", "WorstCase", "WorstCaseFunction", "worst_case"]
+__all__ = ["Multipliers", "SolverError", "WorstCase", "worst_case"]
 
 GAP = 1e-9
 ACCEPTED = 1e-6
@@ -36,38 +40,45 @@ ROUNDS = 4
 RETRIED = 50  # points up to which a second, tighter solve is cheap
 
 
-@dataclass(frozen=True, repr=False)
-class Multipliers:
-    """Feasible multipliers of the performance-estimation problem, for P measured points (P = N+1 on the last iterate).
+@result
+class Multipliers(Result):
+    """Feasible multipliers, in the order and scale of `StepMatrixCertificate`, for P measured points (N+1 or N+2).
 
-    Parameters
+    Attributes
     ----------
     pairs : ndarray, shape (P, P)
-        ``pairs[t, r]`` belongs to f_r >= f_t + <g_t, x_r - x_t>.
-    star : ndarray, shape (P,)
-        ``star[t]`` belongs to f* >= f_t + <g_t, x* - x_t>.
+        ``pairs[r, t]`` belongs to f_r >= f_t + <g_t, x_r - x_t>.
+    optimum : ndarray, shape (P,)
+        ``optimum[t]`` belongs to f* >= f_t + <g_t, x* - x_t>.
     minimum : ndarray, shape (P,)
-        ``minimum[t]`` belongs to f_t >= f*; zero but for rounding.
-    distance : float
-        Belongs to ||x_0 - x*||^2 <= D^2.
-    caps : ndarray, shape (P,)
-        ``caps[t]`` belongs to ||g_t||^2 <= G_t^2.
+        ``minimum[t]`` belongs to f_t >= f*; positive where some steps are large against D/G.
+    tau : float
+        Half of it belongs to ||x_0 - x*||^2 <= D^2.
+    norms : ndarray, shape (P,)
+        Half of ``norms[t]`` belongs to ||g_t||^2 <= G_t^2.
     """
 
+    _shown = ("tau", "n_points", "n_pairs")
+
     pairs: Array
-    star: Array
+    optimum: Array
     minimum: Array
-    distance: float
-    caps: Array
+    tau: float
+    norms: Array
 
-    def __repr__(self) -> str:
-        """Return the sizes, not the matrices."""
-        active = int(np.count_nonzero(self.pairs > 1e-9))
-        return f"Multipliers(points={self.star.size}, active pairs={active}, distance={self.distance:.6g})"
+    @property
+    def n_points(self) -> int:
+        """P."""
+        return self.optimum.size
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of pairs whose multiplier is not negligible."""
+        return int(np.count_nonzero(self.pairs > 1e-9))
 
 
-@dataclass(frozen=True, repr=False)
-class WorstCase:
+@result
+class WorstCase(Bounding):
     """The worst case of a method: a certified upper bound, a lower bound attained by a function, and their gap.
 
     Parameters
@@ -76,7 +87,7 @@ class WorstCase:
         The value of the feasible multipliers: no function of the class is worse.
     lower : float
         The value attained by `function`.
-    gap : float
+    relative_gap : float
         ``(value - lower) / value``.
     status : str
         "optimal", "inaccurate" (the gap stayed above 1e-6) or "time limit".
@@ -88,11 +99,16 @@ class WorstCase:
         "inequality" or "equality".
     solver, seconds, iterations, rounds
         How it was solved; a round adds the inequalities that the round before broke.
+    kind : str
+        ``"attained"`` where `function` attains the value to 1e-6, else ``"upper"``.
     """
+
+    _plot = "worst_case"
+    _shown = ("kind", "value", "relative_gap", "status", "n_points")
 
     value: float
     lower: float
-    gap: float
+    relative_gap: float
     status: str
     multipliers: Multipliers
     H: Array
@@ -103,23 +119,22 @@ class WorstCase:
     seconds: float
     iterations: int
     rounds: int
-    _gram: Array = field(compare=False)
-    _levels: Array = field(compare=False)
+    kind: Kind
+    _gram: Array
+    _levels: Array
 
-    def __repr__(self) -> str:
-        """Return value, gap and effort in one line."""
-        return (
-            f"WorstCase(value={self.value:.12g}, gap={self.gap:.1e}, status={self.status!r}, points={self.G.size}, "
-            f"seconds={self.seconds:.2f})"
-        )
+    @property
+    def n_points(self) -> int:
+        """Number of measured points."""
+        return self.G.size
 
     @cached_property
-    def function(self) -> WorstCaseFunction:
+    def function(self) -> Problem:
         """A convex function, Lipschitz with the given caps, on which the method attains ``lower``."""
         points = np.hstack([np.ones((self.G.size, 1)), -self.H])
         return from_gram(self._gram, self._levels, points, self.G, self.D)
 
-    def low_rank_function(self, heuristic: str = "logdet", *, rounds: int = 6, loss: float = 5e-8) -> WorstCaseFunction:
+    def low_rank_function(self, heuristic: str = "logdet", *, rounds: int = 6, loss: float = 5e-8) -> Problem:
         """Look for a worst-case function in few dimensions.
 
         Parameters
@@ -134,7 +149,7 @@ class WorstCase:
 
         Returns
         -------
-        WorstCaseFunction
+        Problem
             Of the least rank found: an upper bound on the dimension that a worst case needs.
 
         Examples
@@ -142,7 +157,7 @@ class WorstCase:
         Short steps are worst in one dimension, on the absolute value:
 
         >>> import lastiterate as li
-        >>> li.worst_case(li.step_matrix.sgd([0.05, 0.05])).low_rank_function().rank
+        >>> li.worst_case(li.step_matrix.sgd([0.05, 0.05])).low_rank_function().dim
         1
         """
         check_choice(heuristic, "heuristic", ("trace", "logdet"))
@@ -163,16 +178,16 @@ class WorstCase:
             With ``norm_caps="equality"`` where a multiplier of a norm is negative: certificates speak of upper bounds.
         """
         found = self.multipliers
-        if found.caps.min() < 0.0:
+        if found.norms.min() < 0.0:
             raise InputError("norm_caps", "multipliers of either sign", "inequalities, for a certificate")
         return Certificate.step_matrix(
             self.H,
-            found.pairs.T,
-            2.0 * found.distance,
-            2.0 * found.caps,
+            found.pairs,
+            found.tau,
+            found.norms,
             D=self.D,
             G=self.G,
-            monotone=np.minimum(found.star, found.minimum),
+            monotone=np.minimum(found.optimum, found.minimum),
         )
 
 
@@ -215,7 +230,7 @@ def worst_case(
     Returns
     -------
     WorstCase
-        ``.value``, ``.lower``, ``.gap``, ``.multipliers``, ``.function``, ``.certificate()``.
+        ``.value``, ``.lower``, ``.relative_gap``, ``.multipliers``, ``.function``, ``.certificate()``.
 
     Raises
     ------
@@ -255,14 +270,14 @@ def worst_case(
     return WorstCase(
         value=upper.value * problem.unit,
         lower=min(lower.value, upper.value) * problem.unit,  # where they meet, rounding may cross them
-        gap=gap,
+        relative_gap=gap,
         status=status,
         multipliers=Multipliers(
-            pairs=upper.pairs[:n, :n],
-            star=upper.pairs[:n, n],
+            pairs=upper.pairs[:n, :n].T,
+            optimum=upper.pairs[:n, n],
             minimum=upper.pairs[n, :n],
-            distance=float(upper.caps[0]) * problem.unit / distance**2,
-            caps=upper.caps[1:] * problem.unit / norms**2,
+            tau=2.0 * float(upper.caps[0]) * problem.unit / distance**2,
+            norms=2.0 * upper.caps[1:] * problem.unit / norms**2,
         ),
         H=matrix,
         D=distance,
@@ -272,6 +287,7 @@ def worst_case(
         seconds=time.monotonic() - started,
         iterations=search.iterations,
         rounds=search.rounds,
+        kind="attained" if gap <= ACCEPTED else "upper",
         _gram=lower.gram,
         _levels=lower.levels * problem.unit,
     )
@@ -361,12 +377,19 @@ def _accumulates(points: Array) -> bool:
     return bool(np.all(np.diff(points[:, 1:], axis=0) <= 1e-12))
 
 
-def _progress(wanted: bool | None, n_points: int) -> Any:
-    """Context that yields a reporting function, or None where no bar is wanted."""
-    from contextlib import nullcontext
+@contextmanager
+def _progress(wanted: bool | None, n_points: int) -> Generator[Callable[[int, int, float], None] | None]:
+    """Yield a function of (round, iteration, relative gap), or None where no bar is wanted.
 
+    The bar counts the decimals of the gap, eleven in all.
+    """
     if wanted is False or (wanted is None and n_points < 40):
-        return nullcontext(None)
-    from lastiterate.theory.base.progress import solver_progress
+        yield None
+        return
+    with progress_bar("semidefinite program", 11.0, shown=wanted) as update:
 
-    return solver_progress(wanted)
+        def report(rounds: int, iteration: int, gap: float) -> None:
+            decimals = min(11.0, max(0.0, -math.log10(max(gap, 1e-11)))) if iteration else 0.0
+            update(completed=decimals, description=f"round {rounds + 1}, iteration {iteration}, gap {gap:.0e}")
+
+        yield report

@@ -185,12 +185,12 @@ def test_optax_schedule_holds_its_last_value_and_is_checked():
 
 @pytest.mark.parametrize(
     ("adapter", "package"),
-    [("hf_adapter", "transformers"), ("lightning_adapter", "lightning"), ("optax_adapter", "jax")],
+    [("huggingface", "transformers"), ("lightning", "lightning"), ("optax", "jax")],
 )
 def test_a_missing_framework_names_the_extra(monkeypatch, adapter, package):
     from importlib import import_module
 
-    name = f"lastiterate.experiments.{adapter}"
+    name = f"lastiterate.experiments.integrations.{adapter}"
     monkeypatch.delitem(sys.modules, name, raising=False)
     for module in [module for module in sys.modules if module.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, module)

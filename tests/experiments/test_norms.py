@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import lastiterate as li
+from lastiterate.experiments.integrations.snippets import snippet
 from lastiterate.experiments.logs.norms import NormsWarning, read_norms
 from lastiterate.theory.base.validation import InputError
-from lastiterate.theory.schedules.files import read_schedule, snippet, write_schedule
+from lastiterate.theory.schedules.files import read_schedule, write_schedule
 
 VALUES = [4.0, 3.0, 2.0, 1.0]
 

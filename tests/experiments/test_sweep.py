@@ -32,7 +32,7 @@ def quadratics(n, **fields):
 
 
 def run(specs, path, **options):
-    return run_sweep(specs, path, **{"n_jobs": 1, "code": "test", "show_progress": False, **options})
+    return run_sweep(specs, path, **{"n_jobs": 1, "code": "test", "progress": False, **options})
 
 
 def test_two_processes_give_the_table_of_one(tmp_path):
@@ -142,12 +142,13 @@ DRIVER = """
 import signal
 import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
-from lastiterate.experiments.sweep import run_sweep, grid
+from lastiterate.experiments.sweep.specs import grid
+from lastiterate.experiments.sweep.sweep import run_sweep
 if __name__ == "__main__":
     targets, store, folder, n, n_jobs, sleep = sys.argv[1:]
     specs = grid(target=targets, base_lr=0.1, n_steps=5, seed=range(int(n)),
                  options={"folder": folder, "sleep": float(sleep)})
-    run_sweep(specs, store, n_jobs=int(n_jobs), code="test", show_progress=False)
+    run_sweep(specs, store, n_jobs=int(n_jobs), code="test", progress=False)
 """
 
 

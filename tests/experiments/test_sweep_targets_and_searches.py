@@ -21,7 +21,7 @@ TARGETS = Path(__file__).with_name("sweep_targets.py")
 
 
 def run(specs, path, **options):
-    return run_sweep(specs, path, **{"n_jobs": 1, "code": "test", "show_progress": False, **options})
+    return run_sweep(specs, path, **{"n_jobs": 1, "code": "test", "progress": False, **options})
 
 
 def test_a_problem_run_vs_simulate(tmp_path):
@@ -131,7 +131,7 @@ def test_a_search_on_a_workload_learns_and_a_second_one_costs_nothing(tmp_path):
     pytest.importorskip("torch")
     with open_engine("loky", n_jobs=1) as workers:
         objective = workload_objective(
-            "digits_mlp", tmp_path / "runs.db", n_steps=40, base_lrs=[0.1, 0.3], engine=workers, show_progress=False
+            "digits_mlp", tmp_path / "runs.db", n_steps=40, base_lrs=[0.1, 0.3], engine=workers, progress=False
         )
         options = {"n_shapes": 4, "n_seeds": 2, "top_k": 1, "rescore_seeds": 2}
         study = search(objective, ["constant", "two_point_linear"], **options)
@@ -154,7 +154,7 @@ def test_weight_decay_on_a_tiny_workload(tmp_path):
                 base_lrs=[0.01, 0.1],
                 method=f"adamw:weight_decay={decay!r}",
                 engine=workers,
-                show_progress=False,
+                progress=False,
             )
 
         study = weight_decay_study(

@@ -7,9 +7,9 @@ from matplotlib.figure import Figure as Canvas
 from typer.testing import CliRunner
 
 from lastiterate.cli import app
+from lastiterate.paper_figures import run
 from lastiterate.paper_figures.figures import table
 from lastiterate.paper_figures.figures.table import select
-from lastiterate.paper_figures.machinery import run
 from lastiterate.paper_figures.machinery.cache import Cache
 from lastiterate.paper_figures.machinery.registry import Figure, close
 from lastiterate.theory.base.validation import InputError

@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 
 import lastiterate as li
-from lastiterate.solvers.design.momentum import VARIANTS, optimise_momentum
+from lastiterate.experiments.plots.momentum import momentum_schedules
+from lastiterate.solvers.design.momentum import VARIANTS, design_momentum
 from lastiterate.theory.base.validation import InputError
 
 
 @pytest.mark.parametrize("n_steps", [1, 3])
 def test_no_method_beats_the_minimax_rate_and_schedules_reach_it(n_steps):
-    study = optimise_momentum(n_steps, 2.0, 0.5, starts=2)
+    study = design_momentum(n_steps, 2.0, 0.5, starts=2)
     assert study.optimum == pytest.approx(1.0 / np.sqrt(n_steps + 1))
     rows = {row["method"]: row for row in study.table()}
     for best in study.methods:
@@ -20,7 +21,7 @@ def test_no_method_beats_the_minimax_rate_and_schedules_reach_it(n_steps):
 
 
 def test_constant_learning_rate_vs_grid():
-    study = optimise_momentum(4, variants=VARIANTS[:2], starts=3)
+    study = design_momentum(4, variants=VARIANTS[:2], starts=3)
     grid = [
         li.worst_case(li.step_matrix.momentum(np.full(4, lr), beta)).value
         for lr in np.geomspace(0.05, 0.5, 8)
@@ -31,7 +32,7 @@ def test_constant_learning_rate_vs_grid():
 
 
 def test_plot_and_limits():
-    study = optimise_momentum(2, variants=VARIANTS[:3], starts=1)
-    assert len(study.plot().axes) == 3
+    study = design_momentum(2, variants=VARIANTS[:3], starts=1)
+    assert len(momentum_schedules(study).axes) == 3
     with pytest.raises(InputError, match="15"):
-        optimise_momentum(16)
+        design_momentum(16)

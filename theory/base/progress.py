@@ -1,30 +1,59 @@
-"""A progress bar for interior-point solves, on standard error."""
+"""One progress bar for all long work: on standard error, with an estimate, gone when the work is done."""
 
-import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["progress_bar"]
 
 
 @contextmanager
-def solver_progress(wanted: bool | None) -> Generator[Callable[[int, int, float], None]]:
-    """Yield a function of (round, iteration, relative gap); the bar counts the decimals of the gap, eleven in all."""
+def progress_bar(
+    description: str, total: float | None = None, *, shown: bool | None = None, unit: str = ""
+) -> Generator[Callable[..., None]]:
+    """Show a bar while the block runs, and yield the function that moves it.
+
+    Parameters
+    ----------
+    description : str
+        What is being done.
+    total : float, optional
+        Amount of work in units of ``unit``; it may grow.
+    shown : bool, optional
+        Whether to show the bar; by default on a terminal only.
+    unit : str
+        Named behind the counts; an empty unit hides them.
+
+    Yields
+    ------
+    callable
+        ``update(completed=..., advance=..., total=..., description=...)``, every argument optional.
+
+    Examples
+    --------
+    >>> with progress_bar("runs", 2, shown=False) as update:
+    ...     update(advance=1)
+    """
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[state]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
     )
-    hidden = not (console.is_terminal if wanted is None else wanted)
-    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task("semidefinite program", total=11.0, state="")
 
-        def report(rounds: int, iteration: int, gap: float) -> None:
-            decimals = min(11.0, max(0.0, -math.log10(max(gap, 1e-11)))) if iteration else 0.0
-            bar.update(task, completed=decimals, state=f"round {rounds + 1}, iteration {iteration}, gap {gap:.0e}")
+    console = Console(stderr=True, force_terminal=True if shown else None)
+    counts = (MofNCompleteColumn(), TextColumn(unit)) if unit else ()
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counts)
+    hidden = not (console.is_terminal if shown is None else shown)
+    with Progress(
+        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True, disable=hidden
+    ) as bar:
+        task = bar.add_task(description, total=total)
 
-        yield report
+        def update(**changes: Any) -> None:
+            bar.update(task, **changes)
+
+        yield update

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .errors import LastIterateError
+
 Array = npt.NDArray[np.float64]
 
 
-class InputError(ValueError):
+class InputError(LastIterateError, ValueError):
     """A bad argument: its name, the value that was given and what is expected instead.
 
     >>> raise InputError("D", -1.0, "a positive finite number")
@@ -120,6 +122,35 @@ def check_gradient_bounds(G: Any, n_steps: int, name: str = "G") -> Array:
     if bounds.size == n_steps:
         bounds = np.append(bounds, bounds[-1])
     return bounds
+
+
+def check_step_matrix(H: Any, name: str = "H") -> Array:
+    """Return ``H`` as a float64 square, finite, strictly lower triangular matrix, or raise `InputError`.
+
+    >>> check_step_matrix([[0.0, 1.0], [0.0, 0.0]])
+    Traceback (most recent call last):
+    ...
+    lastiterate.theory.base.validation.InputError: H: expected a strictly lower triangular matrix, got H[0, 1] = 1.0
+    """
+    expected = "a square matrix of finite real numbers, strictly lower triangular"
+    try:
+        matrix = np.asarray(H)
+    except ValueError as error:
+        raise InputError(name, "a ragged sequence", expected) from error
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
+        raise InputError(name, f"an array of shape {matrix.shape}", expected)
+    if matrix.dtype.kind not in "fiu":
+        raise InputError(name, f"dtype {matrix.dtype}", expected)
+    matrix = np.ascontiguousarray(matrix, dtype=np.float64)
+    finite = np.isfinite(matrix)
+    if not finite.all():
+        i, j = np.unravel_index(int(np.argmin(finite)), matrix.shape)
+        raise InputError(name, f"{name}[{i}, {j}] = {matrix[i, j]}", expected)
+    upper = np.triu(matrix)
+    if upper.any():
+        i, j = np.unravel_index(int(np.argmax(upper != 0.0)), matrix.shape)
+        raise InputError(name, f"{name}[{i}, {j}] = {matrix[i, j]}", "a strictly lower triangular matrix")
+    return matrix
 
 
 def check_choice(value: Any, name: str, known: Any) -> str:

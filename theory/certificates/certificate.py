@@ -21,15 +21,17 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.errors import LastIterateError
+from lastiterate.theory.base.files import write_atomically
 from lastiterate.theory.base.validation import (
     InputError,
     check_count,
     check_gradient_bounds,
     check_positive,
+    check_step_matrix,
     check_steps,
     check_vector,
 )
-from lastiterate.theory.methods.step_matrix import check_step_matrix
 
 from .arithmetic import (
     cancel_values,
@@ -42,13 +44,13 @@ from .arithmetic import (
     value_sums,
 )
 from .check_certificate import prove
-from .reading import check_keys, check_length, common, numbers, parse, read_pairs, write_atomically
+from .reading import check_keys, check_length, common, numbers, parse, read_pairs
 
 Array = npt.NDArray[np.float64]
 SCHEMA = 1
 
 
-class CertificateError(ValueError):
+class CertificateError(LastIterateError, ValueError):
     """A certificate that does not prove what it states."""
 
 

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,6 @@ import numpy.typing as npt
 from lastiterate.theory.base.validation import InputError, check_count, check_gradient_bounds, check_positive
 
 Array = npt.NDArray[np.float64]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file through a temporary neighbour, so that a reader never sees half of it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def parse(source: str | os.PathLike[str]) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 import math
 import warnings
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -32,8 +32,8 @@ class RefinementWarning(UserWarning):
     """The refined schedule should not be used without a look at the gradient norms."""
 
 
-@dataclass(frozen=True, repr=False)
-class Refinement:
+@result
+class Refinement(Result):
     """A refined schedule and what it was made of.
 
     Attributes
@@ -56,6 +56,8 @@ class Refinement:
     smoothing : float
     """
 
+    _shown = ("rule", "n_steps", "gain", "peak", "end_exponent", "degenerate")
+
     steps: Array
     gain: float
     peak: float
@@ -65,6 +67,11 @@ class Refinement:
     weights: Array
     rule: str
     smoothing: float
+
+    @property
+    def n_steps(self) -> int:
+        """N."""
+        return self.steps.size
 
     @property
     def gain_inside(self) -> float:
@@ -95,14 +102,6 @@ class Refinement:
             f"gain {self.gain:.3g}, {self.gain_inside:.3g} without the first and last 1% of training; "
             f"the largest 1% of the norms, near {large_at:.0%} of training, make {large:.0%} of the mean of "
             f"norm^{power:g}; the smallest 1%, near {small_at:.0%}, make {small:.0%} of the mean of norm^-{power:g}"
-        )
-
-    def __repr__(self) -> str:
-        """Show the numbers a reader asks for first."""
-        state = ", degenerate" if self.degenerate else ""
-        return (
-            f"Refinement(rule={self.rule!r}, n_steps={self.steps.size}, gain={self.gain:.4g}, "
-            f"peak={self.peak:.1%}, end_exponent={self.end_exponent:.2g}{state})"
         )
 
 
@@ -158,7 +157,7 @@ def refine(
     >>> refine(np.full(4, 7.0)).steps.tolist()
     [1.0, 0.75, 0.5, 0.25]
     >>> refine(np.linspace(2.0, 1.0, 1000), rule="adam")
-    Refinement(rule='adam', n_steps=1000, gain=1.02, peak=0.0%, end_exponent=0.12)
+    Refinement(rule='adam', n_steps=1000, gain=1.0196..., peak=0, end_exponent=0.124..., degenerate=False)
     """
     power = POWERS[check_choice(rule, "rule", POWERS)]
     n_steps = getattr(norms, "horizon", None) if n_steps is None else n_steps

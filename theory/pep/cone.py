@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.base.validation import Array
 
 Index = npt.NDArray[np.int64]
@@ -31,10 +32,6 @@ Index = npt.NDArray[np.int64]
 TOLERANCE = 1e-10
 MARGIN = 1e-9
 MAX_ITERATIONS = 120
-
-
-class SolverError(RuntimeError):
-    """A solver is not installed, or it stopped without anything that could be certified."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from .families import (
     weighted_absolute,
     worst_case_function,
 )
+from .files import read_function, write_function
 from .problem import Minimum, Problem, ProblemArrays
 
 __all__ = [
@@ -55,4 +56,6 @@ __all__ = [
     "Dataset",
     "dataset",
     "load_libsvm",
+    "read_function",
+    "write_function",
 ]

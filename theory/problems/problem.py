@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lastiterate.theory.base.validation import Array, InputError, check_choice
+from lastiterate.theory.base.validation import Array, InputError, check_choice, check_step_matrix
 
 KINDS = {"absolute": 0, "hinge": 1, "logistic": 2, "softmax": 3, "squared": 4, "max_affine": 5}
 TIES = {"first": 0, "step": 1}
@@ -310,6 +310,28 @@ class Problem:
             slack = self.tie_tolerance * (1.0 + abs(values[top]))
             return step if values[step] >= values[top] - slack else top
         return top
+
+    def path(self, H: npt.ArrayLike) -> Array:
+        """Return the points x_0, ..., x_N of the method with step matrix ``H``, float64[N+1, dim].
+
+        x_k = x_0 - sum_{j<k} H[k, j] g_j with g_j the oracle's answer to query j (see `lastiterate.step_matrix`).
+        """
+        matrix = check_step_matrix(H)
+        gradients = np.zeros((matrix.shape[0], self.dim))
+        points = np.zeros_like(gradients)
+        for k in range(matrix.shape[0]):
+            points[k] = self.x0 - matrix[k, :k] @ gradients[:k]
+            gradients[k] = self.subgradient(points[k], step=k)
+        return points
+
+    def run(self, H: npt.ArrayLike) -> Array:
+        """Run the method with step matrix ``H`` and return f(x_k) - f* at its points, float64[N+1].
+
+        >>> from lastiterate.theory.problems import absolute_value
+        >>> absolute_value(1.0).run([[0.0, 0.0], [0.25, 0.0]])
+        array([1.  , 0.75])
+        """
+        return np.array([self.value(x) for x in self.path(H)]) - self.f_star
 
     def accuracy(self, x: Array) -> float:
         """Return the share of samples classified correctly (``hinge``, ``logistic``, ``softmax``)."""

@@ -1,4 +1,4 @@
-r"""Momentum: the map between (learning rate, momentum) and the averaging form, and last-iterate rates.
+r"""Last-iterate rates of SGD with momentum, through its averaging form.
 
 SGD with momentum, m_{k+1} = beta_k m_k + g_k, x_{k+1} = x_k - alpha_k m_{k+1}, is stochastic primal averaging (SPA),
 z_{k+1} = z_k - eta_k g_k, x_{k+1} = (1 - c_{k+1}) x_k + c_{k+1} z_{k+1}, with (Defazio, arXiv 2010.00406)
@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.validation import (
-    InputError,
     check_count,
     check_gradient_bounds,
     check_positive,
@@ -25,6 +24,7 @@ from lastiterate.theory.base.validation import (
 )
 from lastiterate.theory.certificates.certificate import Certificate, StepMatrixCertificate
 from lastiterate.theory.methods import step_matrix as step_matrices
+from lastiterate.theory.methods.averaging import spa_from_momentum
 from lastiterate.theory.methods.step_matrix import averaging_weights, momentum_factors
 
 from .certified import SEARCH_LIMIT, CertifiedRate, assemble, chain_rate, lipschitz_rate, searched_rate
@@ -33,78 +33,6 @@ from .sgd import exact_rate
 
 Array = npt.NDArray[np.float64]
 CHAIN_FACTOR = 8
-
-
-def spa_from_momentum(steps: Any, beta: Any = 0.9, *, last: Any = None) -> tuple[Array, Array]:
-    """Return (eta, c) of the averaging form that makes the points of SGD with momentum.
-
-    Parameters
-    ----------
-    steps : array_like, shape (N,)
-        The learning rates alpha_k.
-    beta : float or array_like, shape (N,)
-        The momentum beta_k in [0, 1); ``beta[0]`` has no effect.
-    last : float, optional
-        The free value: eta_{N-1} = alpha_{N-1} + beta_{N-1} last. By default the last learning rate and momentum are
-        taken to go on for ever, so that constants give eta = alpha / (1 - beta), c = 1 - beta.
-
-    Returns
-    -------
-    eta, c : ndarray, shape (N,)
-        eta_k <= max alpha / (1 - max beta), c[k] = c_{k+1} in [0, 1].
-
-    Examples
-    --------
-    >>> spa_from_momentum([0.1, 0.1, 0.1], beta=0.5)
-    (array([0.2, 0.2, 0.2]), array([0.5, 0.5, 0.5]))
-    """
-    alpha = check_steps(steps, allow_empty=True)
-    factors = momentum_factors(beta, alpha.size)
-    if alpha.size == 0:
-        return alpha.copy(), alpha.copy()
-    if last is None:
-        after = alpha[-1] / (1.0 - factors[-1])
-    else:
-        after = check_positive(last, "last", allow_zero=True)
-    eta = np.empty_like(alpha)
-    following = np.append(factors[1:], factors[-1])
-    for k in range(alpha.size - 1, -1, -1):
-        after = alpha[k] + following[k] * after
-        eta[k] = after
-    c = np.divide(alpha, eta, out=np.zeros_like(alpha), where=eta > 0.0)
-    return eta, c
-
-
-def momentum_from_spa(steps: Any, c: Any) -> tuple[Array, Array]:
-    """Return (alpha, beta), the learning rates and momentum that make the points of the averaging form.
-
-    Parameters
-    ----------
-    steps : array_like, shape (N,)
-        The step sizes eta_k of the z sequence.
-    c : float or array_like, shape (N,)
-        The averaging weights c_1, ..., c_N in [0, 1].
-
-    Returns
-    -------
-    alpha, beta : ndarray, shape (N,)
-        beta[0] = 0, and beta exceeds 1 where eta falls faster than 1 - c.
-
-    Examples
-    --------
-    >>> momentum_from_spa([0.2, 0.2, 0.2], c=0.5)
-    (array([0.1, 0.1, 0.1]), array([0. , 0.5, 0.5]))
-    """
-    eta = check_steps(steps, allow_empty=True)
-    weights = averaging_weights(c, eta.size)
-    beta = np.zeros_like(eta)
-    for k in range(1, eta.size):
-        carried = (1.0 - weights[k - 1]) * eta[k - 1]
-        if carried > 0.0:
-            if eta[k] == 0.0 or not np.isfinite(carried / eta[k]):
-                raise InputError("steps", f"steps[{k}] = {eta[k]}", "a step that is not negligible against the buffer")
-            beta[k] = carried / eta[k]
-    return weights * eta, beta
 
 
 def momentum_rate(

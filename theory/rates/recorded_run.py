@@ -4,13 +4,12 @@ All of them assume that f is convex, that g_t is a subgradient of f itself at x_
 minimiser lies within D of x_0. `trajectory_bound` assumes nothing else: the points may come from any method.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import softmax
 
+from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -24,8 +23,8 @@ from .sgd import exact_rate
 from .varying import tightened_rate
 
 
-@dataclass(frozen=True)
-class PosteriorBound:
+@result
+class RecordedBound(Bounding):
     """What a recorded run proves about its last point.
 
     Attributes
@@ -36,14 +35,19 @@ class PosteriorBound:
         The weights of the points that prove it.
     source : str
         ``"values"``, ``"gradients"`` or ``"norms"``: what the proof uses.
+    kind : str
+        ``"upper"``.
     """
 
+    _shown = ("kind", "value", "source")
+
     value: float
-    weights: Array = field(repr=False)
+    weights: Array
     source: str
+    kind: Kind = "upper"
 
 
-def norms_bound(steps: npt.ArrayLike, norms: npt.ArrayLike, D: float = 1.0) -> PosteriorBound:
+def norms_bound(steps: npt.ArrayLike, norms: npt.ArrayLike, D: float = 1.0) -> RecordedBound:
     r"""Return the bound for SGD with the given steps when the subgradient norms ||g_0||..||g_N|| were recorded.
 
     The bounds of `exact_rate` and `tightened_rate` with G_t = ||g_t||, *exact* over all functions and runs with these
@@ -60,7 +64,7 @@ def norms_bound(steps: npt.ArrayLike, norms: npt.ArrayLike, D: float = 1.0) -> P
 
     Returns
     -------
-    PosteriorBound
+    RecordedBound
         ``.value`` and the ``.weights``.
 
     Raises
@@ -78,7 +82,7 @@ def norms_bound(steps: npt.ArrayLike, norms: npt.ArrayLike, D: float = 1.0) -> P
     taken = check_steps(steps, allow_empty=True)
     caps = check_gradient_bounds(check_vector(norms, "norms"), taken.size, "norms")
     rate = tightened_rate(taken, D, caps)
-    return PosteriorBound(rate.value, rate.weights, "norms")
+    return RecordedBound(rate.value, rate.weights, "norms")
 
 
 def trajectory_bound(
@@ -89,7 +93,7 @@ def trajectory_bound(
     *,
     steps: npt.ArrayLike | None = None,
     weights: npt.ArrayLike | None = None,
-) -> PosteriorBound:
+) -> RecordedBound:
     r"""Return the bound on f(x_N) - f* that recorded points and subgradients (and function values) imply.
 
     **With values** f_t: every subgradient gives a lower model of f, so for any a_t >= 0 with sum 1,
@@ -119,7 +123,7 @@ def trajectory_bound(
 
     Returns
     -------
-    PosteriorBound
+    RecordedBound
         ``.value`` and the ``.weights``.
 
     Raises
@@ -142,14 +146,14 @@ def trajectory_bound(
     distance = check_positive(D, "D")
     mix = _check_weights(weights, steps, x, g, distance)
     if values is None:
-        return PosteriorBound(_gradient_bound(x, g, distance, mix), mix, "gradients")
+        return RecordedBound(_gradient_bound(x, g, distance, mix), mix, "gradients")
     f = check_vector(values, "values")
     if f.size != x.shape[0]:
         raise InputError("values", f"an array of length {f.size}", f"{x.shape[0]} values, one a point")
     heights = f + np.einsum("td,td->t", g, x[0] - x)
     share = _best_mixture(heights, g, distance, mix / mix.sum())
     minimum = float(share @ heights) - distance * float(np.linalg.norm(share @ g))
-    return PosteriorBound(float(f[-1]) - minimum, share, "values")
+    return RecordedBound(float(f[-1]) - minimum, share, "values")
 
 
 def _check_matrix(values: npt.ArrayLike, name: str) -> Array:

@@ -28,7 +28,6 @@ docs/varying_bounds.md): numerically it is the exact worst case for arbitrary bo
 """
 
 import math
-from dataclasses import dataclass, field
 from itertools import product
 from operator import itemgetter
 
@@ -38,6 +37,7 @@ from numba import njit
 from scipy.optimize import minimize
 
 from lastiterate.theory.base.jit import JIT
+from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, check_gradient_bounds, check_positive, check_steps
 from lastiterate.theory.certificates.certificate import Certificate
 from lastiterate.theory.methods.step_matrix import sgd
@@ -49,8 +49,8 @@ _SCATTERED = 16
 _ALL_PIVOTS = 32  # up to this length every point is tried as a pivot
 
 
-@dataclass(frozen=True)
-class TightenedRate:
+@result
+class TightenedRate(Bounding):
     """An upper bound for varying gradient bounds.
 
     Attributes
@@ -61,21 +61,26 @@ class TightenedRate:
         What `exact_rate` gives.
     weights : ndarray, shape (N+1,)
         The weights w_0..w_N of the theorem.
+    kind : str
+        ``"upper"``, or ``"exact"`` where G does not increase.
+    steps, D, G
+        The instance.
     """
 
     value: float
     recursion_value: float
-    weights: Array = field(repr=False)
-    _norms: Array = field(repr=False, compare=False)
-    _steps: Array = field(repr=False, compare=False)
-    _D: float = field(repr=False, compare=False)
-    _G: Array = field(repr=False, compare=False)
+    weights: Array
+    kind: Kind
+    steps: Array
+    D: float
+    G: Array
+    _norms: Array
 
     def certificate(self) -> Certificate:
         """Return the multipliers of the proof, one for each pair of points: O(N^2) numbers."""
         v = 1.0 / np.cumsum(self.weights[::-1])[::-1]
         pairs = np.triu(np.outer(np.append(np.diff(v), 0.0), self.weights), 1)
-        return Certificate.step_matrix(sgd(self._steps), pairs, float(v[0] ** 2), self._norms, D=self._D, G=self._G)
+        return Certificate.step_matrix(sgd(self.steps), pairs, float(v[0] ** 2), self._norms, D=self.D, G=self.G)
 
 
 def tightened_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> TightenedRate:
@@ -126,7 +131,8 @@ def tightened_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLik
             if reached < value:
                 value, weights = reached, _weights(found, h, bounds) * unit
                 norms = _norms(found, weights, bounds, unit)
-    return TightenedRate(value, recursion.value, weights, norms, checked.copy(), distance, caps)
+    kind: Kind = "exact" if recursion.exact else "upper"
+    return TightenedRate(value, recursion.value, weights, kind, checked, distance, caps, norms)
 
 
 def _norms(x: Array, weights: Array, caps: Array, unit: float) -> Array:

@@ -1,55 +1,21 @@
-"""Schedules as files: schedule.json and its plain siblings, and code that uses them in a training script."""
+"""Schedules as files: schedule.json and its plain siblings."""
 
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.files import write_atomically
 from lastiterate.theory.base.validation import Array, InputError, check_choice, check_steps
 
+__all__ = ["read_schedule", "write_schedule"]
+
 SCHEMA = 1
-
-SNIPPETS = {
-    "torch": """\
-from lastiterate import torch as li_torch
-
-scheduler = li_torch.ScheduleLR.from_file(optimizer, {path!r})  # optimizer has lr=base_lr
-# after every optimizer.step():
-scheduler.step()
-""",
-    "hf": """\
-from lastiterate.experiments.hf_adapter import scheduled_trainer
-from lastiterate.experiments.schedule_files import read_schedule
-
-# TrainingArguments(learning_rate=base_lr, max_steps={horizon})
-ScheduledTrainer = scheduled_trainer(read_schedule({path!r}))
-""",
-    "lightning": """\
-import torch
-from lastiterate.experiments.lightning_adapter import scheduled
-from lastiterate.experiments.schedule_files import read_schedule
-
-
-def configure_optimizers(self):  # a method of the LightningModule; Trainer(max_steps={horizon})
-    optimizer = torch.optim.{optimizer}(self.parameters(), lr=self.base_lr)
-    return scheduled(optimizer, read_schedule({path!r}))
-""",
-    "optax": """\
-import optax
-from lastiterate.experiments.optax_adapter import optax_schedule
-from lastiterate.experiments.schedule_files import read_schedule
-
-learning_rate = optax_schedule(read_schedule({path!r}), base_lr)  # {horizon} steps
-optimizer = optax.{optax}(learning_rate)
-""",
-}
 
 
 def write_schedule(steps: npt.ArrayLike, path: str | Path, provenance: Mapping[str, Any] | None = None) -> Path:
@@ -123,36 +89,3 @@ def read_schedule(path: str | Path) -> Array:
             "path", f"{file}: horizon {document.get('horizon')}", f"a horizon of {values.size}, as 'values'"
         )
     return values
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary file beside ``path`` and move it there: readers never see half a file."""
-    if not path.parent.is_dir():
-        raise InputError("path", str(path), "a file in an existing folder")
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
-        temporary = Path(handle.name)
-        try:
-            handle.write(content)
-            handle.flush()
-            temporary.chmod(0o666 & ~_umask())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def snippet(framework: str, path: str | Path, horizon: int, rule: str = "sgd") -> str:
-    """Return code that uses the schedule file in a training script.
-
-    >>> print(snippet("torch", "schedule.json", 100).splitlines()[2])
-    scheduler = li_torch.ScheduleLR.from_file(optimizer, 'schedule.json')  # optimizer has lr=base_lr
-    """
-    template = SNIPPETS[check_choice(framework, "snippet", SNIPPETS)]
-    optimizer, optax_name = ("SGD", "sgd") if rule == "sgd" else ("AdamW", "adamw")
-    return template.format(path=str(path), horizon=horizon, optimizer=optimizer, optax=optax_name)

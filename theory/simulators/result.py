@@ -1,25 +1,57 @@
 """What `simulate` returns: curves with named axes, final and best iterates, bounds beside gaps, a picture."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lastiterate.theory.base.validation import Array, InputError, check_choice
+from lastiterate.theory.base.result import Result, result
+from lastiterate.theory.base.validation import Array, InputError, check_choice, check_positive
 from lastiterate.theory.problems.problem import Problem
 from lastiterate.theory.simulators.kernels.protocol import Bound, Method, RunFacts
-
-if TYPE_CHECKING:
-    from .analysis import BestRate
 
 AXES = ("schedule", "base_lr", "seed", "step")
 
 
-@dataclass(frozen=True, eq=False)
-class Simulation:
+_FLOOR = 1e-12
+
+
+def gap_floor(problem: Problem) -> float:
+    """Return the gap below which differences are rounding: smaller gaps count as equal."""
+    return _FLOOR * max(1.0, abs(problem.f_star))
+
+
+@result
+class BestRate(Result):
+    """The best base learning rate of one schedule and the range around it that is nearly as good.
+
+    Attributes
+    ----------
+    schedule : str
+        Name of the schedule.
+    base_lr, gap : float
+        The best rate of the grid and the median over seeds of f - f* there; infinite where every rate diverges.
+    low, high : float
+        Ends of the range around it where the median gap stays within the tolerance (interpolated in log-log).
+    decades : float
+        Width of that range, log10(high / low): the larger, the less sensitive. It ends at the grid's own ends.
+        Infinite from a base learning rate of 0 on, beyond which nothing is interpolated.
+    """
+
+    _shown = ("schedule", "base_lr", "gap", "low", "high")
+
+    schedule: str
+    base_lr: float
+    gap: float
+    low: float
+    high: float
+    decades: float
+
+
+@result
+class Simulation(Result):
     """Runs of one method on one problem.
 
     Attributes
@@ -36,26 +68,29 @@ class Simulation:
         Whether a run was stopped; ``stopped_at`` says at which step (-1: it was not).
     """
 
-    problem: Problem = field(repr=False)
+    _plot = "gaps"
+    _shown = ("method", "n_steps", "schedules", "seeds", "stochastic")
+
+    problem: Problem
     method: str
-    options: Mapping[str, Any] = field(repr=False)
+    options: Mapping[str, Any]
     schedules: tuple[str, ...]
-    steps: Array = field(repr=False)
+    steps: Array
     base_lrs: Array
     seeds: tuple[int, ...]
-    recorded: npt.NDArray[np.int64] = field(repr=False)
-    f: Array = field(repr=False)
-    diagnostics: Mapping[str, Array] = field(repr=False)
-    points: Array = field(repr=False)
-    scalars: Array = field(repr=False)
-    stopped_at: npt.NDArray[np.int64] = field(repr=False)
-    largest_gradient: Array = field(repr=False)
-    lowest: Array = field(repr=False)
-    regret: Array = field(repr=False)
+    recorded: npt.NDArray[np.int64]
+    f: Array
+    diagnostics: Mapping[str, Array]
+    points: Array
+    scalars: Array
+    stopped_at: npt.NDArray[np.int64]
+    largest_gradient: Array
+    lowest: Array
+    regret: Array
     stochastic: bool
     noise: float
     wrapped: bool
-    _row: Method = field(repr=False)
+    _row: Method
 
     @property
     def n_steps(self) -> int:
@@ -182,14 +217,60 @@ class Simulation:
             raise InputError("problem.f_star", f_star, f"at most {seen!r}, a value that a run has seen")
         return f_star
 
-    def sweep(self, iterate: str = "last", tolerance: float = 0.1) -> list["BestRate"]:
+    def sweep(self, iterate: str = "last", tolerance: float = 0.1) -> list[BestRate]:
         """Return the best base learning rate of each schedule and how wide the good range is (see `best_rates`)."""
-        from .analysis import best_rates
-
         return best_rates(self, iterate=iterate, tolerance=tolerance)
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the median gap over seeds at the best base learning rate of each schedule, with its bound; return ax."""
-        from lastiterate.experiments.plots.simulation import draw_gaps
 
-        return draw_gaps(self, ax)
+def best_rates(run: Simulation, *, iterate: str = "last", tolerance: float = 0.1) -> list[BestRate]:
+    """Return the best base learning rate of each schedule and the range within ``tolerance`` of the best gap.
+
+    Parameters
+    ----------
+    run : Simulation
+        Runs over a grid of base learning rates; the score is the median over seeds, infinite for diverged runs.
+    iterate : str
+        ``last``, ``best`` or ``average``.
+    tolerance : float
+        0.1 means: the gap is at most 10% above the best.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lastiterate.theory import problems
+    >>> from lastiterate.theory.simulators.simulate import simulate
+    >>> run = simulate(problems.absolute_value(1.0), "sgd", "linear", n_steps=100, base_lr=np.geomspace(1e-3, 10, 41))
+    >>> best_rates(run)[0].base_lr <= 0.1
+    True
+    """
+    tolerance = check_positive(tolerance, "tolerance")
+    gaps = run.iterate(iterate) - run.problem.f_star
+    scores = np.median(np.where(np.isfinite(gaps), np.maximum(gaps, gap_floor(run.problem)), np.inf), axis=2)
+    order = np.argsort(run.base_lrs)
+    return [
+        _best(name, run.base_lrs[order], score[order], tolerance)
+        for name, score in zip(run.schedules, scores, strict=True)
+    ]
+
+
+def _best(name: str, base_lrs: Array, score: Array, tolerance: float) -> BestRate:
+    top = int(np.argmin(score))
+    if not np.isfinite(score[top]):
+        here = float(base_lrs[top])
+        return BestRate(name, here, float("inf"), here, here, 0.0)
+    limit = (1.0 + tolerance) * score[top]
+    low, high = _edge(base_lrs, score, top, -1, limit), _edge(base_lrs, score, top, 1, limit)
+    decades = 0.0 if high == low else float(np.log10(high / low)) if low > 0.0 else float("inf")
+    return BestRate(name, float(base_lrs[top]), float(score[top]), low, high, decades)
+
+
+def _edge(base_lrs: Array, score: Array, top: int, direction: int, limit: float) -> float:
+    """Return where the score crosses the limit, going from the best in one direction."""
+    here = top
+    while 0 <= here + direction < score.size and score[here + direction] <= limit:
+        here += direction
+    beyond = here + direction
+    if not 0 <= beyond < score.size or not np.isfinite(score[beyond]) or min(base_lrs[here], base_lrs[beyond]) == 0.0:
+        return float(base_lrs[here])
+    share = np.log(limit / score[here]) / np.log(score[beyond] / score[here])
+    return float(base_lrs[here] * (base_lrs[beyond] / base_lrs[here]) ** share)

@@ -250,15 +250,11 @@ def _run(
 
 
 def _watch(done: threading.Event, ticks: npt.NDArray[np.int64], n_steps: int, progress: bool | None) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from lastiterate.theory.base.progress import progress_bar
 
-    console = Console(stderr=True, force_terminal=True if progress else None)
-    columns = (TextColumn("simulate"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("simulate", total=(n_steps + 1) * len(ticks))
+    with progress_bar("simulate", (n_steps + 1) * len(ticks), shown=progress, unit="steps") as update:
         while not done.wait(0.2):
-            bar.update(task, completed=int(ticks[:, 0].sum()))
+            update(completed=int(ticks[:, 0].sum()))
 
 
 def _check_minimum(method: Method, options: Mapping[str, Any], lowest: Array) -> None:

@@ -1,7 +1,6 @@
 """What the command ``search`` does: from texts to an objective, from a study to rows and a picture."""
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from lastiterate.solvers.search.objectives import ConvexProblem, LinearRegressio
 from lastiterate.solvers.search.search import Study, search
 from lastiterate.solvers.search.spaces import SPACES, FreeShape, Shape
 from lastiterate.solvers.search.weight_decay import weight_decay_study
+from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.validation import Array, InputError
 from lastiterate.theory.problems.linear_regression import LinearRecursion
 from lastiterate.theory.problems.texts import parse_options, parse_problem
@@ -114,7 +114,11 @@ def search_table(
     """Return the objective's name, the rows of a study with references below, and a function that draws it."""
     objective = request.build()
     families = list(SPACES) if request.families is None else list(request.families)
-    with _progress(len(families)) as advance:
+    with progress_bar("families", len(families), unit="families") as update:
+
+        def advance(family: str) -> None:
+            update(advance=1, description=family)
+
         study = search(objective, families, on_family=advance, **options)
     rows: list[Row] = [dict(row) for row in study.table()]
     for name, shape in _references(objective).items():
@@ -171,14 +175,3 @@ def weight_decay_table(
     objective = request.build()
     rows: list[Row] = [dict(row) for row in study.table()]
     return objective.name, rows, partial(draw_weight_decay, study, objective.n_steps)
-
-
-@contextmanager
-def _progress(n_families: int) -> Generator[Callable[[str], None], None, None]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("families", total=n_families)
-        yield lambda name: bar.update(task, advance=1, description=name)

@@ -121,27 +121,21 @@ def _plot_bound(steps: Any, base_lr: float, D: float, G: float, title: str, path
 
     figure, (left, right) = _figure()
     taken = li.schedules.scale(steps, base_lr)
-    left.step(range(steps.size), taken, where="post")
-    left.set(xlabel="step k", ylabel="step size $h_k$", title=title)
+    li.plots.schedules({title: taken}, ax=left)
     for kind in ("exact", "theorem10"):
         curve = li.rate_curve(taken, D=D, G=G, bound=kind, horizons=min(200, steps.size))
-        right.loglog(curve.horizons, curve.values, label=kind)
+        li.plots.curve(curve, ax=right)
     right.loglog(curve.horizons, D * G / (curve.horizons + 1.0) ** 0.5, "k:", label="optimum of each horizon")
-    right.set(xlabel="horizon n", ylabel="bound on $f(x_n) - f^*$", title="if stopped at n")
     right.legend()
     save(figure, path)
 
 
 def _plot_comparison(names: list[str], n_steps: int, rows: list[dict[str, Any]], path: Path) -> None:
+    import lastiterate as li
+
     figure, (left, right) = _figure()
-    for name in names:
-        values = load_schedule(name, n_steps)
-        left.plot(values, label=name)
-    left.set(xlabel="step k", ylabel="step size, maximum 1", title="schedules")
-    left.legend(fontsize="x-small")
-    right.barh(names[::-1], [row["exact"] for row in rows][::-1])
-    right.axvline(1.0, color="black", linestyle=":")
-    right.set(xlabel="exact rate / (DG/√(N+1))", title="best base learning rate", xlim=(0.9, None))
+    li.plots.schedules({name: load_schedule(name, n_steps) for name in names}, ax=left)
+    li.plots.rates({name: row["exact"] for name, row in zip(names, rows, strict=True)}, ax=right)
     save(figure, path)
 
 
@@ -154,12 +148,8 @@ def _figure() -> Any:
 
 def save(figure: Any, path: Path) -> None:
     """Write a figure atomically, into a folder that is made where it is missing; the suffix names the format."""
-    import os
+    from lastiterate.theory.base.files import replacing
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
+    with replacing(path) as partial:
         figure.savefig(partial, dpi=150)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

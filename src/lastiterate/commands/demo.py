@@ -50,7 +50,7 @@ def _record(name: str, n_steps: int | None, path: Path) -> Path:
     import lastiterate as li
     from lastiterate.experiments.training.train import train
     from lastiterate.experiments.workloads.protocol import load_workload
-    from lastiterate.theory.schedules.files import write_atomically
+    from lastiterate.theory.base.files import write_atomically
 
     workload = load_workload(name)
     base_lr = workload.base_lrs[len(workload.base_lrs) // 2]

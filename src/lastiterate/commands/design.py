@@ -146,13 +146,15 @@ def continue_(
 
 
 def _optimal_momentum(n_steps: int, D: float, G: float, starts: int, as_json: bool, plot: Path | None) -> None:
-    from lastiterate.solvers.design.momentum import optimise_momentum
+    from lastiterate.solvers.design.momentum import design_momentum
 
-    found = optimise_momentum(n_steps, D, G, starts=starts)
+    found = design_momentum(n_steps, D, G, starts=starts)
     if plot is not None:
+        from lastiterate.experiments.plots.momentum import momentum_schedules
+
         from .bounds import save
 
-        save(found.plot(), plot)
+        save(momentum_schedules(found), plot)
     extra = {"DG/sqrt(N+1)": found.optimum, "starts": starts}
     emit(found.table(), as_json=as_json, title=f"Momentum in the worst case, N = {n_steps}", extra=extra)
 
@@ -194,12 +196,10 @@ def _with_steps(extra: dict[str, Any], steps: Any, as_json: bool) -> dict[str, A
 def _plot(schedules: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
+    import lastiterate as li
+
     from .bounds import save
 
     figure = Figure(figsize=(6.4, 4), layout="constrained")
-    axes = figure.subplots()
-    for (name, steps), style in zip(schedules.items(), ("-", "--"), strict=False):
-        axes.step(range(steps.size), steps, style, where="post", label=name)
-    axes.set(xlabel="step k", ylabel="step size $h_k$", ylim=(0.0, None))
-    axes.legend(frameon=False)
+    li.plots.schedules(schedules, ax=figure.subplots())
     save(figure, path)

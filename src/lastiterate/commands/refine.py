@@ -39,11 +39,11 @@ def refine(
     plot: PlotOption = None,
 ) -> None:
     """Refine a schedule from the gradient norms of a previous run and write it to a file."""
+    from lastiterate.experiments.integrations.snippets import snippet as code
     from lastiterate.experiments.logs.norms import read_norms
     from lastiterate.theory.base.validation import InputError
     from lastiterate.theory.optimal.refinement import NORM_OF_RULE
     from lastiterate.theory.optimal.refinement import refine as compute
-    from lastiterate.theory.schedules.files import snippet as code
     from lastiterate.theory.schedules.files import write_schedule
 
     with warnings.catch_warnings(record=True) as caught:
@@ -102,20 +102,14 @@ def refine(
 
 
 def _plot(found: Any, refinement: Any, path: Path) -> None:
-    import numpy as np
     from matplotlib.figure import Figure
+
+    import lastiterate as li
+
+    from .bounds import save
 
     figure = Figure(figsize=(6.4, 6.0), layout="constrained")
     above, below = figure.subplots(2, 1)
-    raw = np.asarray(found)
-    where = np.arange(raw.size) if found.positions is None else found.positions - found.positions[0]
-    above.plot(100.0 * (where + 0.5) / (where[-1] + 1), raw, linewidth=0.4, color="#E69F00", label="recorded")
-    share = 100.0 * (np.arange(refinement.steps.size) + 0.5) / refinement.steps.size
-    above.plot(share, refinement.smoothed, color="#000000", label="smoothed")
-    above.set(ylabel="gradient norm", yscale="log")
-    above.legend(frameon=False)
-    below.plot(share, refinement.steps, color="#0072B2", label="refined")
-    below.plot(share, 1.0 - share / 100.0, color="#999999", linestyle="--", label="linear")
-    below.set(xlabel="training done (%)", ylabel="learning rate / base learning rate")
-    below.legend(frameon=False)
-    figure.savefig(path, dpi=150)
+    li.plots.norms(found, refinement.smoothed, ax=above)
+    li.plots.refinement(refinement, ax=below)
+    save(figure, path)

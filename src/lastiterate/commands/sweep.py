@@ -100,11 +100,15 @@ def export(
 
 
 def _plot(rows: list[dict[str, Any]], metric: str | None, path: Path) -> None:
-    from lastiterate.experiments.plots.search import draw_sweep
+    from matplotlib.figure import Figure
+
+    import lastiterate as li
     from lastiterate.theory.base.validation import check_choice
 
     from .bounds import save
 
     names = list(rows[0])[list(rows[0]).index("status") + 1 :] if rows else []
     chosen = metric or ("final" if "final" in names else "loss" if "loss" in names else next(iter(names), ""))
-    save(draw_sweep(rows, check_choice(chosen, "--metric", names)), path)
+    figure = Figure(figsize=(5.4, 4.0), layout="constrained")
+    li.plots.sweep(rows, check_choice(chosen, "--metric", names), ax=figure.subplots())
+    save(figure, path)

@@ -47,9 +47,9 @@ def worst_case(
         "worst case": result.value,
         "over DG/sqrt(N+1)": result.value / unit,
         "lower": result.lower,
-        "gap": result.gap,
+        "gap": result.relative_gap,
         "status": result.status,
-        "dimension": found.rank,
+        "dimension": found.dim,
         "seconds": result.seconds,
     }
     if prove:
@@ -57,16 +57,32 @@ def worst_case(
     if certificate is not None:
         result.certificate().to_json(certificate)
     if function is not None:
-        found.save(function)
+        from lastiterate.theory.problems.files import write_function
+
+        write_function(found, function)
     if plot is not None:
-        from lastiterate.experiments.plots.worst_case import plot_worst_case
-
-        from .bounds import save
-
-        save(found.plot(result.H) if found.rank <= 2 else plot_worst_case(result), plot)
+        _plot(result, found, plot)
     extra = {"schedule": schedule, "method": method, "n_steps": len(H) - 1, "base_lr": used, "at": at, "D": D, "G": G}
     rows = [row] if as_json else [{"quantity": name, "value": value} for name, value in row.items()]
     emit(rows, as_json=as_json, title=f"{method}, {schedule}, N = {len(H) - 1}", extra=extra)
+
+
+def _plot(result: Any, found: Any, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    import lastiterate as li
+
+    from .bounds import save
+
+    if found.dim <= 2:
+        figure = Figure(figsize=(5.5, 4), layout="constrained")
+        li.plots.function(found, result.H, ax=figure.subplots())
+    else:
+        figure = Figure(figsize=(10, 4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        li.plots.worst_case(result, ax=left)
+        li.plots.multipliers(result, ax=right)
+    save(figure, path)
 
 
 def _step_matrix(

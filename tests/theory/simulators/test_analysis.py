@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from lastiterate.theory import problems
 from lastiterate.theory.simulators.result import Simulation
@@ -72,7 +73,7 @@ def test_plot_keeps_gaps_of_zero_and_says_what_diverged():
     run = simulate(problems.absolute_value(1.0), "sgd", {"exact": np.ones(1), "none": np.zeros(1)})
     assert run.plot().lines[0].get_ydata().tolist() == [1.0, 1e-12]
     lost = simulate(problems.quadratic([1.0, 2.0]), "sgd", np.full(60, 1e3))
-    assert "diverged" in lost.plot().get_legend().get_texts()[0].get_text()
+    assert "diverged" in lost.plot(Figure().subplots()).get_legend().get_texts()[0].get_text()
 
 
 def test_a_bound_far_above_the_curves_stands_in_the_legend_only():

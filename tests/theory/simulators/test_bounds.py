@@ -48,7 +48,7 @@ def test_sgd_attains_the_exact_rate_of_linear_decay(n_steps):
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "wsd:cooldown=0.5", "inverse_sqrt"])
 def test_sgd_attains_the_exact_rate_on_the_worst_case_function(schedule):
     steps = li.tune_base_lr(li.schedules.parse(schedule, 6), D=1.0, G=1.0).base_lr * li.schedules.parse(schedule, 6)
-    problem = li.worst_case(li.step_matrix.sgd(steps), D=1.0, G=1.0).function.problem()
+    problem = li.worst_case(li.step_matrix.sgd(steps), D=1.0, G=1.0).function
     run = simulate(problem, "sgd", steps)
     assert run.gap[0, 0, 0] == pytest.approx(li.exact_rate(steps).value, rel=1e-6)
 

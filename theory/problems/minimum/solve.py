@@ -6,12 +6,11 @@ returned point, whatever the solver's status says.
 """
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from lastiterate.theory.base.files import write_atomically
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.problems.problem import Minimum, Problem
 
@@ -67,10 +66,7 @@ def _write(path: Path, problem: Problem, found: Minimum) -> None:
         "x": found.x.tolist(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "w") as file:
-        json.dump(record, file)
-    os.replace(name, path)
+    write_atomically(path, json.dumps(record))
 
 
 def _solve(problem: Problem) -> Minimum:

@@ -1,0 +1,12 @@
+"""Old name of `lastiterate.integrations.optax`, kept for one release."""
+
+from lastiterate.theory.base.deprecation import moved
+
+__getattr__ = moved(
+    __name__,
+    {
+        "optax_schedule": "lastiterate.experiments.integrations.optax",
+        "record_norms": "lastiterate.experiments.integrations.optax",
+        "NormState": "lastiterate.experiments.integrations.optax",
+    },
+)

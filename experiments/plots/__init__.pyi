@@ -1,0 +1,16 @@
+from .momentum import momentum_study as momentum_study
+from .replay import analysis as analysis
+from .replay import ranks as ranks
+from .replay import response as response
+from .schedules import curve as curve
+from .schedules import norms as norms
+from .schedules import rates as rates
+from .schedules import refinement as refinement
+from .schedules import schedule as schedule
+from .schedules import schedules as schedules
+from .search import study as study
+from .search import sweep as sweep
+from .simulation import gaps as gaps
+from .worst_case import function as function
+from .worst_case import multipliers as multipliers
+from .worst_case import worst_case as worst_case

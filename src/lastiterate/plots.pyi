@@ -1,0 +1,1 @@
+from lastiterate.experiments.plots import *  # noqa: F403

@@ -1,0 +1,19 @@
+"""Old name of `lastiterate.theory.base.validation`, kept for one release."""
+
+from lastiterate.theory.base.deprecation import moved
+
+__getattr__ = moved(
+    __name__,
+    {
+        "InputError": "lastiterate.theory.base.validation",
+        "Array": "lastiterate.theory.base.validation",
+        "check_vector": "lastiterate.theory.base.validation",
+        "check_steps": "lastiterate.theory.base.validation",
+        "check_positive": "lastiterate.theory.base.validation",
+        "check_fraction": "lastiterate.theory.base.validation",
+        "check_count": "lastiterate.theory.base.validation",
+        "check_flag": "lastiterate.theory.base.validation",
+        "check_gradient_bounds": "lastiterate.theory.base.validation",
+        "check_choice": "lastiterate.theory.base.validation",
+    },
+)
