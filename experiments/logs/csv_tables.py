@@ -147,9 +147,7 @@ def _lines_of_other_width(file: Path, dialect: _Dialect) -> tuple[dict[int, int]
     expected = len(dialect.header)
     bad: dict[int, int] = {}
     line = width = 0
-    quoted = blank = False
-    blank = True
-    last = b"\n"
+    quoted, blank, last = False, True, b"\n"
     with open_text(file) as stream:
         if dialect.delimiter == " ":
             for line, text in enumerate(stream):
@@ -216,7 +214,7 @@ def _frames(stream: IO[bytes], file: Path, dialect: _Dialect, bad_lines: dict[in
             low_memory=False,
         )
         start = dialect.first
-        for frame in reader:
+        for frame in filter(len, reader):
             lines = np.arange(start, start + len(frame) + gone.size)
             lines = lines[~np.isin(lines, gone)][: len(frame)]
             start = int(lines[-1]) + 1

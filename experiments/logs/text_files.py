@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -15,6 +16,8 @@ __all__ = ["PACKED", "check_text", "open_text", "read_text"]
 
 PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 BLOCK = 2**20
+NEWLINE = b"\n"
+_LONE_RETURN = re.compile(rb"\r[^\n]")
 MAX_BYTES = 2**32
 MAX_LINE_BYTES = 2**26
 
@@ -25,9 +28,16 @@ def read_text(file: Path) -> str:
 
 
 def check_text(file: Path) -> None:
-    """Pass over a file once and raise `InputError` unless it is whole, as text in UTF-8 or marked UTF-16."""
-    for _ in _sound_blocks(file):
-        pass
+    """Pass over a file once and raise `InputError` unless it is whole, as lines of UTF-8 or of marked UTF-16."""
+    line, before = 1, b""
+    for block in _sound_blocks(file):
+        text = before + block
+        lone = _LONE_RETURN.search(text)
+        if lone is not None:
+            where = f"{file}, line {line + text[: lone.start()].count(NEWLINE)}: a carriage return inside"
+            raise InputError("path", where, "lines that end in a newline")
+        before = text[-1:] if text.endswith(b"\r") else b""
+        line += text.count(NEWLINE)
 
 
 def open_text(file: Path) -> IO[bytes]:

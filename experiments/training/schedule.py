@@ -1,5 +1,6 @@
 """A torch scheduler that plays any schedule, and the names of ``lastiterate.torch``."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,11 @@ from lastiterate.theory.schedules.files import read_schedule
 
 from .recorder import GradNormRecorder
 
-__all__ = ["GradNormRecorder", "ScheduleLR"]
+__all__ = ["GradNormRecorder", "ScheduleLR", "ScheduleLengthWarning"]
+
+
+class ScheduleLengthWarning(UserWarning):
+    """A schedule and the run that plays it have different lengths."""
 
 
 class ScheduleLR(LRScheduler):
@@ -62,20 +67,53 @@ class ScheduleLR(LRScheduler):
         """Build the scheduler from a schedule file of `lastiterate.theory.schedules.files.write_schedule`."""
         return cls(optimizer, read_schedule(path), last_epoch)
 
+    def __repr__(self) -> str:
+        """Show the length and the position."""
+        return f"ScheduleLR({len(self.steps)} steps, at {self.last_epoch})"
+
     def get_lr(self) -> list[float | Tensor]:
         """Return the learning rate of each group for the step to come."""
-        multiplier = self.steps[min(max(self.last_epoch, 0), len(self.steps) - 1)]
+        multiplier = _held(self.steps, max(self.last_epoch, 0))
         return [float(base) * multiplier for base in self.base_lrs]
 
     # torch calls this for step(epoch) and for SWA; the closed form is the rule itself
     _get_closed_form_lr = get_lr
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the position; refuse the state of another schedule."""
-        steps: Sequence[float] = state_dict.get("steps", [])
-        if list(steps) != self.steps:
-            first = next((i for i, (a, b) in enumerate(zip(steps, self.steps, strict=False)) if a != b), None)
-            where = f"{len(steps)} steps" if first is None else f"steps[{first}] = {steps[first]}"
-            here = f"{len(self.steps)} steps" if first is None else f"steps[{first}] = {self.steps[first]}"
-            raise InputError("state_dict", where, f"the state of this schedule, with {here}")
-        super().load_state_dict(state_dict)
+        """Restore the position of a run whose steps so far are those of this schedule; the steps to come may differ.
+
+        Load the optimizer's state first: the learning rate of the next step is then that of this schedule.
+
+        Raises
+        ------
+        InputError
+            If a step already taken was another one; the message names it.
+        """
+        taken, earlier = int(state_dict.get("last_epoch", 0)), list(state_dict.get("steps", []))
+        if not earlier:
+            raise InputError("state_dict", f"the keys {sorted(state_dict)}", "the state of a ScheduleLR")
+        for step in range(taken):
+            before, here = _held(earlier, step), _held(self.steps, step)
+            if before != here:
+                expected = f"a state whose steps so far are those of this schedule, with steps[{step}] = {here}"
+                raise InputError("state_dict", f"steps[{step}] = {before}", expected)
+        super().load_state_dict({**state_dict, "steps": self.steps})
+        for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+
+def _held(steps: Sequence[float], step: int) -> float:
+    """The multiplier of a step; the last one past the end."""
+    return steps[min(step, len(steps) - 1)]
+
+
+def warn_of_length(n_steps: int, n_updates: float) -> None:
+    """Warn of a schedule that is shorter or longer than the run, where the number of updates is known."""
+    if n_updates != n_steps and 0 < n_updates < float("inf"):
+        what = "its last value is held" if n_steps < n_updates else "the run ends before it does"
+        text = f"the schedule has {n_steps} steps and the run {n_updates:g} updates: {what}"
+        warnings.warn(text, ScheduleLengthWarning, stacklevel=3)

@@ -111,7 +111,7 @@ def test_tensorboard_keeps_more_than_ten_thousand_points(tmp_path):
 def test_truncated_event_file_is_an_error(tmp_path):
     (file,) = event_folder(tmp_path, 20).glob("*tfevents*")
     file.write_bytes(file.read_bytes()[:-7])
-    with pytest.raises(InputError, match="truncated at byte .*record"):
+    with pytest.raises(InputError, match=r"truncated at byte .*record"):
         read_norms(file)
 
 

@@ -194,7 +194,7 @@ def refine(
         rule=str(rule),
         smoothing=float(smoothing),
     )
-    if refinement.gain > IMPLAUSIBLE_GAIN:
+    if refinement.gain > IMPLAUSIBLE_GAIN and not degenerate:
         text = f"a few norms decide the predicted gain: {refinement.explain_gain()}"
         warnings.warn(text, RefinementWarning, stacklevel=2)
     return refinement

@@ -132,7 +132,9 @@ def test_damage_is_an_error_that_says_where(write, n_mutations, tmp_path):
     whole = read_norms(write(tmp_path), trim=0)
     for data, log in attempts(write, tmp_path, n_mutations, salvage=False):
         if log is not None and write in CHECKED and len(data):
-            np.testing.assert_array_equal(log.norms, whole.norms)
+            # a cut between two records leaves the file of a run that stopped there
+            expected = whole.norms[: log.norms.size] if write is write_events else whole.norms
+            np.testing.assert_array_equal(log.norms, expected)
 
 
 @pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
