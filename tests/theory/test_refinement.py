@@ -160,7 +160,9 @@ def test_vit_row_vs_published_schedule():
 @needs_logs
 def test_vit_row_by_its_step_column():
     refinement = li.refine(li.read_norms(LOGS / "vit_l1.csv"), rule="adam")
-    assert np.interp(0.02, np.linspace(0.0, 1.0, refinement.steps.size), refinement.steps) == pytest.approx(0.963, abs=5e-4)
+    assert np.interp(0.02, np.linspace(0.0, 1.0, refinement.steps.size), refinement.steps) == pytest.approx(
+        0.963, abs=5e-4
+    )
 
 
 @needs_logs
