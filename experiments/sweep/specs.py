@@ -7,8 +7,6 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -219,19 +217,3 @@ def _tables(value: Any, name: str) -> Iterable[Mapping[str, Any]]:
     if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
         raise InputError(name, value, f"a table [{name}] or tables [[{name}]]")
     return tables
-
-
-@lru_cache(maxsize=1)
-def code_version() -> str:
-    """Return the package's version and a hash of the sources that decide what a run computes.
-
-    >>> code_version().startswith(version("lastiterate"))
-    True
-    """
-    digest = hashlib.sha256()
-    root = Path(__file__).resolve().parent
-    for folder in (root.parent / "theory", root):
-        for file in sorted(folder.rglob("*.py")):
-            digest.update(str(file.relative_to(folder)).encode())
-            digest.update(file.read_bytes())
-    return f"{version('lastiterate')}+{digest.hexdigest()[:12]}"

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -205,11 +205,12 @@ class Store:
 
     # --- what a driver does -------------------------------------------------------------------------------------
 
-    def add(self, specs: Iterable[RunSpec], code_version: str) -> list[str]:
+    def add(self, specs: Iterable[RunSpec], code_version: str | Callable[[RunSpec], str]) -> list[str]:
         """Add the runs that are not there yet and return the keys of all, in order."""
-        keyed = [(spec.key(code_version), spec.to_json()) for spec in specs]
+        found = [(spec, code_version(spec) if callable(code_version) else code_version) for spec in specs]
+        keyed = [(spec.key(code), spec.to_json()) for spec, code in found]
         now = time.time()
-        rows = [(key, text, code_version, now) for key, text in keyed]
+        rows = [(key, text, code, now) for (key, text), (_, code) in zip(keyed, found, strict=True)]
         with self._errors_explained("take new runs"), self._transaction():
             self._db.executemany(
                 "INSERT OR IGNORE INTO runs (key, spec, code_version, created) VALUES (?, ?, ?, ?)", rows

@@ -17,8 +17,9 @@ from lastiterate.theory.base.deprecation import renamed_arguments
 from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.validation import InputError
 
+from .code import code_version
 from .engines import Engine, EngineError, died, open_engine
-from .specs import RunSpec, as_spec, code_version, grid, read_sweep
+from .specs import RunSpec, as_spec, grid, read_sweep
 from .store import Outcome, Progress, RunRecord, Store, StoreError
 from .tasks import REFUSED, execute
 
@@ -120,8 +121,9 @@ def run_sweep(
     device : str
         "cpu", "cuda" (one worker per visible device) or a single torch device.
     code : str, optional
-        Version of the code that is part of each run's key. By default a hash of the installed sources, so that
-        results of other code are never taken for results of this one.
+        Version of the code that is part of each run's key. By default a hash of the sources that decide the result,
+        the user's own files included (see `code_version`), so that results of other code are never taken for
+        results of this one.
     retry_failed : bool
         Run again what failed in an earlier call.
     progress : bool, optional
@@ -148,17 +150,16 @@ def run_sweep(
     (['failed', 'failed'], "TypeError: 'RunSpec' object is not iterable")
     """
     accepted, rejected = _sort_out(specs)
-    version = code_version() if code is None else code
     with (
         Store(store) as opened,
         nullcontext(engine)
         if isinstance(engine, Engine)
         else open_engine(engine, n_jobs=n_jobs, scheduler=scheduler, device=device) as workers,
     ):
-        keys = list(dict.fromkeys(opened.add(accepted, version)))
+        keys = list(dict.fromkeys(opened.add(accepted, code_version if code is None else code)))
         opened.register(workers.n_workers)
         opened.want(keys, retry_failed=retry_failed)
-        driver = _Driver(opened, workers, version if code is None else None, device)
+        driver = _Driver(opened, workers, code is None, device)
         with opened.heartbeat():
             driver.run(len(keys), progress)
         return SweepResult(tuple(opened.records(keys)), rejected, driver.n_executed)
@@ -178,11 +179,11 @@ def _sort_out(specs: Iterable[RunSpec | Mapping[str, Any]]) -> tuple[list[RunSpe
 class _Driver:
     """The loop that keeps workers busy and writes what they return."""
 
-    def __init__(self, store: Store, engine: Engine, expected_code: str | None, device: str) -> None:
+    def __init__(self, store: Store, engine: Engine, checks_code: bool, device: str) -> None:
         self.n_executed = 0
         self._store = store
         self._engine = engine
-        self._expected_code = expected_code
+        self._checks_code = checks_code
         self._in_flight: dict[Future[Outcome], tuple[str, str]] = {}
         # a worker that owns a device gets no second run in advance: the device comes back with the result
         self._free_devices = list(engine.devices)
@@ -220,7 +221,8 @@ class _Driver:
             return False
         key, spec = claimed
         device = self._free_devices.pop(0) if self._engine.devices else self._default_device
-        future = self._engine.submit(execute, spec, device, self._expected_code)
+        expected = code_version(spec) if self._checks_code else None
+        future = self._engine.submit(execute, spec, device, expected)
         self._in_flight[future] = (key, device)
         return True
 

@@ -1,7 +1,6 @@
 """What a worker does with a run specification: find the target, run it, and never let an error escape."""
 
 import importlib
-import importlib.util
 import math
 import os
 import platform
@@ -10,18 +9,18 @@ import traceback
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib.metadata import version
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.specs import load_file, parse_spec
 from lastiterate.theory.base.validation import InputError
-from lastiterate.theory.problems.texts import parse_options, parse_problem
+from lastiterate.theory.problems.texts import parse_problem
 from lastiterate.theory.schedules import parse
 
-from .specs import RunSpec, code_version
+from .code import code_version, forget_stale, user_files
+from .specs import RunSpec
 from .store import Outcome
 
 DEFAULT_STEPS = 1000
@@ -42,11 +41,12 @@ def execute(spec: RunSpec, device: str = "cpu", expected_code: str | None = None
     device : str
         Torch device for workloads.
     expected_code : str, optional
-        The driver's `code_version`; a worker with other sources refuses, because its result would be filed wrongly.
+        The driver's `code_version` of the run; a worker with other sources refuses, or its result would be filed
+        wrongly.
     """
     start = time.perf_counter()
-    if expected_code is not None and code_version() != expected_code:
-        text = f"a worker has code {code_version()}, the driver {expected_code}: install the same, or start again"
+    if expected_code is not None and (found := code_version(spec)) != expected_code:
+        text = f"a worker has code {found}, the driver {expected_code}: install the same, or start again"
         return Outcome(REFUSED, error=text)
     try:
         metrics, curves, diverged = _RUNNERS[spec.kind](spec, device)
@@ -76,6 +76,7 @@ def steps_of(schedule: str, n_steps: int) -> npt.NDArray[np.float64]:
 def _run_function(spec: RunSpec, device: str) -> Results:
     """Call the user's function; numbers it returns are metrics, arrays are curves."""
     module_name, _, name = spec.name.rpartition(":")
+    forget_stale(spec)
     function = _find_function(module_name, name)
     values = function(spec)
     if not isinstance(values, Mapping):
@@ -93,28 +94,18 @@ def _find_function(module_name: str, name: str) -> Callable[[RunSpec], Any]:
         raise InputError(
             "target", f"function:{module_name}:{name}", "function:package.module:name or function:file.py:name"
         )
-    module = _load_file(Path(module_name)) if module_name.endswith(".py") else importlib.import_module(module_name)
+    module = load_file(module_name, "target") if module_name.endswith(".py") else importlib.import_module(module_name)
     function = getattr(module, name, None)
     if not callable(function):
         raise InputError("target", f"{module_name} without a function {name!r}", "the name of a function in the module")
     return function
 
 
-@lru_cache(maxsize=32)
-def _load_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"sweep_target_{path.stem}", path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise InputError("target", str(path), "the path of an existing Python file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def _run_problem(spec: RunSpec, device: str) -> Results:
     """Simulate a method on a convex problem; options of the specification go to `simulate`."""
     from lastiterate.theory.simulators.simulate import simulate
 
-    method, options = parse_options(spec.method or "sgd", "method")
+    method, options = parse_spec(spec.method or "sgd", "method")
     problem = _problem(spec.name)
     run = simulate(
         problem,
@@ -141,7 +132,9 @@ def _run_workload(spec: RunSpec, device: str) -> Results:
     from lastiterate.experiments.training.train import TrainingSettings, train
 
     options = dict(spec.options)
-    workload = _workload(spec.name, options.pop("size", "tiny"), options.pop("data", None))
+    forget_stale(spec)
+    code = code_version(spec) if user_files(spec) else ""
+    workload = _workload(spec.name, options.pop("size", "tiny"), options.pop("data", None), code)
     steps = steps_of(spec.schedule, workload.n_steps if spec.n_steps is None else spec.n_steps)
     try:
         settings = TrainingSettings(device=device, **options)
@@ -152,7 +145,8 @@ def _run_workload(spec: RunSpec, device: str) -> Results:
 
 
 @lru_cache(maxsize=8)
-def _workload(name: str, size: str, data: str | None) -> Any:
+def _workload(name: str, size: str, data: str | None, code: str) -> Any:
+    """Load a workload once for each version of its ``code``."""
     from lastiterate.experiments.workloads.protocol import load_workload
 
     return load_workload(name, size=size, data=data)

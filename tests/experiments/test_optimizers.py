@@ -15,8 +15,8 @@ from lastiterate.experiments.training.optimizers import OPTIMIZERS, evaluating, 
 from lastiterate.theory.base.validation import InputError
 
 ALL = sorted(OPTIMIZERS)
-TUNED = {"sgd": 1.0, "momentum": 0.1, "mda": 0.3, "adam": 0.05, "adamw": 0.05, "gradagrad": 0.1, "momo-adam": 0.1,
-         "schedule-free-adamw": 0.05}  # fmt: skip
+TUNED = {"sgd": 1.0, "momentum": 0.1, "mda": 0.3, "adam": 0.05, "adamw": 0.05, "gradagrad": 0.1, "momo_adam": 0.1,
+         "schedule_free_adamw": 0.05}  # fmt: skip
 
 
 def logistic_data():
@@ -363,7 +363,7 @@ def test_dadapt_adagrad_with_a_frozen_group_trains_the_others():
     def groups(frozen_first):
         frozen, free = torch.nn.Parameter(torch.ones(5)), torch.nn.Parameter(torch.ones(5))
         listed = [{"params": [frozen], "lr": 0.0}, {"params": [free]}]
-        optimizer = make_optimizer("dadapt-adagrad", listed if frozen_first else listed[::-1])
+        optimizer = make_optimizer("dadapt_adagrad", listed if frozen_first else listed[::-1])
         for _ in range(50):
             optimizer.zero_grad()
             ((frozen - 3).abs().sum() + (free - 3).abs().sum()).backward()
@@ -375,7 +375,7 @@ def test_dadapt_adagrad_with_a_frozen_group_trains_the_others():
         assert torch.equal(frozen, torch.ones(5))
         assert free.min() > 1.001
         assert listed[0]["d"] == listed[1]["d"] > 1e-4
-    optimizer = make_optimizer("dadapt-adagrad", [{"params": [free]}, {"params": [frozen], "lr": 0.5}])
+    optimizer = make_optimizer("dadapt_adagrad", [{"params": [free]}, {"params": [frozen], "lr": 0.5}])
     with pytest.raises(InputError, match="one learning rate"):
         optimizer.step()
 

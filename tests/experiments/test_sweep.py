@@ -311,7 +311,7 @@ def test_a_target_that_does_not_exist_is_a_failed_run(tmp_path, name):
 
 
 def test_a_worker_with_other_code_stops_the_sweep_and_nothing_is_stored(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep, "code_version", lambda: "0.0+elsewhere")
+    monkeypatch.setattr(sweep, "code_version", lambda spec: "0.0+elsewhere")
     with pytest.raises(EngineError, match=r"a worker has code .*, the driver 0\.0\+elsewhere: install the same"):
         run(quadratics(3), tmp_path / "runs.db", code=None)
     with Store(tmp_path / "runs.db") as store:

@@ -1,0 +1,185 @@
+"""What code decides a result: a hash of our computing sources, of the versions below them, and of the user's files.
+
+Comments, docstrings, documents, plots and commands take no part: changing them leaves stored runs done.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import os
+import platform
+import sys
+import sysconfig
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import resolve_name
+from pathlib import Path
+
+from .specs import RunSpec
+
+__all__ = ["code_version", "forget_stale", "package_code", "user_files"]
+
+_ROOT = Path(__file__).resolve().parents[2]
+_DECIDING = (
+    "theory/base",
+    "theory/schedules",
+    "theory/problems",
+    "theory/simulators",
+    "experiments/training",
+    "experiments/workloads",
+    "experiments/sweep/tasks.py",
+)
+_BELOW = ("numpy", "scipy", "numba", "torch")
+_INSTALLED = tuple(str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "purelib", "platlib"))
+
+
+def code_version(spec: RunSpec) -> str:
+    """Return the version of the code that decides the result of ``spec``.
+
+    For a problem or a bundled workload that is `package_code`; a function or a workload of the user's own adds a hash
+    of its file and of the modules beside it that it imports.
+
+    >>> problem = code_version(RunSpec("problem:absolute"))
+    >>> problem == package_code(), problem.startswith(version("lastiterate"))
+    (True, True)
+    """
+    files = user_files(spec)
+    if not files:
+        return package_code()
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(_meaning(file))
+    return f"{package_code()}+{digest.hexdigest()[:12]}"
+
+
+@lru_cache(maxsize=1)
+def package_code() -> str:
+    """Return the package's version and a hash of its sources that compute, and of the versions of what they use."""
+    digest = hashlib.sha256()
+    for place in _DECIDING:
+        path = _ROOT / place
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(str(file.relative_to(_ROOT)).encode())
+            digest.update(_meaning(file))
+    versions = [f"python {'.'.join(platform.python_version_tuple()[:2])}", *map(_version, _BELOW)]
+    digest.update(" ".join(versions).encode())
+    return f"{version('lastiterate')}+{digest.hexdigest()[:12]}"
+
+
+def user_files(spec: RunSpec) -> list[Path]:
+    """Return the user's files that decide a run: the target's module and, recursively, those beside it it imports.
+
+    A target that cannot be found has none: the run will say so. Of an installed package only the named module counts.
+    """
+    name = spec.name.partition(":")[0] if ".py" not in spec.name else spec.name[: spec.name.index(".py") + 3]
+    if spec.kind == "function" and not name.endswith(".py"):
+        start = _origin(name)
+    elif name.endswith(".py"):
+        start = Path(name).resolve()
+    else:
+        return []
+    if start is None or not start.is_file():
+        return []
+    top = start.parents[name.count(".")] if not name.endswith(".py") else start.parent
+    if any(str(start).startswith(folder + os.sep) for folder in _INSTALLED):
+        return [start]
+    found, waiting = {start}, [start]
+    while waiting:
+        for imported in _imported_beside(waiting.pop(), top):
+            if imported not in found:
+                found.add(imported)
+                waiting.append(imported)
+    return sorted(found)
+
+
+def _origin(module: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    return None if spec is None or spec.origin is None else Path(spec.origin).resolve()
+
+
+def _imported_beside(file: Path, top: Path) -> list[Path]:
+    """Return the files below ``top`` that a source file imports, packages by their ``__init__``."""
+    return _imports_of(file, top, *_stamp(file))
+
+
+@lru_cache(maxsize=256)
+def _imports_of(file: Path, top: Path, *stamp: int) -> list[Path]:
+    return list(_read_imports(file, top))
+
+
+def _read_imports(file: Path, top: Path) -> Iterator[Path]:
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    package = ".".join(file.parent.relative_to(top).parts) if file.is_relative_to(top) else ""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            try:
+                base = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module
+            except ImportError:
+                continue
+            names = [base or "", *(f"{base}.{alias.name}" if base else alias.name for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            for length in range(1, len(parts) + 1):
+                place = top.joinpath(*parts[:length])
+                yield from (path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file())
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """Return when a file was written and its size, which tell whether it must be read again."""
+    found = file.stat()
+    return found.st_mtime_ns, found.st_size
+
+
+def _meaning(file: Path) -> bytes:
+    """Return what a source file does: its syntax tree without docstrings, or its bytes where it does not parse."""
+    return _meaning_of(file, *_stamp(file))
+
+
+@lru_cache(maxsize=512)
+def _meaning_of(file: Path, *stamp: int) -> bytes:
+    content = file.read_bytes()
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):
+        return content
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).digest()
+
+
+def _version(name: str) -> str:
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return f"{name} -"
+
+
+_loaded: dict[tuple[Path, ...], str] = {}
+
+
+def forget_stale(spec: RunSpec) -> None:
+    """Drop the user's modules from ``sys.modules`` when their code has changed since this process loaded them."""
+    files = tuple(user_files(spec))
+    if not files:
+        return
+    code = code_version(spec)
+    if _loaded.get(files, code) != code:
+        for name, module in list(sys.modules.items()):
+            origin = getattr(module, "__file__", None)
+            if origin is not None and Path(origin).resolve() in files:
+                del sys.modules[name]
+    _loaded[files] = code
