@@ -174,6 +174,33 @@ def _dadapt_sgd(params: Any, **options: Any) -> torch.optim.Optimizer:
     return DAdaptSGD(params, **options)
 
 
+def _dadapt_adagrad(params: Any, **options: Any) -> torch.optim.Optimizer:
+    """D-Adapted AdaGrad that trains the groups whose rate is not zero; its package looks at the first group only."""
+    base = require("dadaptation", "optimizers", purpose="the optimizer DAdaptAdaGrad").DAdaptAdaGrad
+    shared = ("d", "k", "gsq_weighted", "sksq_weighted", "skl1")
+
+    class DAdaptAdaGrad(base):
+        def step(self, closure: Any = None) -> Any:
+            groups = self.param_groups
+            active = [group for group in groups if group["lr"] != 0.0]
+            rates = {float(group["lr"]) for group in active}
+            if len(rates) > 1:
+                raise InputError(
+                    "lr", sorted(rates), "one learning rate for all parameter groups, or zero to freeze one"
+                )
+            if not active:
+                return closure() if closure is not None else None
+            try:
+                self.param_groups = active
+                return super().step(closure)
+            finally:
+                self.param_groups = groups
+                for group in groups:
+                    group.update({key: active[0][key] for key in shared})
+
+    return DAdaptAdaGrad(params, **options)
+
+
 def _momo(attribute: str) -> Builder:
     """MoMo, with the numbers it keeps outside of its state in `state_dict`."""
     kept = ("_number_steps", "loss_avg", "lb")
@@ -260,7 +287,7 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
     "adamw": OptimizerInfo(torch.optim.AdamW, "adam", 1e-3),
     "dadapt_sgd": OptimizerInfo(_dadapt_sgd, "sgd", 1.0),
     "dadapt_adam": OptimizerInfo(_packaged("dadaptation", "DAdaptAdam"), "adam", 1.0),
-    "dadapt_adagrad": OptimizerInfo(_packaged("dadaptation", "DAdaptAdaGrad"), "adam", 1.0),
+    "dadapt_adagrad": OptimizerInfo(_dadapt_adagrad, "adam", 1.0),
     "prodigy": OptimizerInfo(_packaged("prodigyopt", "Prodigy"), "adam", 1.0),
     "momo": OptimizerInfo(_momo("Momo"), "sgd", 1.0, needs_loss=True),
     "momo_adam": OptimizerInfo(_momo("MomoAdam"), "adam", 1e-2, needs_loss=True),

@@ -113,7 +113,7 @@ def _own(settings: Settings) -> Data:
 def _refined_log(path: Any) -> Data:
     from lastiterate.experiments.logs.norms import read_norms
 
-    norms = read_norms(path)
+    norms = read_norms(path, positions="rows")  # as published
     return _refined(norms, "adam" if "l1" in path.stem.lower() else "sgd")
 
 
