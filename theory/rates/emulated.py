@@ -1,0 +1,173 @@
+r"""The average of SGD's iterates as the last iterate of an emulated schedule, and when the rate is that schedule's.
+
+With weights a_0..a_N on the iterates and A_k = sum_{j>k} a_j, the average is xbar = x_0 - sum_k h_k A_k g_k: the last
+iterate of the schedule e_k = h_k A_k. Let s, w be the recursion of the exact rate for the steps e, v_k = A_k / s_{k+1}
+and v_{-1} = 1 / s_0, and n the last point with a positive weight.
+
+**Theorem M.** If v_{-1} <= v_0 <= ... <= v_{n-2}, the worst case of f(xbar) - f* is exactly the rate of e.
+
+The upper bound adds f_r >= f_t + <g_t, x_r - x_t> with the multipliers w_t (v_r - v_{r-1}), r < t < n, f_r >= f(xbar) +
+<g, x_r - xbar> with a_r + sigma (v_r - v_{r-1}) and f* >= f_t + <g_t, x* - x_t> with w_t / s_0; for any weights, raised
+multipliers give a valid bound (`Chain`). All go from later to earlier points, so it holds for stochastic gradients too.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from lastiterate.theory.base.jit import JIT
+from lastiterate.theory.base.validation import Array
+
+__all__ = ["Chain", "MergedRun", "cheapest_chain", "closing_sigma", "raised_chain", "rate_of"]
+
+_TIE = 1e-12  # a multiplier below zero by less, relative, is rounding
+
+
+@dataclass(frozen=True, eq=False)
+class MergedRun:
+    """The part of a run that an average uses: no zero steps, no points after the last positive weight.
+
+    Attributes
+    ----------
+    steps : float64[n]
+        The positive steps h before the last weighted point, in units of D / G.
+    weights : float64[n+1]
+        Weights of the points between them; points that coincide share theirs.
+    tails : float64[n]
+        A_k, the weight behind step k, positive.
+    taken : int64[n]
+        Where these steps stand in the run.
+    """
+
+    steps: Array
+    weights: Array
+    tails: Array
+    taken: np.ndarray
+
+    @classmethod
+    def of(cls, steps: Array, weights: Array) -> "MergedRun":
+        """Leave out what does not move the average."""
+        taken = np.flatnonzero(steps)
+        if taken.size < steps.size:
+            point = np.searchsorted(taken, np.arange(steps.size + 1))  # how many positive steps lead to it
+            weights = np.bincount(point, weights=weights, minlength=taken.size + 1)
+        n = int(np.flatnonzero(weights)[-1])
+        tails = np.cumsum(weights[n:0:-1])[::-1] if n > 0 else np.empty(0)
+        return cls(steps[taken[:n]], weights[: n + 1], np.ascontiguousarray(tails), taken[:n])
+
+    @property
+    def emulated(self) -> Array:
+        """The emulated schedule e_k = h_k A_k, float64[n]."""
+        return self.steps * self.tails
+
+
+class Chain(NamedTuple):
+    """Multipliers of one real number a point: ``v`` holds v_{-1}..v_{n-1}, ``sigma`` the weight of the average."""
+
+    value: float
+    v: Array
+    sigma: float
+
+
+@njit(**JIT)
+def one_pass(steps: Array) -> tuple[float, float, float, float, int]:
+    """Return M_0, Q, the sum of the free steps, the sum of all steps, and how many steps bind, for the exact rate."""
+    first, squares, free, total, binding = 0.0, 0.0, 0.0, 0.0, 0
+    for k in range(steps.size - 1, -1, -1):
+        root = math.sqrt(steps[k])
+        if first < root:
+            first, squares, free, binding = 2.0 * root, 2.0 * steps[k], total, k + 1
+        else:
+            w = steps[k] / first
+            first += w
+            squares += w * w
+        total += steps[k]
+    return first, squares, free, total, binding
+
+
+def rate_of(steps: Array) -> float:
+    """Return the exact rate of positive steps for D = G = 1."""
+    first, squares, free, total, _ = one_pass(steps)
+    if first <= 1.0:
+        return 1.0 - total
+    return 0.5 * (1.0 / first**2 + squares) - free
+
+
+@njit(**JIT)
+def closing_sigma(steps: Array, tails: Array) -> float:
+    """Return a sigma at which the rate of the emulated steps is proved for the average, or zero if there is none.
+
+    On the free steps either root of s^2 - s_k s + e_k may follow; the smaller one is taken where the larger would make
+    v fall.
+    """
+    n = steps.size
+    first, _, _, _, binding = one_pass(steps)
+    s = np.empty(n + 1)
+    if first < 1.0:
+        binding = 0
+        s[0] = 1.0
+    else:
+        s[binding] = math.sqrt(steps[binding - 1])
+        for k in range(binding - 1, -1, -1):
+            s[k] = s[k + 1] + steps[k] / s[k + 1]
+    above = 1.0 / s[0]
+    for k in range(n):
+        if k >= binding:
+            larger = 0.5 * (s[k] + math.sqrt(max(s[k] * s[k] - 4.0 * steps[k], 0.0)))
+            s[k + 1] = larger
+            if k < n - 1 and tails[k] / larger < above * (1.0 - _TIE):
+                s[k + 1] = steps[k] / larger
+                if s[k + 1] ** 2 < 4.0 * steps[k + 1]:
+                    return 0.0
+        if k < n - 1:
+            v = tails[k] / s[k + 1]
+            if v < above * (1.0 - _TIE):
+                return 0.0
+            above = v
+    return s[n]
+
+
+@njit(**JIT)
+def _raise(steps: Array, weights: Array, floors: Array, sigma: float, v: Array) -> float:
+    """Fill v for a given sigma, each v_k at least its floor; return the bound, infinite where sigma is too large."""
+    n = steps.size
+    v[n] = weights[n] / sigma
+    s, product, squares = sigma, weights[n], sigma * sigma
+    for k in range(n - 1, -1, -1):
+        w = steps[k] * v[k + 1]
+        s += w
+        squares += w * w
+        product += weights[k]
+        v[k] = product / s
+        if k > 0 and v[k] < floors[k - 1]:
+            if k == n - 1 and sigma * floors[k - 1] > product:
+                return np.inf
+            v[k] = floors[k - 1]
+            product = v[k] * s
+    return 0.5 * (v[0] * v[0] + squares)
+
+
+def raised_chain(run: MergedRun, sigma: float) -> Chain:
+    """Return the bound of one real number a point at a given sigma, valid for any weights (D = G = 1).
+
+    For 0 < v_{-1} <= ... <= v_{n-2}, w_k = h_k v_k, s_k = s_{k+1} + w_k, s_n = sigma = a_n / v_{n-1} and
+    s_k v_{k-1} >= s_{k+1} v_k + a_k the bound is (v_{-1}^2 + sum_k w_k^2 + sigma^2) / 2. A v_k of at least
+    max_{r<=k} sqrt(a_r / h_r) keeps the signs; where that is more than equality asks for, f_k >= f* removes the excess.
+    """
+    floors = np.maximum.accumulate(np.sqrt(run.weights[:-1] / run.steps))
+    v = np.empty(run.steps.size + 1)
+    return Chain(_raise(run.steps, run.weights, floors, sigma, v), v, sigma)
+
+
+def cheapest_chain(run: MergedRun) -> Chain:
+    """Return the least `raised_chain` on a grid of log sigma that is refined four times."""
+    middle, reach = 0.5 * math.log(run.steps[-1] * run.weights[-1]), 6.0
+    best = raised_chain(run, math.exp(middle))
+    for _ in range(4):
+        for log_sigma in np.linspace(middle - reach, middle + reach, 13).tolist():
+            best = min(best, raised_chain(run, math.exp(log_sigma)), key=lambda chain: chain.value)
+        middle, reach = math.log(best.sigma), reach / 6.0
+    return best
