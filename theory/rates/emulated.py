@@ -13,9 +13,11 @@ multipliers give a valid bound (`Chain`). All go from later to earlier points, s
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from lastiterate.theory.base.jit import JIT
@@ -38,6 +40,8 @@ class MergedRun:
         Weights of the points between them; points that coincide share theirs.
     tails : float64[n]
         A_k, the weight behind step k, positive.
+    caps : float64[n+1]
+        Bounds on the slopes at the points, in units of the largest.
     taken : int64[n]
         Where these steps stand in the run.
     """
@@ -45,18 +49,26 @@ class MergedRun:
     steps: Array
     weights: Array
     tails: Array
-    taken: np.ndarray
+    caps: Array
+    taken: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, steps: Array, weights: Array) -> "MergedRun":
-        """Leave out what does not move the average."""
+    def of(cls, steps: Array, weights: Array, caps: Array) -> "MergedRun":
+        """Leave out what does not move the average; ``caps`` is one number or one a point."""
         taken = np.flatnonzero(steps)
         if taken.size < steps.size:
             point = np.searchsorted(taken, np.arange(steps.size + 1))  # how many positive steps lead to it
             weights = np.bincount(point, weights=weights, minlength=taken.size + 1)
         n = int(np.flatnonzero(weights)[-1])
         tails = np.cumsum(weights[n:0:-1])[::-1] if n > 0 else np.empty(0)
-        return cls(steps[taken[:n]], weights[: n + 1], np.ascontiguousarray(tails), taken[:n])
+        points = np.append(taken, steps.size)[: n + 1]
+        bounds = np.broadcast_to(caps, steps.size + 1)[points] if caps.size > 1 else np.ones(n + 1)
+        return cls(steps[taken[:n]], weights[: n + 1], np.ascontiguousarray(tails), bounds, taken[:n])
+
+    @cached_property
+    def even(self) -> bool:
+        """Whether one bound holds for all slopes, and so for the one at the average."""
+        return bool((self.caps == 1.0).all())
 
     @property
     def emulated(self) -> Array:
@@ -131,43 +143,62 @@ def closing_sigma(steps: Array, tails: Array) -> float:
 
 
 @njit(**JIT)
-def _raise(steps: Array, weights: Array, floors: Array, sigma: float, v: Array) -> float:
-    """Fill v for a given sigma, each v_k at least its floor; return the bound, infinite where sigma is too large."""
+def _raise(steps: Array, weights: Array, caps: Array, floors: Array, sigma: float, v: Array) -> float:
+    """Fill v for a given sigma, each v_k but the last at least its floor, and return the bound."""
     n = steps.size
     v[n] = weights[n] / sigma
-    s, product, squares = sigma, weights[n], sigma * sigma
+    s, product, squares = sigma, weights[n], (sigma * caps[n]) ** 2
     for k in range(n - 1, -1, -1):
         w = steps[k] * v[k + 1]
         s += w
-        squares += w * w
+        squares += (w * caps[k]) ** 2
         product += weights[k]
         v[k] = product / s
         if k > 0 and v[k] < floors[k - 1]:
-            if k == n - 1 and sigma * floors[k - 1] > product:
-                return np.inf
             v[k] = floors[k - 1]
             product = v[k] * s
     return 0.5 * (v[0] * v[0] + squares)
 
 
+def _floors(run: MergedRun) -> Array:
+    """Return max_{r<=k} sqrt(a_r / h_r), k < n: what v_k must reach at least."""
+    return np.maximum.accumulate(np.sqrt(run.weights[:-1] / run.steps))
+
+
 def raised_chain(run: MergedRun, sigma: float) -> Chain:
-    """Return the bound of one real number a point at a given sigma, valid for any weights (D = G = 1).
+    """Return the bound of one real number a point at a given sigma, valid for any weights (D = 1, largest G = 1).
 
     For 0 < v_{-1} <= ... <= v_{n-2}, w_k = h_k v_k, s_k = s_{k+1} + w_k, s_n = sigma = a_n / v_{n-1} and
-    s_k v_{k-1} >= s_{k+1} v_k + a_k the bound is (v_{-1}^2 + sum_k w_k^2 + sigma^2) / 2. A v_k of at least
+    s_k v_{k-1} >= s_{k+1} v_k + a_k the bound is (v_{-1}^2 + sum_k w_k^2 G_k^2 + sigma^2 G_n^2) / 2. A v_k of at least
     max_{r<=k} sqrt(a_r / h_r) keeps the signs; where that is more than equality asks for, f_k >= f* removes the excess.
     """
-    floors = np.maximum.accumulate(np.sqrt(run.weights[:-1] / run.steps))
     v = np.empty(run.steps.size + 1)
-    return Chain(_raise(run.steps, run.weights, floors, sigma, v), v, sigma)
+    return Chain(_raise(run.steps, run.weights, run.caps, _floors(run), sigma, v), v, sigma)
+
+
+def _largest_sigma(run: MergedRun) -> float:
+    """Return the largest sigma for which the multipliers of the last inequalities are nonnegative.
+
+    They are a_k + sigma (v_k - v_{k-1}) at the average itself. Where the bounds on the slopes differ none is known there:
+    the last inequalities are those at x_n, with sigma (v_k - v_{k-1}).
+    """
+    floors = _floors(run)
+    if not run.even:
+        return float(run.weights[-1] / floors[-1]) if floors[-1] > 0.0 else math.inf
+    if run.steps.size == 1 or floors[-2] == 0.0:
+        return math.inf
+    return float((run.weights[-1] + run.weights[-2]) / floors[-2])
 
 
 def cheapest_chain(run: MergedRun) -> Chain:
     """Return the least `raised_chain` on a grid of log sigma that is refined four times."""
-    middle, reach = 0.5 * math.log(run.steps[-1] * run.weights[-1]), 6.0
-    best = raised_chain(run, math.exp(middle))
+    most = _largest_sigma(run)
+    root = math.sqrt(run.steps[-1] * run.weights[-1])
+    best = raised_chain(run, most if most < math.inf else root)
+    middle, reach = math.log(root), 6.0
     for _ in range(4):
         for log_sigma in np.linspace(middle - reach, middle + reach, 13).tolist():
-            best = min(best, raised_chain(run, math.exp(log_sigma)), key=lambda chain: chain.value)
+            if log_sigma < math.log(most):
+                best = min(best, raised_chain(run, math.exp(log_sigma)), key=lambda chain: chain.value)
         middle, reach = math.log(best.sigma), reach / 6.0
     return best

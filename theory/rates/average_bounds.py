@@ -1,0 +1,136 @@
+"""Upper bounds on the average of SGD's iterates, each with the multipliers that prove it (D = 1, largest G = 1).
+
+The points are x_0..x_n of the merged run, then the average; ``pairs[r, t]`` multiplies f_r >= f_t + <g_t, x_r - x_t>.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from lastiterate.theory.base.jit import JIT
+from lastiterate.theory.base.validation import Array
+from lastiterate.theory.methods.step_matrix import sgd
+
+from .chain import best_multipliers
+from .emulated import Chain, MergedRun, cheapest_chain, closing_sigma, one_pass, raised_chain, rate_of
+from .sgd import exact_rate
+from .vector_weights import VectorWeights, cheapest_vectors, vector_weights
+
+__all__ = ["Upper", "least_upper", "matrix_of"]
+
+_SEARCHED = 24  # steps up to which all multipliers are searched: a third of a second
+_REFINED, _GREEDY = 2_000, 20_000  # steps times checkpoints for the vectors: about a second each
+_PASSES = 3e8  # steps times checkpoints for the rates of the points themselves: about a second
+
+
+class Upper(NamedTuple):
+    """A bound, where it comes from, and a function that returns its pairs, tau and norms."""
+
+    value: float
+    method: str
+    prove: Callable[[], tuple[Array, float, Array | None]]
+
+
+def least_upper(run: MergedRun) -> Upper:
+    """Return the exact rate where Theorem M gives it, else the least of the bounds that the length allows."""
+    if run.steps.size == 0:
+        return Upper(float(run.caps[0]), "lipschitz", lambda: _of_points(run))
+    if run.even:
+        sigma = closing_sigma(run.emulated, run.tails)
+        if sigma > 0.0:
+            chain = raised_chain(run, sigma)
+            return Upper(rate_of(run.emulated), "closed form", lambda: _of_chain(run, chain))
+    return min(_bounds(run), key=lambda bound: bound.value)
+
+
+def _bounds(run: MergedRun) -> Iterator[Upper]:
+    """Yield the bounds that hold for any weights."""
+    chain = cheapest_chain(run)
+    yield Upper(chain.value, "chain", lambda: _of_chain(run, chain))
+    size, checkpoints = run.steps.size, int(np.count_nonzero(run.weights))
+    if size * checkpoints <= _PASSES:
+        yield Upper(_mean_of_losses(run), "mean of losses", lambda: _of_points(run))
+    if run.even and size <= _SEARCHED:
+        found = best_multipliers(matrix_of(run), 1.0, np.ones(size + 2), 1e-5)
+        yield Upper(found.value, "search", lambda: (found.pairs, found.tau, found.norms))
+    if size * checkpoints <= _GREEDY:
+        start = math.sqrt(run.steps[-1] * run.weights[-1])
+        vectors = cheapest_vectors(run) if size * checkpoints <= _REFINED else vector_weights(run, start)
+        if vectors is not None:
+            yield Upper(vectors.value, "vectors", lambda: _of_vectors(run, vectors))
+
+
+def matrix_of(run: MergedRun) -> Array:
+    """Return the step matrix of the points x_0..x_n and the average."""
+    size = run.steps.size + 1
+    H = np.zeros((size + 1, size + 1))
+    H[:size, :size] = sgd(run.steps)
+    H[size, : size - 1] = run.emulated
+    return H
+
+
+@njit(**JIT)
+def _prefix_rates(steps: Array, points: Array) -> Array:
+    """Return the exact rate at each of the points for D = G = 1."""
+    rates = np.empty(points.size)
+    for i in range(points.size):
+        first, squares, free, total, _ = one_pass(steps[: points[i]])
+        rates[i] = 1.0 - total if first <= 1.0 else 0.5 * (1.0 / first**2 + squares) - free
+    return rates
+
+
+def _mean_of_losses(run: MergedRun) -> float:
+    """Return sum_k a_k R_k with the rates R_k of the points themselves: Jensen's inequality."""
+    points = np.flatnonzero(run.weights)
+    if run.even:
+        rates = _prefix_rates(run.steps, points)
+    else:
+        rates = np.array([exact_rate(run.steps[:k], 1.0, run.caps[: k + 1]).value for k in points])
+    return float(run.weights[points] @ rates)
+
+
+def _of_chain(run: MergedRun, chain: Chain) -> tuple[Array, float, Array | None]:
+    """Return the multipliers of a chain; the last inequalities are at the average where its slope is bounded."""
+    n = run.steps.size
+    rises = np.maximum(np.diff(chain.v), 0.0)
+    pairs = np.zeros((n + 2, n + 2))
+    pairs[:n, :n] = np.triu(np.outer(rises, run.steps * chain.v[1:]), 1)
+    if run.even:  # sigma v_{n-1} = a_n, and the move from x_n to the average is inside the others
+        pairs[:n, n + 1] = np.maximum(run.weights[:n] + chain.sigma * np.diff(chain.v), 0.0)
+        return pairs, float(chain.v[0]) ** 2, None
+    pairs[:n, n] = chain.sigma * rises
+    pairs[: n + 1, n + 1] = run.weights
+    return pairs, float(chain.v[0]) ** 2, None
+
+
+def _of_vectors(run: MergedRun, found: VectorWeights) -> tuple[Array, float, Array | None]:
+    """Return the multipliers that `vector_weights` stands for."""
+    n = run.steps.size
+    c = np.zeros((n + 1, n + 1))  # c[t, r + 1] = c_{t,r}
+    c[:, 0] = found.y @ found.zeta
+    c[:, 1:] = np.tril((found.y @ found.y[:-1].T) / run.steps, -1)
+    pairs = np.zeros((n + 2, n + 2))
+    pairs[:n, : n + 1] = np.triu(np.maximum(np.diff(c, axis=1), 0.0).T, 1)
+    pairs[: n + 1, n + 1] = run.weights
+    beyond = 1.0 - found.distance
+    tau = float(found.zeta @ found.zeta) * found.distance**2 + beyond
+    norms = np.sum(found.y**2, axis=1) + beyond * c[:, 0]
+    return pairs, tau, np.append(norms, 0.0)
+
+
+def _of_points(run: MergedRun) -> tuple[Array, float, Array | None]:
+    """Return the multipliers of the mean of the losses: those of every point's own rate, times its weight."""
+    n = run.steps.size
+    pairs, norms, tau = np.zeros((n + 2, n + 2)), np.zeros(n + 2), 0.0
+    for k in np.flatnonzero(run.weights).tolist():
+        weight = float(run.weights[k])
+        w = exact_rate(run.steps[:k], 1.0, run.caps[: k + 1]).weights
+        v = 1.0 / np.cumsum(w[::-1])[::-1]  # v_{-1}, v_0, ...
+        pairs[:k, : k + 1] += weight * np.triu(np.outer(np.maximum(np.diff(v), 0.0), w), 1)
+        norms[: k + 1] += weight * w * w
+        tau += weight * float(v[0]) ** 2
+        pairs[k, n + 1] = weight
+    return pairs, tau, norms
