@@ -15,14 +15,14 @@ from lastiterate.theory.base.validation import Array
 from lastiterate.theory.methods.step_matrix import sgd
 
 from .chain import best_multipliers
-from .emulated import Chain, MergedRun, cheapest_chain, closing_sigma, one_pass, raised_chain, rate_of
+from .emulated import Chain, MergedRun, cheapest_chain, closing_sigma, one_pass, raised_chain
 from .sgd import exact_rate
 from .vector_weights import VectorWeights, cheapest_vectors, vector_weights
 
 __all__ = ["Upper", "least_upper", "matrix_of"]
 
 _SEARCHED = 24  # steps up to which all multipliers are searched: a third of a second
-_REFINED, _GREEDY = 2_000, 20_000  # steps times checkpoints for the vectors: about a second each
+_REFINED, _GREEDY = 1_000, 20_000  # steps from the first checkpoint on, times checkpoints, for the vectors: a second
 _PASSES = 3e8  # steps times checkpoints for the rates of the points themselves: about a second
 
 
@@ -39,10 +39,9 @@ def least_upper(run: MergedRun) -> Upper:
     if run.steps.size == 0:
         return Upper(float(run.caps[0]), "lipschitz", lambda: _of_points(run))
     if run.even:
-        sigma = closing_sigma(run.emulated, run.tails)
+        sigma, rate = closing_sigma(run.emulated, run.tails)
         if sigma > 0.0:
-            chain = raised_chain(run, sigma)
-            return Upper(rate_of(run.emulated), "closed form", lambda: _of_chain(run, chain))
+            return Upper(rate, "closed form", lambda: _of_chain(run, raised_chain(run, sigma)))
     return min(_bounds(run), key=lambda bound: bound.value)
 
 
@@ -56,9 +55,10 @@ def _bounds(run: MergedRun) -> Iterator[Upper]:
     if run.even and size <= _SEARCHED:
         found = best_multipliers(matrix_of(run), 1.0, np.ones(size + 2), 1e-5)
         yield Upper(found.value, "search", lambda: (found.pairs, found.tau, found.norms))
-    if size * checkpoints <= _GREEDY:
+    work = (size - int(np.argmax(run.weights > 0.0))) * checkpoints
+    if work <= _GREEDY:
         start = math.sqrt(run.steps[-1] * run.weights[-1])
-        vectors = cheapest_vectors(run) if size * checkpoints <= _REFINED else vector_weights(run, start)
+        vectors = cheapest_vectors(run) if work <= _REFINED else vector_weights(run, start)
         if vectors is not None:
             yield Upper(vectors.value, "vectors", lambda: _of_vectors(run, vectors))
 
@@ -110,14 +110,15 @@ def _of_vectors(run: MergedRun, found: VectorWeights) -> tuple[Array, float, Arr
     """Return the multipliers that `vector_weights` stands for."""
     n = run.steps.size
     c = np.zeros((n + 1, n + 1))  # c[t, r + 1] = c_{t,r}
-    c[:, 0] = found.y @ found.zeta
-    c[:, 1:] = np.tril((found.y @ found.y[:-1].T) / run.steps, -1)
+    y = found.rows
+    c[:, 0] = y @ found.zeta
+    c[:, 1:] = np.tril((y @ y[:-1].T) / run.steps, -1)
     pairs = np.zeros((n + 2, n + 2))
     pairs[:n, : n + 1] = np.triu(np.maximum(np.diff(c, axis=1), 0.0).T, 1)
     pairs[: n + 1, n + 1] = run.weights
     beyond = 1.0 - found.distance
     tau = float(found.zeta @ found.zeta) * found.distance**2 + beyond
-    norms = np.sum(found.y**2, axis=1) + beyond * c[:, 0]
+    norms = np.sum(y**2, axis=1) + beyond * c[:, 0]
     return pairs, tau, np.append(norms, 0.0)
 
 

@@ -125,7 +125,7 @@ def average_rate(
     -----
     O(N) where the closed form applies. Else the lower bound takes O(N log N), and the upper bound is the least of: all
     multipliers from later to earlier points, searched (N <= 24); vectors in place of weights
-    (`lastiterate.theory.rates.vector_weights`; steps times checkpoints at most 20,000); one number a point; and the mean
+    (`lastiterate.theory.rates.vector_weights`; steps behind the first checkpoint times checkpoints at most 20,000); one number a point; and the mean
     of the losses (steps times checkpoints at most 3e8).
 
     Examples

@@ -73,7 +73,9 @@ class Bouncing:
 
 
 @njit(**JIT)
-def _plan(steps: Array, weights: Array, tails: Array, bounces: bool, high_start: bool, kinds: Kinds, turns: Array) -> None:
+def _plan(
+    steps: Array, weights: Array, tails: Array, bounces: bool, high_start: bool, kinds: Kinds, turns: Array
+) -> None:
     """Choose the kind of every step and its lambda or theta, backwards."""
     n = steps.size
     gain, gain_after_next = 0.0, 0.0  # C_{k+1}, C_{k+2}

@@ -23,7 +23,7 @@ from numba import njit
 from lastiterate.theory.base.jit import JIT
 from lastiterate.theory.base.validation import Array
 
-__all__ = ["Chain", "MergedRun", "cheapest_chain", "closing_sigma", "raised_chain", "rate_of"]
+__all__ = ["Chain", "MergedRun", "cheapest_chain", "closing_sigma", "one_pass", "raised_chain"]
 
 _TIE = 1e-12  # a multiplier below zero by less, relative, is rounding
 
@@ -55,15 +55,15 @@ class MergedRun:
     @classmethod
     def of(cls, steps: Array, weights: Array, caps: Array) -> "MergedRun":
         """Leave out what does not move the average; ``caps`` is one number or one a point."""
-        taken = np.flatnonzero(steps)
+        taken = np.arange(steps.size) if steps.all() else np.flatnonzero(steps)
         if taken.size < steps.size:
             point = np.searchsorted(taken, np.arange(steps.size + 1))  # how many positive steps lead to it
             weights = np.bincount(point, weights=weights, minlength=taken.size + 1)
-        n = int(np.flatnonzero(weights)[-1])
-        tails = np.cumsum(weights[n:0:-1])[::-1] if n > 0 else np.empty(0)
-        points = np.append(taken, steps.size)[: n + 1]
-        bounds = np.broadcast_to(caps, steps.size + 1)[points] if caps.size > 1 else np.ones(n + 1)
-        return cls(steps[taken[:n]], weights[: n + 1], np.ascontiguousarray(tails), bounds, taken[:n])
+            steps, caps = steps[taken], caps[np.append(taken, steps.size)] if caps.size > 1 else caps
+        n = weights.size - 1 - int(np.argmax(weights[::-1] > 0.0))
+        tails = np.ascontiguousarray(np.cumsum(weights[n:0:-1])[::-1])
+        bounds = caps[: n + 1] if caps.size > 1 else np.ones(n + 1)
+        return cls(steps[:n], weights[: n + 1], tails, bounds, taken[:n])
 
     @cached_property
     def even(self) -> bool:
@@ -100,28 +100,21 @@ def one_pass(steps: Array) -> tuple[float, float, float, float, int]:
     return first, squares, free, total, binding
 
 
-def rate_of(steps: Array) -> float:
-    """Return the exact rate of positive steps for D = G = 1."""
-    first, squares, free, total, _ = one_pass(steps)
-    if first <= 1.0:
-        return 1.0 - total
-    return 0.5 * (1.0 / first**2 + squares) - free
-
-
 @njit(**JIT)
-def closing_sigma(steps: Array, tails: Array) -> float:
-    """Return a sigma at which the rate of the emulated steps is proved for the average, or zero if there is none.
+def closing_sigma(steps: Array, tails: Array) -> tuple[float, float]:
+    """Return a sigma at which the rate of the emulated steps is proved for the average (or zero), and that rate.
 
-    On the free steps either root of s^2 - s_k s + e_k may follow; the smaller one is taken where the larger would make
+    D = G = 1. On the free steps either root of s^2 - s_k s + e_k may follow; the smaller one is taken where the larger would make
     v fall.
     """
     n = steps.size
-    first, _, _, _, binding = one_pass(steps)
+    first, squares, free, total, binding = one_pass(steps)
     s = np.empty(n + 1)
-    if first < 1.0:
-        binding = 0
+    if first <= 1.0:
+        binding, rate = 0, 1.0 - total
         s[0] = 1.0
     else:
+        rate = 0.5 * (1.0 / (first * first) + squares) - free
         s[binding] = math.sqrt(steps[binding - 1])
         for k in range(binding - 1, -1, -1):
             s[k] = s[k + 1] + steps[k] / s[k + 1]
@@ -133,13 +126,13 @@ def closing_sigma(steps: Array, tails: Array) -> float:
             if k < n - 1 and tails[k] / larger < above * (1.0 - _TIE):
                 s[k + 1] = steps[k] / larger
                 if s[k + 1] ** 2 < 4.0 * steps[k + 1]:
-                    return 0.0
+                    return 0.0, rate
         if k < n - 1:
             v = tails[k] / s[k + 1]
             if v < above * (1.0 - _TIE):
-                return 0.0
+                return 0.0, rate
             above = v
-    return s[n]
+    return s[n], rate
 
 
 @njit(**JIT)

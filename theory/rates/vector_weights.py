@@ -18,10 +18,12 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
+from lastiterate.theory.base.jit import JIT
 from lastiterate.theory.base.validation import Array
 
-from .emulated import MergedRun, one_pass
+from .emulated import MergedRun
 
 __all__ = ["VectorWeights", "cheapest_vectors", "vector_weights"]
 
@@ -31,25 +33,36 @@ _ROUNDING = 1e-12
 class VectorWeights(NamedTuple):
     """A choice of vectors, for D = 1 and largest G = 1.
 
-    ``distance`` is the D_0 <= 1 for which the quadratic bound is used: beyond it, a slope of norm G = 1 takes the run at
+    ``y`` has a row a point from the first checkpoint on; the steps before it have ``head[k]`` times one direction, and
+    `rows` puts them together. ``distance`` is the D_0 <= 1 for which the quadratic bound is used: beyond it, a slope of norm G = 1 takes the run at
     most D - D_0 further down, and the bound is (||zeta||^2 D_0^2 + sum_t ||y_t||^2 G_t^2) / 2 + D - D_0.
     """
 
     value: float
+    head: Array
+    direction: Array
     y: Array
     zeta: Array
     distance: float
+
+    @property
+    def rows(self) -> Array:
+        """The vectors y_0..y_n."""
+        return np.vstack([np.outer(self.head, self.direction), self.y])
 
 
 def vector_weights(run: MergedRun, sigma: float) -> VectorWeights | None:
     """Return the vectors that start from ||y_n|| = sigma, or None where a condition cannot be met."""
     n, h = run.steps.size, run.steps
+    first = int(np.argmax(run.weights > 0.0))
     y = np.zeros((n + 1, 2 + int(np.count_nonzero(run.weights))))
     y[n, 0] = sigma
     total, used = y[n].copy(), 1
     limits = np.full(n + 1, np.inf)  # c_{t,j+1}
     for j in range(n - 1, -1, -1):
         later = y[j + 1 :, :used]
+        if j < first and _along(total[:used], later, limits[j + 1 :]):
+            return _finished(run, y[j + 1 :, : used + 1], limits[j + 1 :])
         shortest = _shortest(total[:used], h[j] * run.tails[j], later, h[j] * limits[j + 1 :])
         if shortest is None:
             return None
@@ -60,21 +73,42 @@ def vector_weights(run: MergedRun, sigma: float) -> VectorWeights | None:
             y[j, used] = math.sqrt(missing)
             used += 1
         total += y[j]
-    return _finished(run, y, used, limits)
+    return _finished(run, y[:, : used + 1], limits)
 
 
-def _finished(run: MergedRun, y: Array, used: int, limits: Array) -> VectorWeights | None:
-    """Choose zeta, and where x_0 has a weight the length of a new direction of y_0 by a search."""
+def _along(total: Array, later: Array, limits: Array) -> bool:
+    """Whether y_j along the sum of the later ones meets the conditions; before all checkpoints it then always does."""
+    inner = later @ total / (total @ total)
+    return bool((inner >= 0.0).all() and (inner <= limits).all())
+
+
+@njit(**JIT)
+def _head(steps: Array, length: float) -> Array:
+    """Return the lengths of y_k along one direction for steps before all checkpoints, backwards from ||Y|| = length."""
+    head = np.empty(steps.size)
+    for k in range(steps.size - 1, -1, -1):
+        head[k] = steps[k] / length
+        length += head[k]
+    return head
+
+
+def _finished(run: MergedRun, y: Array, limits: Array) -> VectorWeights | None:
+    """Choose the vectors before ``y``, zeta, and where x_0 has a weight the length of a new direction of y_0."""
+    ahead = run.steps.size + 1 - y.shape[0]
+    total = y.sum(axis=0)
+    direction = total / np.linalg.norm(total)
+    head = _head(run.steps[:ahead], float(np.linalg.norm(total)))
+    limits = limits if ahead == 0 else y @ direction / (np.linalg.norm(total) + head[1:].sum())
 
     def at(new: float) -> VectorWeights | None:
-        vectors = y[:, : used + 1].copy()
-        vectors[0, used] = new
-        zeta = _shortest(vectors.sum(axis=0), 1.0, vectors, limits)
-        return None if zeta is None else _priced(vectors, zeta, run.caps)
+        vectors = y.copy()
+        vectors[0, -1] += new
+        zeta = _shortest(vectors.sum(axis=0) + head.sum() * direction, 1.0, vectors, limits)
+        return None if zeta is None else _priced(run.caps, head, direction, vectors, zeta)
 
     if run.weights[0] == 0.0:
         return at(0.0)
-    middle, reach = math.log(np.linalg.norm(y.sum(axis=0))) - 1.5, 4.5
+    middle, reach = math.log(np.linalg.norm(total)) - 1.5, 4.5
     best: VectorWeights | None = None
     for _ in range(3):
         tried = [(at(math.exp(x)), x) for x in np.linspace(middle - reach, middle + reach, 10).tolist()]
@@ -84,12 +118,12 @@ def _finished(run: MergedRun, y: Array, used: int, limits: Array) -> VectorWeigh
     return best
 
 
-def _priced(y: Array, zeta: Array, caps: Array) -> VectorWeights:
+def _priced(caps: Array, head: Array, direction: Array, y: Array, zeta: Array) -> VectorWeights:
     """Return the vectors with their bound."""
     slope = float(zeta @ zeta)
     distance = min(1.0, 1.0 / slope)
-    squares = float(np.sum(y * y, axis=1) @ (caps * caps))
-    return VectorWeights(0.5 * (slope * distance**2 + squares) + 1.0 - distance, y, zeta, distance)
+    squares = float(np.append(head * head, np.sum(y * y, axis=1)) @ (caps * caps))
+    return VectorWeights(0.5 * (slope * distance**2 + squares) + 1.0 - distance, head, direction, y, zeta, distance)
 
 
 def _shortest(total: Array, product: float, others: Array, limits: Array) -> Array | None:
