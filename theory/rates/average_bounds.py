@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from lastiterate.theory.base.jit import JIT
@@ -19,19 +20,28 @@ from .emulated import Chain, MergedRun, cheapest_chain, closing_sigma, one_pass,
 from .sgd import exact_rate
 from .vector_weights import VectorWeights, cheapest_vectors, vector_weights
 
-__all__ = ["Upper", "least_upper", "matrix_of"]
+__all__ = ["Proof", "Upper", "least_upper", "matrix_of"]
 
 _SEARCHED = 24  # steps up to which all multipliers are searched: a third of a second
 _REFINED, _GREEDY = 1_000, 20_000  # steps from the first checkpoint on, times checkpoints, for the vectors: a second
 _PASSES = 3e8  # steps times checkpoints for the rates of the points themselves: about a second
 
 
+class Proof(NamedTuple):
+    """The multipliers that `lastiterate.theory.certificates.certificate.Certificate.step_matrix` takes."""
+
+    pairs: Array
+    tau: float
+    norms: Array | None = None
+    monotone: Array | None = None
+
+
 class Upper(NamedTuple):
-    """A bound, where it comes from, and a function that returns its pairs, tau and norms."""
+    """A bound, where it comes from, and a function that returns its proof."""
 
     value: float
     method: str
-    prove: Callable[[], tuple[Array, float, Array | None]]
+    prove: Callable[[], Proof]
 
 
 def least_upper(run: MergedRun) -> Upper:
@@ -54,7 +64,8 @@ def _bounds(run: MergedRun) -> Iterator[Upper]:
         yield Upper(_mean_of_losses(run), "mean of losses", lambda: _of_points(run))
     if run.even and size <= _SEARCHED:
         found = best_multipliers(matrix_of(run), 1.0, np.ones(size + 2), 1e-5)
-        yield Upper(found.value, "search", lambda: (found.pairs, found.tau, found.norms))
+        yield Upper(found.value, "search", lambda: Proof(found.pairs, found.tau, found.norms))
+        return  # the vectors are one choice of these multipliers
     work = (size - int(np.argmax(run.weights > 0.0))) * checkpoints
     if work <= _GREEDY:
         start = math.sqrt(run.steps[-1] * run.weights[-1])
@@ -73,7 +84,7 @@ def matrix_of(run: MergedRun) -> Array:
 
 
 @njit(**JIT)
-def _prefix_rates(steps: Array, points: Array) -> Array:
+def _prefix_rates(steps: Array, points: npt.NDArray[np.intp]) -> Array:
     """Return the exact rate at each of the points for D = G = 1."""
     rates = np.empty(points.size)
     for i in range(points.size):
@@ -92,21 +103,24 @@ def _mean_of_losses(run: MergedRun) -> float:
     return float(run.weights[points] @ rates)
 
 
-def _of_chain(run: MergedRun, chain: Chain) -> tuple[Array, float, Array | None]:
+def _of_chain(run: MergedRun, chain: Chain) -> Proof:
     """Return the multipliers of a chain; the last inequalities are at the average where its slope is bounded."""
     n = run.steps.size
-    rises = np.maximum(np.diff(chain.v), 0.0)
-    pairs = np.zeros((n + 2, n + 2))
-    pairs[:n, :n] = np.triu(np.outer(rises, run.steps * chain.v[1:]), 1)
+    rises, w = np.maximum(np.diff(chain.v), 0.0), run.steps * chain.v[1:]
+    sums = np.cumsum(np.append(w, chain.sigma)[::-1])[::-1]
+    pairs, monotone = np.zeros((n + 2, n + 2)), np.zeros(n + 2)
+    pairs[:n, :n] = np.triu(np.outer(rises, w), 1)
+    excess = np.maximum(sums[:-1] * chain.v[:-1] - sums[1:] * chain.v[1:] - run.weights[:-1], 0.0)
+    monotone[:n] = np.minimum(excess, w * chain.v[0])
     if run.even:  # sigma v_{n-1} = a_n, and the move from x_n to the average is inside the others
         pairs[:n, n + 1] = np.maximum(run.weights[:n] + chain.sigma * np.diff(chain.v), 0.0)
-        return pairs, float(chain.v[0]) ** 2, None
-    pairs[:n, n] = chain.sigma * rises
-    pairs[: n + 1, n + 1] = run.weights
-    return pairs, float(chain.v[0]) ** 2, None
+    else:
+        pairs[:n, n] = chain.sigma * rises
+        pairs[: n + 1, n + 1] = run.weights
+    return Proof(pairs, float(chain.v[0]) ** 2, monotone=monotone)
 
 
-def _of_vectors(run: MergedRun, found: VectorWeights) -> tuple[Array, float, Array | None]:
+def _of_vectors(run: MergedRun, found: VectorWeights) -> Proof:
     """Return the multipliers that `vector_weights` stands for."""
     n = run.steps.size
     c = np.zeros((n + 1, n + 1))  # c[t, r + 1] = c_{t,r}
@@ -119,10 +133,10 @@ def _of_vectors(run: MergedRun, found: VectorWeights) -> tuple[Array, float, Arr
     beyond = 1.0 - found.distance
     tau = float(found.zeta @ found.zeta) * found.distance**2 + beyond
     norms = np.sum(y**2, axis=1) + beyond * c[:, 0]
-    return pairs, tau, np.append(norms, 0.0)
+    return Proof(pairs, tau, np.append(norms, 0.0))
 
 
-def _of_points(run: MergedRun) -> tuple[Array, float, Array | None]:
+def _of_points(run: MergedRun) -> Proof:
     """Return the multipliers of the mean of the losses: those of every point's own rate, times its weight."""
     n = run.steps.size
     pairs, norms, tau = np.zeros((n + 2, n + 2)), np.zeros(n + 2), 0.0
@@ -134,4 +148,4 @@ def _of_points(run: MergedRun) -> tuple[Array, float, Array | None]:
         norms[: k + 1] += weight * w * w
         tau += weight * float(v[0]) ** 2
         pairs[k, n + 1] = weight
-    return pairs, tau, norms
+    return Proof(pairs, tau, norms)

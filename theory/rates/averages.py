@@ -92,12 +92,12 @@ def average_rate(
 ) -> AverageRate:
     r"""Return the worst case of f at an average sum_k a_k x_k of SGD's iterates, exactly or as an interval.
 
-    The average is the last iterate of the emulated schedule e_k = h_k A_k, A_k = sum_{j>k} a_j (that merging checkpoints
-    emulates a decay: arXiv 2507.17634), and where the multipliers of the exact rate of e keep their signs its worst case
-    *is* that rate: always for the uniform average at constant steps, and for nearly all tails and moving averages. Where
-    checkpoints are spaced it is larger, up to the mean of the losses of the checkpoints: then ``value`` is the least of
-    several bounds, and ``lower`` what an explicit function attains. Every bound holds in expectation for stochastic
-    subgradients.
+    The average is the last iterate of the emulated schedule e_k = h_k A_k, A_k = sum_{j>k} a_j (that merging
+    checkpoints emulates a decay: arXiv 2507.17634). Where the multipliers of the exact rate of e keep their signs the
+    worst case *is* that rate: for the uniform average at constant steps, and for nearly all tails and moving averages.
+    Where checkpoints are spaced it is larger, up to the mean of the losses of the checkpoints: then ``value`` is the
+    least of several bounds, and ``lower`` what an explicit function attains. Every bound holds in expectation for
+    stochastic subgradients.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def average_rate(
     D : float
         Bound on the distance from x_0 to a minimiser.
     G : float or array_like, shape (N+1,) or (N,)
-        Bounds on the subgradient norms at x_0..x_N. Where they differ, ``value`` is an upper bound and ``lower`` is that
+        Bounds on the subgradient norms at x_0..x_N. Where they differ, ``value`` is an upper bound and ``lower`` that
         for the least of them.
 
     Returns
@@ -123,10 +123,13 @@ def average_rate(
 
     Notes
     -----
-    O(N) where the closed form applies. Else the lower bound takes O(N log N), and the upper bound is the least of: all
-    multipliers from later to earlier points, searched (N <= 24); vectors in place of weights
-    (`lastiterate.theory.rates.vector_weights`; steps behind the first checkpoint times checkpoints at most 20,000); one number a point; and the mean
-    of the losses (steps times checkpoints at most 3e8).
+    O(N) where the closed form applies. Else the lower bound takes O(N log N), and the upper bound is the least of
+
+    * *search*: the best multipliers from later to earlier points, N <= 24;
+    * *vectors* in place of weights (`lastiterate.theory.rates.vector_weights`): for at most 20,000 steps behind the
+      first checkpoint times checkpoints;
+    * *chain*: one number a point;
+    * *mean of losses* of the checkpoints: for at most 3e8 steps times checkpoints.
 
     Examples
     --------
@@ -177,10 +180,10 @@ def _function(run: MergedRun, n_steps: int, D: float, G: float) -> Problem:
 
 def _certificate(run: MergedRun, upper: Upper, D: float, top: float) -> StepMatrixCertificate:
     """Return the multipliers in the user's units."""
-    pairs, tau, norms = upper.prove()
-    caps = np.append(run.caps, 1.0) * top
-    scaled = None if norms is None else norms * (D / top)
-    return Certificate.step_matrix(matrix_of(run) * (D / top), pairs, tau * (top / D), scaled, D=D, G=caps)
+    proof = upper.prove()
+    norms = None if proof.norms is None else proof.norms * (D / top)
+    H, caps = matrix_of(run) * (D / top), np.append(run.caps, 1.0) * top
+    return Certificate.step_matrix(H, proof.pairs, proof.tau * (top / D), norms, D=D, G=caps, monotone=proof.monotone)
 
 
 def check_weights(weights: str | npt.ArrayLike, steps: Array) -> Array:

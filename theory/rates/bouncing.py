@@ -3,22 +3,23 @@ r"""Functions that are bad for an average: a lower bound in O(N log N), and the 
 The slopes g_0..g_{n-1} at the points and the slope g at the average are unit vectors (D = G = 1). Going forwards, the
 part p of g in the space of the slopes so far grows, b = 1 - ||p||^2 is what is left of it. Three kinds of steps:
 
-* *normal*: g_k = p + sqrt(b) u with a new direction u, and g has the component -lambda sqrt(b) along u, 0 <= lambda <= 1.
-  The slope agrees with all later ones: <g_k, g> = 1 - q_k, q_k = b (1 + lambda), and b falls to b (1 - lambda^2).
-* *bounce* at a weighted point c with h_c <= h_{c-1}: g_c = g and g_{c-1} = p - theta (g - p), theta = h_c / h_{c-1}. The
-  point x_c is high on the piece of slope g, and two steps together move the run by -(h_{c-1} + h_c) p: the pieces that
-  were level before the bounce are level after it, and b stays. It pays q = b (1 + theta) at step c-1 and 0 at step c.
+* *normal*: g_k = p + sqrt(b) u with a new direction u, and g has the component -lambda sqrt(b) along u, 0 <= lambda
+  <= 1. All later slopes agree with it: <g_k, g> = 1 - q_k, q_k = b (1 + lambda), and b falls to b (1 - lambda^2).
+* *bounce* at a weighted point c with h_c <= h_{c-1}: g_c = g and g_{c-1} = p - theta (g - p), theta = h_c / h_{c-1}.
+  The point x_c is high on the piece of slope g, and the two steps together move the run by -(h_{c-1} + h_c) p: pieces
+  that were level before the bounce are level after it. It pays q = b (1 + theta) at step c-1, 0 at step c; b stays.
 * *start*: if x_0 has a weight, g_0 = g and x_0 - x* = alpha p_0 + h_0 (g - p_0): step 0 leads to where all are level.
 
-f(x) = max(0, max_k <g_k, x - x*>, <g, x - x*>) then has f(xbar) >= <g, x_0 - x*> - sum_k e_k (1 - q_k), e_k = h_k A_k.
-The slopes g_k are subgradients at the points x_k if and only if f(x_k) >= 0 and, with Q_k = q_k at normal steps, Q_k = b
-in both steps of a bounce, for every later point r not inside a bounce
+f(x) = max(0, max_k <g_k, x - x*>, <g, x - x*>) has f(xbar) >= <g, x_0 - x*> - sum_k e_k (1 - q_k), e_k = h_k A_k. The
+slopes g_k are subgradients at the points x_k if f(x_k) >= 0 and, with Q_k = q_k at normal steps and Q_k = b in both
+steps of a bounce, for every later point r not inside a bounce
 
     bonus_t + sum_{t<k<r} h_k (Q_k - level_t) >= 0
 
 for normal steps t (bonus h_t q_t, level q_t) and for bounces (bonus 0, level b, sum from behind the bounce): `_slack`.
-Everything scales with b_0, so that the lambda which maximise the bound do not depend on D and G: backwards, with C_n = 0,
-C_k = max over lambda of e_k (1 + lambda) + C_{k+1} (1 - lambda^2), or C_{c-1} = C_{c+1} + e_{c-1} (1 + theta).
+All of this scales with b_0, so that the lambda which maximise the bound do not depend on D and G: backwards, with C_n
+= 0, C_k = max over lambda of e_k (1 + lambda) + C_{k+1} (1 - lambda^2), or C_{c-1} = C_{c+1} + e_{c-1} (1 + theta).
+``docs/averages.md`` has the proof.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The worst-case function of an average, made from the inner products that `lastiterate.theory.rates.bouncing` finds."""
+"""The worst-case function of an average, from the inner products of `lastiterate.theory.rates.bouncing`."""
 
 import numpy as np
 

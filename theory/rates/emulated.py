@@ -58,8 +58,9 @@ class MergedRun:
         taken = np.arange(steps.size) if steps.all() else np.flatnonzero(steps)
         if taken.size < steps.size:
             point = np.searchsorted(taken, np.arange(steps.size + 1))  # how many positive steps lead to it
-            weights = np.bincount(point, weights=weights, minlength=taken.size + 1)
-            steps, caps = steps[taken], caps[np.append(taken, steps.size)] if caps.size > 1 else caps
+            weights = np.bincount(point, weights=weights, minlength=taken.size + 1).astype(np.float64)
+            caps = caps[np.append(taken, steps.size)] if caps.size > 1 else caps
+            steps = steps[taken]
         n = weights.size - 1 - int(np.argmax(weights[::-1] > 0.0))
         tails = np.ascontiguousarray(np.cumsum(weights[n:0:-1])[::-1])
         bounds = caps[: n + 1] if caps.size > 1 else np.ones(n + 1)
@@ -104,8 +105,8 @@ def one_pass(steps: Array) -> tuple[float, float, float, float, int]:
 def closing_sigma(steps: Array, tails: Array) -> tuple[float, float]:
     """Return a sigma at which the rate of the emulated steps is proved for the average (or zero), and that rate.
 
-    D = G = 1. On the free steps either root of s^2 - s_k s + e_k may follow; the smaller one is taken where the larger would make
-    v fall.
+    D = G = 1. On the free steps either root of s^2 - s_k s + e_k may follow; the smaller one is taken where the larger
+    would make v fall.
     """
     n = steps.size
     first, squares, free, total, binding = one_pass(steps)
@@ -172,8 +173,8 @@ def raised_chain(run: MergedRun, sigma: float) -> Chain:
 def _largest_sigma(run: MergedRun) -> float:
     """Return the largest sigma for which the multipliers of the last inequalities are nonnegative.
 
-    They are a_k + sigma (v_k - v_{k-1}) at the average itself. Where the bounds on the slopes differ none is known there:
-    the last inequalities are those at x_n, with sigma (v_k - v_{k-1}).
+    They are a_k + sigma (v_k - v_{k-1}) at the average itself. Where the bounds on the slopes differ none is known
+    there: the last inequalities are those at x_n, with sigma (v_k - v_{k-1}).
     """
     floors = _floors(run)
     if not run.even:
@@ -185,9 +186,9 @@ def _largest_sigma(run: MergedRun) -> float:
 
 def cheapest_chain(run: MergedRun) -> Chain:
     """Return the least `raised_chain` on a grid of log sigma that is refined four times."""
-    most = _largest_sigma(run)
+    most, floor = _largest_sigma(run), float(_floors(run)[-1])
     root = math.sqrt(run.steps[-1] * run.weights[-1])
-    best = raised_chain(run, most if most < math.inf else root)
+    best = raised_chain(run, float(run.weights[-1]) / floor if floor > 0.0 else root)
     middle, reach = math.log(root), 6.0
     for _ in range(4):
         for log_sigma in np.linspace(middle - reach, middle + reach, 13).tolist():

@@ -1,17 +1,17 @@
 r"""The upper bound on an average by vectors in place of weights, for checkpoints with gaps between them.
 
 **Theorem.** Let y_0..y_n and zeta be vectors with sum_{t>j} <y_t, y_j> = h_j A_j for j < n, <sum_t y_t, zeta> = 1, and
-c_{t,-1} = <y_t, zeta>, c_{t,j} = <y_t, y_j> / h_j with 0 <= c_{t,-1} <= c_{t,0} <= ... <= c_{t,t-1} for every t. Then
+c_{t,-1} = <y_t, zeta>, c_{t,j} = <y_t, y_j> / h_j with 0 <= c_{t,-1} <= c_{t,0} <= ... <= c_{t,t-1} for all t. Then
 
     f(xbar) - f*  <=  sum_k a_k f(x_k) - f*  <=  (||zeta||^2 D^2 + sum_t ||y_t||^2 G_t^2) / 2.
 
-*Proof.* Multiply f* >= f_t + <g_t, x* - x_t> by c_{t,-1} and f_r >= f_t + <g_t, x_r - x_t>, r < t, by c_{t,r} - c_{t,r-1}.
-The coefficient of f_t adds up to a_t. What remains is <sum_t c_{t,-1} g_t, x_0 - x*> - sum_{j<t} <y_t, y_j> <g_t, g_j>. With
-Y = sum_t y_t (x) g_t the first term is at most (||zeta||^2 D^2 + ||Y||^2) / 2, and the second one removes the mixed terms
-of ||Y||^2. All inequalities go from later to earlier points, so the bound holds for stochastic gradients.
+*Proof.* Multiply f* >= f_t + <g_t, x* - x_t> by c_{t,-1} and f_r >= f_t + <g_t, x_r - x_t>, r < t, by c_{t,r} -
+c_{t,r-1}. The coefficient of f_t adds up to a_t. What remains is <sum_t c_{t,-1} g_t, x_0 - x*> - sum_{j<t} <y_t, y_j>
+<g_t, g_j>. With Y = sum_t y_t (x) g_t the first term is at most (||zeta||^2 D^2 + ||Y||^2) / 2, and the second removes
+the mixed terms of ||Y||^2. All inequalities go from later to earlier points: the bound holds for stochastic gradients.
 
-The vectors are chosen backwards: each y_j is as short as the conditions allow, and at a checkpoint with a gap before it a
-new direction is added until ||y_j||^2 = h_j a_j. With one direction the bound is that of real weights.
+The vectors are chosen backwards: each y_j is as short as the conditions allow, and at a checkpoint with a gap before it
+a new direction is added until ||y_j||^2 = h_j a_j. With one direction the bound is that of real weights.
 """
 
 import math
@@ -34,8 +34,8 @@ class VectorWeights(NamedTuple):
     """A choice of vectors, for D = 1 and largest G = 1.
 
     ``y`` has a row a point from the first checkpoint on; the steps before it have ``head[k]`` times one direction, and
-    `rows` puts them together. ``distance`` is the D_0 <= 1 for which the quadratic bound is used: beyond it, a slope of norm G = 1 takes the run at
-    most D - D_0 further down, and the bound is (||zeta||^2 D_0^2 + sum_t ||y_t||^2 G_t^2) / 2 + D - D_0.
+    `rows` puts them together. ``distance`` is the D_0 <= 1 for which the quadratic bound is used: a slope of norm 1
+    takes the run at most D - D_0 further down, so (||zeta||^2 D_0^2 + sum_t ||y_t||^2 G_t^2) / 2 + D - D_0 is a bound.
     """
 
     value: float
@@ -127,15 +127,17 @@ def _priced(caps: Array, head: Array, direction: Array, y: Array, zeta: Array) -
 
 
 def _shortest(total: Array, product: float, others: Array, limits: Array) -> Array | None:
-    """Return the shortest y with <y, total> = product and 0 <= <y, others_i> <= limits_i, adding the worst one each time.
+    """Return the shortest y with <y, total> = product and 0 <= <y, others_i> <= limits_i.
 
-    The least-distance problem is solved by nonnegative least squares (Lawson and Hanson, Chapter 23).
+    The condition that fails most is added until none does; nonnegative least squares solves the least-distance problem
+    (Lawson and Hanson, Solving Least Squares Problems, Chapter 23).
     """
     from scipy.optimize import nnls
 
     lengths = np.sqrt(np.sum(others * others, axis=1))
     y = total * (product / (total @ total))
-    rows, sides = [total / np.linalg.norm(total)], [product / np.linalg.norm(total)]
+    length = float(np.linalg.norm(total))
+    rows, sides = [total / length], [product / length]
     rows.append(-rows[0])
     sides.append(-sides[0])
     for _ in range(2 * total.size + 4):
