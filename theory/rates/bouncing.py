@@ -62,6 +62,8 @@ class Bouncing:
         b after the last step.
     alpha : float
         x_0 - x* = alpha p_0 + h_0 (g - p_0) with a high start, else alpha p_0.
+    heights : float64[n+1]
+        <g, x_k - x*>: their mean with the weights is ``value``, and with other weights a lower bound on theirs.
     """
 
     value: float
@@ -71,6 +73,7 @@ class Bouncing:
     left: Array
     end_left: float
     alpha: float
+    heights: Array
 
 
 @njit(**JIT)
@@ -221,7 +224,8 @@ def _function(run: MergedRun, bounces: bool, high_start: bool, damping: float, s
     share, alpha, first, value = _split(steps, float(emulated.sum()), float(emulated @ paid), high_start)
     if _lowest(steps, kinds, turns, levels, share, first) < -_ROUNDING * (1.0 + reach):
         return None
-    return Bouncing(value * slope, slope, kinds, turns, left * share, end_left * share, alpha)
+    heights = slope * (first - np.append(0.0, np.cumsum(steps * (1.0 - share * paid))))
+    return Bouncing(value * slope, slope, kinds, turns, left * share, end_left * share, alpha, heights)
 
 
 def steepest(run: MergedRun) -> Bouncing:

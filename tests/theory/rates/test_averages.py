@@ -104,7 +104,7 @@ def test_function_in_the_simulator():
     steps = np.linspace(0.4, 0.1, 30)
     rate = average_rate(steps, "steps")
     run = li.simulate(rate.function(), "sgd", steps, average=True)
-    assert run.f_average[0, 0, 0, -1] == pytest.approx(rate.value, rel=1e-9)
+    assert run.averaged[0, 0, 0] == pytest.approx(rate.value, rel=1e-9)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 50])
