@@ -18,7 +18,7 @@ __all__ = ["BOX", "least_level"]
 BOX = 10.0  # the bound holds against steps up to so many times the given ones
 _GROUPS = 1000  # unknowns of the linear program
 _ENTRIES = 2e7  # numbers in the matrix of gradients
-_DAMPING = (0.03, 0.1)  # how far towards the program's steps the later cuts are taken
+_DAMPING = 0.03  # how far towards the steps that the first program proposes the second set of gradients is taken
 
 
 def least_level(steps: Array, stops: Stops) -> float:
@@ -27,14 +27,11 @@ def least_level(steps: Array, stops: Stops) -> float:
     stops = stops.at(np.unique(np.linspace(0, stops.horizons.size - 1, count).round().astype(np.intp)))
     edges = np.unique(np.linspace(0, stops.n_steps, min(stops.n_steps, _GROUPS) + 1).astype(np.intp))
     constants, slopes = _cuts(steps, steps, stops)
-    best, moved = _bound(constants, slopes, edges)
-    for damping in _DAMPING:
-        direction = np.repeat(moved, np.diff(edges)) - 1.0
-        more = _cuts(steps * (1.0 + damping * direction), steps, stops)
-        constants, slopes = np.append(constants, more[0]), np.vstack([slopes, more[1]])
-        bound, moved = _bound(constants, slopes, edges)
-        best = max(best, bound)
-    return best
+    first, moved = _bound(constants, slopes, edges)
+    nearby = steps * (1.0 + _DAMPING * (np.repeat(moved, np.diff(edges)) - 1.0))
+    more_constants, more_slopes = _cuts(nearby, steps, stops)
+    second, _ = _bound(np.append(constants, more_constants), np.vstack([slopes, more_slopes]), edges)
+    return max(first, second)
 
 
 def _cuts(at: Array, unit: Array, stops: Stops) -> tuple[Array, Array]:

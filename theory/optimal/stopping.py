@@ -115,32 +115,46 @@ def _emulated(steps: Array, shared: int, powers: Array, inverse: float, taken: A
 
 
 @njit(**JIT)
-def _backwards(taken: Array, shared: int, tail: float, quotient: Array) -> tuple[float, float, float]:
-    """u_0 from u_m = tail with its first two derivatives in u_m; ``quotient`` receives e_k / v."""
-    u, first, second = tail, 1.0, 0.0
+def _backwards(taken: Array, shared: int, tail: float, quotient: Array) -> float:
+    """u_0 from u_m = tail; ``quotient`` receives e_k / v."""
+    u = tail
     for k in range(shared - 1, -1, -1):
         e = taken[k]
         if u <= e:
             quotient[k] = 1.0
+            u = 4.0 * e
+        else:
+            q = e / u
+            quotient[k] = q
+            u *= (1.0 + q) * (1.0 + q)
+    return u
+
+
+@njit(**JIT)
+def _derivatives(taken: Array, shared: int, tail: float) -> tuple[float, float, float]:
+    """u_0 from u_m = tail, with its first two derivatives in u_m."""
+    u, first, second = tail, 1.0, 0.0
+    for k in range(shared - 1, -1, -1):
+        e = taken[k]
+        if u <= e:
             first = second = 0.0
             u = 4.0 * e
-            continue
-        q = e / u
-        quotient[k] = q
-        slope = 1.0 - q * q
-        second = (2.0 * q * q / u) * first * first + slope * second
-        first *= slope
-        u *= (1.0 + q) * (1.0 + q)
+        else:
+            q = e / u
+            slope = 1.0 - q * q
+            second = (2.0 * q * q / u) * first * first + slope * second
+            first *= slope
+            u *= (1.0 + q) * (1.0 + q)
     return u, first, second
 
 
 @njit(**JIT)
-def _tail(taken: Array, shared: int, cooldown: int, guess: float, quotient: Array) -> float:
+def _tail(taken: Array, shared: int, cooldown: int, guess: float) -> float:
     """The u_m that minimises the rate: a Newton iteration on its increasing derivative, kept in a bracket."""
     share = 0.5 * cooldown / (cooldown + 1.0)
     low, high, tail = 0.0, np.inf, guess
     for _ in range(200):
-        u, first, second = _backwards(taken, shared, tail, quotient)
+        u, first, second = _derivatives(taken, shared, tail)
         slope = curvature = 0.0
         if u > 1.0:
             slope = 0.5 * (1.0 - 1.0 / (u * u)) * first
@@ -159,21 +173,21 @@ def _tail(taken: Array, shared: int, cooldown: int, guess: float, quotient: Arra
 
 
 @njit(**JIT)
-def _rate(taken: Array, shared: int, total: float, cooldown: int, guess: float, quotient: Array) -> tuple[float, float]:
-    """The rate at one stop, and the minimising u_m; ``quotient`` is left for `_slope`."""
-    tail = _tail(taken, shared, cooldown, guess, quotient) if cooldown > 0 else 0.0
-    u = max(_backwards(taken, shared, tail, quotient)[0], 1.0)
-    return 0.5 * (u + 1.0 / u) - total - 0.5 * cooldown / (cooldown + 1.0) * tail, tail
+def _rate(
+    taken: Array, shared: int, total: float, cooldown: int, guess: float, quotient: Array
+) -> tuple[float, float, float]:
+    """The rate at one stop, the u_0 and the u_m that minimise it."""
+    tail = _tail(taken, shared, cooldown, guess) if cooldown > 0 else 0.0
+    least = _backwards(taken, shared, tail, quotient)
+    u = max(least, 1.0)
+    return 0.5 * (u + 1.0 / u) - total - 0.5 * cooldown / (cooldown + 1.0) * tail, least, tail
 
 
 @njit(**JIT)
 def _add_slope(
-    taken: Array, shared: int, tail: float, powers: Array, inverse: float, quotient: Array, factor: float, slope: Array
+    shared: int, u: float, powers: Array, inverse: float, quotient: Array, factor: float, slope: Array
 ) -> None:
-    """Add ``factor`` times the gradient of the rate in the steps; ``quotient`` and u_m are those of `_rate`."""
-    u = tail
-    for k in range(shared - 1, -1, -1):
-        u = 4.0 * taken[k] if quotient[k] == 1.0 else u * (1.0 + quotient[k]) * (1.0 + quotient[k])
+    """Add ``factor`` times the gradient of the rate in the steps, given u_0 and the quotients."""
     share = 0.5 * (1.0 - 1.0 / (u * u)) if u > 1.0 else 0.0
     for k in range(shared):
         q = quotient[k]
@@ -188,7 +202,7 @@ def _ratios(
     taken, quotient, values = np.empty(steps.size), np.empty(steps.size), np.empty(horizons.size)
     for i in range(horizons.size):
         total = _emulated(steps, shared[i], powers, inverse[i], taken)
-        rate, guess[i] = _rate(taken, shared[i], total, horizons[i] - shared[i], guess[i], quotient)
+        rate, _, guess[i] = _rate(taken, shared[i], total, horizons[i] - shared[i], guess[i], quotient)
         values[i] = rate * math.sqrt(horizons[i] + 1.0)
     return values
 
@@ -202,9 +216,9 @@ def _slopes(
     for i in range(horizons.size):
         unit = math.sqrt(horizons[i] + 1.0)
         total = _emulated(steps, shared[i], powers, inverse[i], taken)
-        rate, tail = _rate(taken, shared[i], total, horizons[i] - shared[i], guess[i], quotient)
+        rate, least, _ = _rate(taken, shared[i], total, horizons[i] - shared[i], guess[i], quotient)
         values[i] = rate * unit
-        _add_slope(taken, shared[i], tail, powers, inverse[i], quotient, unit, slopes[i])
+        _add_slope(shared[i], least, powers, inverse[i], quotient, unit, slopes[i])
     return values, slopes
 
 
@@ -221,9 +235,9 @@ def _soft_maximum(
         share = weights[i] / total
         if share > 1e-14:  # the others change nothing
             _emulated(steps, shared[i], powers, inverse[i], taken)
-            _backwards(taken, shared[i], guess[i], quotient)
+            least = _backwards(taken, shared[i], guess[i], quotient)
             factor = share * math.sqrt(horizons[i] + 1.0)
-            _add_slope(taken, shared[i], guess[i], powers, inverse[i], quotient, factor, slope)
+            _add_slope(shared[i], least, powers, inverse[i], quotient, factor, slope)
     return top + math.log(total) / sharpness, top, slope
 
 
@@ -233,7 +247,7 @@ def _signs(steps: Array, horizons: Counts, powers: Array, inverse: Array) -> boo
     for i in range(horizons.size):
         n = horizons[i]
         _emulated(steps, n, powers, inverse[i], taken)
-        s = math.sqrt(max(_backwards(taken, n, 0.0, quotient)[0], 1.0))
+        s = math.sqrt(max(_backwards(taken, n, 0.0, quotient), 1.0))
         before = 1.0 / s
         for k in range(n - 1):  # the last one is free
             s = 0.5 * (s + math.sqrt(max(s * s - 4.0 * taken[k], 0.0)))
