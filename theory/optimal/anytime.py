@@ -15,7 +15,7 @@ __all__ = ["AnytimeSchedule", "anytime_schedule"]
 
 AVERAGE_POWERS = (2.0, 4.0)
 _ALL_STOPS = 1000  # more stopping times than these are sampled while the steps are found
-_SAMPLED_STOPS = 300
+_COARSE = 40  # of the knots then
 _ALL_FREE = 2e6  # steps, summed over the stops, up to which every single step is free at the end
 _STAGES = ((40, 1e2), (80, 1e3), (120, 1e4))  # knots and sharpness, coarse to fine
 
@@ -148,7 +148,7 @@ def anytime_schedule(
 
     Notes
     -----
-    With more than 1000 stopping times 300 of them are used to find the steps; ``.value`` and ``.ratios`` are those of
+    With more than 1000 stopping times about 300 of them are used to find the steps; ``.value`` and ``.ratios`` are those of
     all. The value of an average is exact where A_k / s_{k+1} does not decrease, see ``kind``.
 
     Examples
@@ -217,17 +217,22 @@ def _check_way(branch: float | None, average: bool | float) -> tuple[float | Non
 
 def _minimise(stops: Stops) -> tuple[Array, Stops]:
     """The steps, and the stops that were used to find them."""
-    everything = stops
-    if stops.horizons.size > _ALL_STOPS:
-        places = np.geomspace(stops.horizons[0], stops.horizons[-1], _SAMPLED_STOPS)
-        stops = stops.at(np.unique(np.searchsorted(stops.horizons, places.round())))
-    length, first = stops.n_steps, min(int(stops.shared[0]), stops.n_steps)
-    steps = 0.5 / np.sqrt(np.maximum(np.arange(length), first / 2.0) + 1.0)
+    few = stops.horizons.size <= _ALL_STOPS
+    used = stops if few else _sampled(stops)
+    steps = 0.5 / np.sqrt(np.maximum(np.arange(stops.n_steps), stops.shared[0] / 2.0) + 1.0)
     for count, sharpness in _STAGES:
-        steps = _descend(steps, stops, sharpness, _knots(stops, count))
-    if stops is everything and stops.shared.sum() <= _ALL_FREE:
-        steps = _descend(steps, stops, 1e5, np.arange(length))
-    return steps, stops
+        steps = _descend(steps, used, sharpness, _knots(stops, count if few else _COARSE))
+    if few and stops.shared.sum() <= _ALL_FREE:
+        steps = _descend(steps, used, 1e5, np.arange(stops.n_steps))
+    return steps, used
+
+
+def _sampled(stops: Stops) -> Stops:
+    """Three stops between any two knots: with fewer the descent would hide bad stops between measured ones."""
+    knots = _knots(stops, _COARSE).astype(np.float64)
+    places = np.interp(np.arange(0.0, knots.size - 0.9, 1.0 / 3.0), np.arange(knots.size), knots) + 1.0
+    chosen = np.searchsorted(stops.shared, places[places >= stops.shared[0]].round())
+    return stops.at(np.unique(np.append(0, np.minimum(chosen, stops.horizons.size - 1))))
 
 
 def _knots(stops: Stops, count: int) -> npt.NDArray[np.int64]:
