@@ -137,9 +137,8 @@ def replan(
     Examples
     --------
     >>> import numpy as np
-    >>> plan = replan(np.full(50, 0.1), np.linspace(1.0, 0.2, 50), 50)
-    >>> plan
-    Replan(upper, value=0.0605679, minimax=0.117216, stop=0.19, start=50, n_steps=50)
+    >>> replan(np.full(50, 0.1), np.linspace(1.0, 0.2, 50), 50, G=0.2)
+    Replan(exact, value=0.0270889, minimax=0.104765, stop=0.070512, start=50, n_steps=50)
     """
     taken = check_steps(steps)
     count = check_count(n_steps, "n_steps")

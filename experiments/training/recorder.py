@@ -37,10 +37,16 @@ class GradNormRecorder:
         Processes over which plain gradients are sharded, as the first version of FSDP does: norms are reduced over
         the group, once a transfer. Not needed under DDP, which averages gradients before the call, nor under
         ``fully_shard``, whose gradients know their own group.
+    batch, micro_batch : int, optional
+        Sizes of the batch of a step and of the first of its micro-batches, over all processes, in any one unit. With
+        them `first` is to be called after the backward pass of that micro-batch; the two norms tell the noise from the
+        gradient (`lastiterate.experiments.logs.noise`), without a copy of any gradient.
 
     Notes
     -----
-    With gradient accumulation call the recorder once an optimiser step, when the sum is complete.
+    With gradient accumulation call the recorder once an optimiser step, when the sum is complete. The loss of each
+    micro-batch is taken to be divided by the number of micro-batches, so that the sum is the mean. Processes that
+    accumulate without synchronising (``no_sync``) see their own micro-batch only: count that one.
 
     Examples
     --------
@@ -50,6 +56,17 @@ class GradNormRecorder:
     >>> recorder()
     >>> recorder.l1.tolist(), recorder.l2.tolist()
     ([7.0], [5.0])
+
+    Two micro-batches a step:
+
+    >>> recorder = GradNormRecorder(model, batch=2, micro_batch=1)
+    >>> model.zero_grad()
+    >>> (model(torch.tensor([[3.0, 4.0]])).sum() / 2).backward()
+    >>> recorder.first()
+    >>> (model(torch.tensor([[3.0, -4.0]])).sum() / 2).backward()
+    >>> recorder()
+    >>> recorder.first_l2.tolist(), recorder.l2.tolist()
+    ([5.0], [3.0])
     """
 
     def __init__(
@@ -60,6 +77,8 @@ class GradNormRecorder:
         every: int = _BUFFER,
         scaler: Any = None,
         reduce: Any = None,
+        batch: int | None = None,
+        micro_batch: int | None = None,
     ) -> None:
         if isinstance(source, Optimizer):
             groups: list[list[Tensor]] = [list(group["params"]) for group in source.param_groups]
@@ -74,18 +93,35 @@ class GradNormRecorder:
         self._every = check_count(every, "every")
         self._scaler = scaler
         self._reduce = reduce
+        self._sizes = _check_sizes(batch, micro_batch)
+        self._first: Tensor | None = None
         self._pending: list[Tensor] = []
         self._done: list[Array] = []
 
+    def first(self) -> None:
+        """Note the gradient after the backward pass of the first micro-batch of a step."""
+        if self._sizes is None:
+            raise InputError("micro_batch", None, "batch and micro_batch, given to the recorder")
+        batch, micro_batch = self._sizes
+        self._first = self._now()[:, 1:] * (batch / micro_batch)
+
     def __call__(self) -> None:
         """Record the gradients as they are now."""
+        norms = self._now()
+        if self._sizes is not None:
+            if self._first is None:
+                raise InputError("first", "no call in this step", "a call after the first micro-batch of every step")
+            norms, self._first = torch.cat([norms, self._first], dim=1), None
+        self._pending.append(norms)
+        if len(self._pending) >= self._every:
+            self._transfer()
+
+    def _now(self) -> Tensor:
         norms = torch.stack([self._norms(group) for group in self._groups])
         if self._scaler is not None and self._scaler.is_enabled() and not self._already_unscaled():
             # the scale is a device tensor: reading it by get_scale() would synchronise
             norms = norms / self._scaler._scale
-        self._pending.append(norms)
-        if len(self._pending) >= self._every:
-            self._transfer()
+        return norms
 
     def _already_unscaled(self) -> bool:
         if self._optimizer is None:
@@ -130,7 +166,7 @@ class GradNormRecorder:
 
     def _all(self) -> Array:
         self._transfer()
-        return np.concatenate(self._done) if self._done else np.empty((0, len(self._groups), 2))
+        return np.concatenate(self._done) if self._done else np.empty((0, len(self._groups), 2 if self._sizes is None else 3))
 
     def __len__(self) -> int:
         """Return the number of recorded steps."""
@@ -147,16 +183,29 @@ class GradNormRecorder:
         return np.sqrt(np.square(self._all()[:, :, 1]).sum(axis=1))
 
     @property
+    def first_l2(self) -> Array:
+        """L2 norms, float64[n], of the gradient of the first micro-batch of each step, scaled to its own mean."""
+        if self._sizes is None:
+            raise InputError("micro_batch", None, "batch and micro_batch, given to the recorder")
+        return np.sqrt(np.square(self._all()[:, :, 2]).sum(axis=1))
+
+    @property
     def groups(self) -> dict[str, Array]:
         """Norms of each parameter group: ``"l1"`` and ``"l2"``, float64[n, groups]."""
         recorded = self._all()
         return {"l1": recorded[:, :, 0], "l2": recorded[:, :, 1]}
 
     def save(self, path: str | Path) -> Path:
-        """Write the norms as CSV with the columns step, grad_norm_l1 and grad_norm_l2, which `read_norms` reads."""
-        pairs = zip(self.l1.tolist(), self.l2.tolist(), strict=True)
-        rows = "".join(f"{step},{l1!r},{l2!r}\n" for step, (l1, l2) in enumerate(pairs))
-        write_atomically(Path(path), f"step,grad_norm_l1,grad_norm_l2\n{rows}".encode())
+        """Write the norms as CSV with the columns step, grad_norm_l1 and grad_norm_l2, which `read_norms` reads.
+
+        With micro-batches the columns grad_norm_first, batch and micro_batch follow.
+        """
+        columns = {"grad_norm_l1": self.l1.tolist(), "grad_norm_l2": self.l2.tolist()}
+        if self._sizes is not None:
+            columns["grad_norm_first"] = self.first_l2.tolist()
+            columns["batch"], columns["micro_batch"] = ([size] * len(self) for size in self._sizes)
+        rows = "".join(f"{step},{','.join(map(repr, row))}\n" for step, row in enumerate(zip(*columns.values(), strict=True)))
+        write_atomically(Path(path), f"step,{','.join(columns)}\n{rows}".encode())
         return Path(path)
 
     def state_dict(self) -> dict[str, Any]:
@@ -171,6 +220,13 @@ class GradNormRecorder:
 
 def _reduced(block: Tensor, group: Any) -> Tensor:
     """Sum L1 norms and squared L2 norms over the processes of ``group``."""
-    sums = torch.stack([block[..., 0], block[..., 1].square()], dim=-1)
+    sums = torch.cat([block[..., :1], block[..., 1:].square()], dim=-1)
     torch.distributed.all_reduce(sums, group=group)
-    return torch.stack([sums[..., 0], sums[..., 1].sqrt()], dim=-1)
+    return torch.cat([sums[..., :1], sums[..., 1:].sqrt()], dim=-1)
+
+
+def _check_sizes(batch: int | None, micro_batch: int | None) -> tuple[int, int] | None:
+    if batch is None and micro_batch is None:
+        return None
+    small = check_count(micro_batch, "micro_batch")
+    return check_count(batch, "batch", minimum=small + 1), small

@@ -159,9 +159,8 @@ def optimal_batches(
 
     Examples
     --------
-    >>> plan = optimal_batches([1.0, 0.5, 0.25], 2.0, tokens=12)
-    >>> plan.batches
-    array([2, 4, 6])
+    >>> optimal_batches([1.0, 0.5, 0.25], 2.0, tokens=12).batches
+    array([1, 2, 9])
     >>> optimal_batches([1.0, 1.0, 1.0], 2.0, tokens=12).batches
     array([4, 4, 4])
     """
@@ -251,7 +250,7 @@ def batch_change(
     >>> import numpy as np
     >>> norms = np.ones(1000)
     >>> [round(batch_change(norms, 100.0, b, 4.0).value, 2) for b in (1.0, 1e4, 1e8)]
-    [3.99, 2.53, 2.0]
+    [3.99, 2.52, 1.99]
     """
     g, s = _check_log(norms, noise)
     check_choice(same, "same", ("tokens", "steps"))
