@@ -22,6 +22,7 @@ __all__ = ["GradNormRecorder", "ScheduleLR", "ScheduleLengthWarning"]
 class ScheduleLengthWarning(UserWarning):
     """A schedule and the run that plays it have different lengths."""
 
+
 _ONE_RATE = "one learning rate in all groups, because the steps are absolute (multipliers keep the groups apart)"
 
 

@@ -101,8 +101,20 @@ def optimal(
 
 
 def continue_(
-    prefix: Annotated[str, typer.Argument(help="Schedule file of the steps taken, or a family such as linear.")],
+    prefix: Annotated[
+        str, typer.Argument(help="Schedule file of the steps taken, or a family such as linear; with --seen a log.")
+    ],
     n_steps: Annotated[int, typer.Option("--steps", "-n", help="Number of new steps.")],
+    seen: Annotated[bool, typer.Option("--seen", help="Plan from the norms and learning rates in a log.")] = False,
+    column: Annotated[str | None, typer.Option(help="With --seen: column of the norms.")] = None,
+    lr_column: Annotated[str, typer.Option(help="With --seen: column of the learning rates.")] = "lr",
+    inner_products: Annotated[
+        Path | None, typer.Option(help="With --seen: npy file of the inner products of the subgradients.")
+    ] = None,
+    cap: Annotated[float | None, typer.Option(help="With --seen: upper limit on the new steps.")] = None,
+    rollback: Annotated[
+        str | None, typer.Option(help="With --seen: iterates to roll back to if that is better, such as 500,1000.")
+    ] = None,
     n_prefix: Annotated[int | None, typer.Option(help="Steps of the prefix; 1000, or that of a file.")] = None,
     base_lr: Annotated[
         float | None, typer.Option(help="Factor on the prefix; tuned to it if absent, none for absolute steps.")
@@ -114,6 +126,18 @@ def continue_(
     plot: PlotOption = None,
 ) -> None:
     """Extend a run that was already trained: the best steps after a given prefix."""
+    if seen:
+        from ._seen import continue_seen
+
+        limit = _gradient_bounds(G) if G != "1" else None
+        options = {
+            "column": column,
+            "lr_column": lr_column,
+            "inner_products": inner_products,
+            "base_lr": base_lr or 1.0,
+        }
+        continue_seen(Path(prefix), n_steps, cap, rollback, D, limit, out, as_json, plot, **options)
+        return
     import numpy as np
 
     import lastiterate as li
