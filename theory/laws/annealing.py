@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import lfilter
 
-from ..base.validation import Array
+from lastiterate.theory.base.validation import Array
 from .functional import floored_clock, power_signal, signal_parameters
 from .pieces import Pieces, cut, falls, falls_adjoint
 from .protocol import Parameter, Points, Run

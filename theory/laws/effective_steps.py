@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ..base.jit import JIT
-from ..base.validation import Array, InputError, check_positive, check_steps
+from lastiterate.theory.base.jit import JIT
+from lastiterate.theory.base.validation import Array, InputError, check_positive, check_steps
 
 __all__ = ["effective_steps", "learning_rates"]
 

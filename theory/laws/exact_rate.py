@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from ..base.jit import JIT
-from ..base.validation import Array
+from lastiterate.theory.base.jit import JIT
+from lastiterate.theory.base.validation import Array
 from .protocol import Points, Run
 from .rate_power import RatePowerLaw
 

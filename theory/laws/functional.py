@@ -12,7 +12,7 @@ h (noise exponent 1), h^m (free), or h / (1 + h / h1), which saturates.
 from dataclasses import dataclass
 import numpy as np
 
-from ..base.validation import Array
+from lastiterate.theory.base.validation import Array
 from .pieces import Pieces, cut
 from .power_sums import power_sums
 from .protocol import Parameter, Points, Run

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..base.validation import Array
+from lastiterate.theory.base.validation import Array
 from .protocol import Points
 
 WARMUP_PIECES = 8
-JUMP = 0.15
+JUMP = 0.1
+LOWEST = 1e-4
 LAST_PIECES = 12
 FEW_POINTS = 4
 
@@ -48,7 +49,7 @@ class Pieces:
 
 
 def cut(rates: Array, at: Points, *, exact: bool = False, refine: int = 1) -> Pieces:
-    """Cut a run at the points, at every jump of the rate and in the warm-up, finer towards the last point.
+    """Cut a run at the points, finer towards each, in the warm-up, and wherever the rate has changed by a tenth.
 
     Parameters
     ----------
@@ -102,10 +103,9 @@ def _edges(rates: Array, at: Points, refine: int) -> Points:
     end = int(at[-1])
     warmup = warmup_end(rates[:end]) - 1
     ramp = np.rint(np.linspace(0, warmup, WARMUP_PIECES + 1))
-    used = rates[:end]
-    top = np.maximum(used[1:], used[:-1])
-    jumps = np.flatnonzero(np.abs(np.diff(used)) > JUMP * np.where(top > 0.0, top, 1.0)) + 1
-    jumps = jumps if jumps.size <= end // 8 else jumps[:0]  # rates that jump all the time have no pieces
+    level = np.floor(np.log(np.maximum(rates[:end], LOWEST * rates.max() + 1e-300)) / JUMP)
+    jumps = np.flatnonzero(np.diff(level)) + 1
+    jumps = jumps if jumps.size <= max(end // 8, 256) else jumps[:0]  # rates that jump all the time have no pieces
     gaps = np.diff(at, prepend=0)
     spacing = int(np.median(gaps)) if at.size > FEW_POINTS else max(end // 48, 1)
     grid = np.arange(end, 0, -max(spacing, 1))

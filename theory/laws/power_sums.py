@@ -12,8 +12,8 @@ import math
 import numpy as np
 from numba import njit
 
-from ..base.jit import JIT
-from ..base.validation import Array
+from lastiterate.theory.base.jit import JIT
+from lastiterate.theory.base.validation import Array
 
 SPACING = 0.2
 _NEGLIGIBLE = 45.0  # exp(-45) is below rounding

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..base.validation import Array
+from lastiterate.theory.base.validation import Array
 
 __all__ = ["Law", "Parameter", "Run"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..base.validation import Array
+from lastiterate.theory.base.validation import Array
 from .protocol import Parameter, Run
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..base.validation import Array
-from ..rates.cauchy_sums import CauchyTree, least_theorem10
+from lastiterate.theory.base.validation import Array
+from lastiterate.theory.rates.cauchy_sums import CauchyTree, least_theorem10
 from .protocol import Points, Run
 from .rate_power import RatePowerLaw
 
