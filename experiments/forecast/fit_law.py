@@ -35,7 +35,7 @@ def law_for(name: str, samples: Sequence[Sample]) -> Law:
 
 def fit_law(law: Law, samples: Sequence[Sample], groups: Sequence[str | None], on: str) -> FittedLaw:
     """Fit from several starts."""
-    problem = Problem(law, samples, _parameters(law, samples, groups))
+    problem = Problem(law, samples, parameters_of(law, samples, groups))
     solution = problem.solve(problem.starts())
     return FittedLaw(law, problem, solution, uncertainty(problem, solution, on))
 
@@ -83,7 +83,8 @@ def error_on(law: Law, theta: Array, part: Sample, terms: Any) -> float:
     return float(np.mean(np.abs(law.evaluate(theta[:n_law], terms)[0] + offset - part.loss)))
 
 
-def _parameters(law: Law, samples: Sequence[Sample], groups: Sequence[str | None]) -> tuple[Parameter, ...]:
+def parameters_of(law: Law, samples: Sequence[Sample], groups: Sequence[str | None]) -> tuple[Parameter, ...]:
+    """Return the law's parameters, scaled to the losses, and an offset for every group but the first."""
     lowest = min(float(part.loss.min()) for part in samples)
     typical = float(np.median([part.loss[-1] for part in samples]))
     own = law.parameters([part.run for part in samples], lowest, typical)
@@ -95,5 +96,5 @@ def _parameters(law: Law, samples: Sequence[Sample], groups: Sequence[str | None
 
 
 def _refit(fitted: FittedLaw, samples: Sequence[Sample], terms: Sequence[Any] | None, groups: Sequence[Any]) -> Array:
-    problem = Problem(fitted.law, samples, _parameters(fitted.law, samples, groups), terms)
+    problem = Problem(fitted.law, samples, parameters_of(fitted.law, samples, groups), terms)
     return problem.solve([fitted.solution.theta], fitted.solution.scale).theta

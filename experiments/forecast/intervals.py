@@ -3,7 +3,7 @@
 The half width of an interval is t_nu sqrt(J C J' + s^2) in the log of the loss, with the covariance
 C = (J' W J / (f s^2) + prior)^-1 and s a run's own error. Last losses are independent: f = 1, and s is estimated with
 nu = points - effective parameters + 4 degrees of freedom, four of them a prior at 0.00025. Points of a curve are not:
-f = 4, nu = 8, s the root mean square of the residuals.
+f = 6, nu = 8, s the root mean square of the residuals.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from .least_squares import Problem, Solution
 PRIOR_ERROR = 2.5e-4
 PRIOR_COUNT = 4.0
 CURVE_FREEDOM = 8.0
-CURVE_CORRELATION = 4.0
+CURVE_CORRELATION = 6.0
 UNKNOWN_SHARE = 0.7
 
 

@@ -52,6 +52,8 @@ class Problem:
     ) -> None:
         self.law, self.samples, self.parameters = law, list(samples), tuple(parameters)
         self.terms = prepare(law, self.samples) if terms is None else list(terms)
+        joined: Any = getattr(type(self.terms[0]), "joined", None)
+        self.together = self.terms if joined is None else [joined(self.terms)]
         self.measured = np.concatenate([part.loss for part in self.samples])
         self.low = np.array([p.low for p in self.parameters])
         self.high = np.array([p.high for p in self.parameters])
@@ -63,7 +65,7 @@ class Problem:
 
     def predict(self, theta: Array) -> tuple[Array, Array]:
         """Return predicted losses and Jacobian at all points."""
-        parts = [self.law.evaluate(theta[: self.n_law], terms) for terms in self.terms]
+        parts = [self.law.evaluate(theta[: self.n_law], terms) for terms in self.together]
         loss = np.concatenate([part[0] for part in parts]) + self.offsets @ theta[self.n_law :]
         jacobian = np.vstack([part[1] for part in parts])
         return loss, np.hstack([jacobian, self.offsets.astype(np.float64)])
@@ -82,6 +84,14 @@ class Problem:
         if noise > 1.5 * scale:  # a noisier log than the usual: its own noise is the unit
             return self._from(best.theta, noise)
         return best
+
+    def at(self, theta: Array, scale: float) -> Solution:
+        """Return the solution object of given parameters."""
+        residuals, jacobian = self.residuals(theta)
+        size = np.abs(residuals) / scale
+        huber = np.where(size > 1.0, 2.0 * size - 1.0, size**2)
+        cost = 0.5 * float(huber.sum() + np.sum(((theta - self.mean) * self.precision) ** 2))
+        return Solution(theta, scale, residuals, jacobian, 1.0 / np.maximum(size, 1.0), cost)
 
     def starts(self, seed: int = 0) -> list[Array]:
         """Return the usual start and jittered ones."""
@@ -120,7 +130,5 @@ class Problem:
         found: Any = optimize.least_squares(
             value, inside, slope, bounds=(self.low, self.high), loss=huber, x_scale="jac", max_nfev=200, ftol=1e-9
         )
-        residuals, jacobian = self.residuals(found.x)
-        weights = 1.0 / np.maximum(np.abs(residuals) / scale, 1.0)
-        return Solution(np.asarray(found.x), scale, residuals, jacobian, weights, float(found.cost))
+        return self.at(np.asarray(found.x), scale)
 

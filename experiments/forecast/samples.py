@@ -13,6 +13,7 @@ from .log import LossLog
 
 SPACING = 512
 LEAST_POINTS = 40
+MOST_POINTS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,7 @@ class Sample:
 
 
 def sample(logs: Sequence[LossLog], on: str) -> list[Sample]:
-    """Return the points of every log: the last loss alone, or one every 512 steps (short runs: forty in all)."""
+    """Return the points of every log: the last loss alone, or one every 512 steps (forty to 64 a run)."""
     groups = group_names(logs)
     samples: list[Sample] = []
     for log in logs:
@@ -58,7 +59,7 @@ def prepare(law: Law, samples: Sequence[Sample]) -> list[Any]:
 
 def _thinned(at: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Indices of points at least the spacing apart, counted from the last one; a loss before any step is left out."""
-    spacing = max(1, min(SPACING, int(at[-1]) // LEAST_POINTS))
+    spacing = max(1, min(SPACING, int(at[-1]) // LEAST_POINTS), int(at[-1]) // MOST_POINTS)
     kept = [at.size - 1]
     while True:
         before = int(np.searchsorted(at, at[kept[-1]] - spacing, side="right")) - 1

@@ -2,7 +2,8 @@
 
 Three or four runs do not settle it by their errors alone. Where the optimiser decays its weights, the norm-memory law
 is taken unless another law's error on left-out runs and on the later half of training (weights 3 and 1) is smaller by
-more than a factor of 1.3; where it does not, the law with the least such error.
+more than a factor of 1.3; where it does not, the law with the least such error. Its short form is no rival: chosen by
+the same runs that it was fitted on, it would confirm itself.
 """
 
 import math
@@ -15,6 +16,7 @@ from .fit_law import FittedLaw, fit_law, law_for, left_out_errors, tail_error
 from .samples import Sample
 
 CLEARLY = 1.3
+FEWEST_RUNS = 3
 DEFAULT = "norm_memory"
 NEEDS_NORM = ("norm_memory", "norm_memory_scale_free")
 CANDIDATES = ("norm_memory", "norm_memory_scale_free", "functional", "functional_power", "multi_power", "annealing",
@@ -49,8 +51,11 @@ def choose(
             fits[name] = fit_law(law_for(name, samples), samples, groups, on)
             scores[name] = score(fits[name], groups)
     best = min(scores, key=lambda name: scores[name].value)
-    if decays and DEFAULT in scores and CLEARLY * scores[best].value >= scores[DEFAULT].value:
-        best = DEFAULT
+    if decays and DEFAULT in scores:
+        rivals = [name for name in scores if name not in NEEDS_NORM]
+        best = min(rivals, key=lambda name: scores[name].value)
+        if len(samples) < FEWEST_RUNS or CLEARLY * scores[best].value >= scores[DEFAULT].value:
+            best = DEFAULT
     return fits[best], tuple(scores.values())
 
 

@@ -4,6 +4,7 @@ For constant G the exact rate at horizon n is phi(max(M_0(n)^2, D/G)), phi(u) = 
 M_0(n) does not depend on D: a table of M_0 a run serves every fit iteration.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,11 @@ class RootTable:
 
     squares: Array
     sums: Array
+
+    @classmethod
+    def joined(cls, parts: "Sequence[RootTable]") -> "RootTable":
+        """Return the points of several runs as one."""
+        return cls(np.concatenate([part.squares for part in parts]), np.concatenate([part.sums for part in parts]))
 
 
 @dataclass(frozen=True)

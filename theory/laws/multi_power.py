@@ -41,7 +41,7 @@ class MultiPowerLaw:
 
     def terms(self, run: Run, at: Points, *, exact: bool = False) -> Pieces:
         """Return the pieces on the clock of rates in units of a thousand steps."""
-        return cut(run.steps / (1e3 * self.unit), at, exact=exact, refine=1 if exact else 4)
+        return cut(run.steps / (1e3 * self.unit), at, exact=exact, refine=1 if exact else 2)
 
     def evaluate(self, theta: Array, terms: Pieces) -> tuple[Array, Array]:
         """Return losses and Jacobian; see the protocol."""

@@ -1,5 +1,6 @@
 """A run cut into pieces of nearly equal rate, so that a law's sums over steps become short sums over pieces."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,15 @@ class Pieces:
     rate: Array
     drop: Array
     age: Array
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Pieces]") -> "Pieces":
+        """Return the points of several runs as one."""
+        starts = np.cumsum([0, *(part.near.size for part in parts[:-1])])
+        first = np.concatenate([part.first + start for part, start in zip(parts, starts.tolist(), strict=True)])
+        names = ("near", "far", "rate", "drop", "age")
+        clock = np.concatenate([part.clock for part in parts])
+        return cls(clock, first, *(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     def sum(self, values: Array) -> Array:
         """Sum values of pairs, shape (pairs, ...), over the pieces of each point."""

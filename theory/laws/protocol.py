@@ -58,8 +58,9 @@ class Run:
 class Law(Protocol):
     """A law of the loss after n steps of a run.
 
-    ``terms`` is what does not depend on the parameters; a fit computes it once a run. ``evaluate`` gives losses and
-    their Jacobian at the points of the terms, ``curve`` the losses after 0..N steps in near-linear time, and
+    ``terms`` is what does not depend on the parameters; a fit computes it once a run (a class of terms with a method
+    ``joined`` lets the points of several runs be evaluated at once). ``evaluate`` gives losses and their Jacobian at
+    the points of the terms, ``curve`` the losses after 0..N steps in near-linear time, and
     ``final_gradient`` the last loss with its derivatives to the N learning rates.
     """
 
