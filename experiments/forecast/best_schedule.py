@@ -37,7 +37,7 @@ class BestSchedule:
 def best_schedule(fit: "LossFit", n_steps: int, **options: Any) -> BestSchedule:
     """See `LossFit.best_schedule`."""
     n = check_count(n_steps, "n_steps", minimum=2)
-    options.setdefault("max_step", fit.scope.high_peak)
+    options = {"max_step": fit.scope.high_peak, "monotone": True, **options}
     if fit.law in ("exact", "theorem10"):
         from lastiterate.solvers.design.design import design_schedule
 
@@ -55,10 +55,11 @@ def best_schedule(fit: "LossFit", n_steps: int, **options: Any) -> BestSchedule:
         loss, slopes = fit.fitted.law.final_gradient(fit._theta, Run(steps, norm.weight_decay, norm.init_std))
         return loss, scale * np.asarray(basis.T @ slopes)
 
-    limits = [optimize.LinearConstraint(rows * scale, low, high)] if rows.shape[0] else []
-    best: tuple[float, Array] | None = None
+    linear: Any = optimize.LinearConstraint
+    limits = [linear(rows * scale, low, high)] if rows.shape[0] else []
+    found: list[BestSchedule] = []
     for start in _starts(n, basis, fixed, constraints, scale):
-        found: Any = optimize.minimize(
+        solved: Any = optimize.minimize(
             value,
             start,
             jac=True,
@@ -67,12 +68,10 @@ def best_schedule(fit: "LossFit", n_steps: int, **options: Any) -> BestSchedule:
             constraints=limits,
             options={"maxiter": ITERATIONS, "ftol": 1e-10},
         )
-        steps = constraints.nearest(np.maximum(basis @ (scale * found.x) + fixed, 0.0))
-        loss = fit.final(fit.run_of(steps))
-        if best is None or loss < best[0]:
-            best = (loss, steps)
-    assert best is not None
-    return BestSchedule(best[1], best[0])
+        for free in (start, solved.x):  # the program may end above its start
+            steps = constraints.nearest(np.maximum(basis @ (scale * free) + fixed, 0.0))
+            found.append(BestSchedule(steps, fit.final(fit.run_of(steps))))
+    return min(found, key=float)
 
 
 def _knot_basis(n: int, constraints: Constraints) -> tuple[Any, Array]:

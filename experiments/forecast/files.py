@@ -69,10 +69,10 @@ def load(path: str | Path) -> "LossFit":
         raise InputError("path", f"{path} ({error})", "a fit that was saved by LossFit.save") from error
     if not known:
         raise InputError("path", f"{path} of schema {rest['schema']}, law {rest['law']}", f"schema {SCHEMA}")
-    logs = [
-        LossLog(stored[f"steps{i}"], stored[f"at{i}"], stored[f"loss{i}"], **{**log, "notes": tuple(log["notes"])})
-        for i, log in enumerate(rest["logs"])
-    ]
+    logs: list[LossLog] = []
+    for i, described in enumerate(rest["logs"]):
+        described["notes"] = tuple(described["notes"])
+        logs.append(LossLog(stored[f"steps{i}"], stored[f"at{i}"], stored[f"loss{i}"], **described))
     samples, groups = sample(logs, rest["on"]), group_names(logs)
     law = law_for(rest["law"], samples)
     problem = Problem(law, samples, parameters_of(law, samples, groups))

@@ -9,6 +9,7 @@ import numpy as np
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.laws.protocol import Law, Parameter
 from lastiterate.theory.laws.registry import LAWS
+
 from .intervals import Uncertainty, uncertainty
 from .least_squares import OFFSET, Problem, Solution
 from .samples import Sample, truncate

@@ -8,6 +8,7 @@ import numpy as np
 
 from lastiterate.theory.base.validation import InputError, check_choice
 from lastiterate.theory.laws.registry import LAWS
+
 from .fit_law import fit_law, law_for
 from .log import LossLog
 from .reading import read_losses

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from lastiterate.theory.base.validation import Array
+
 from .least_squares import Problem, Solution
 
 PRIOR_ERROR = 2.5e-4
@@ -33,13 +34,13 @@ class Uncertainty:
     @property
     def deviations(self) -> Array:
         """Standard deviations of the parameters."""
-        return np.sqrt(np.diag(self.covariance))
+        return np.asarray(np.sqrt(np.diag(self.covariance)), dtype=np.float64)
 
     def half_width(self, jacobian: Array, level: float, extra: Array | float = 0.0) -> Array:
         """Return half widths in the log of the loss, for derivatives of the log of the loss."""
         variance = np.einsum("ij,jk,ik->i", jacobian, self.covariance, jacobian)
         quantile = float(stats.t.ppf(0.5 + 0.5 * level, self.freedom))
-        return quantile * np.sqrt(variance + self.run_error**2 + np.square(extra))
+        return np.asarray(quantile * np.sqrt(variance + self.run_error**2 + np.square(extra)), dtype=np.float64)
 
     def with_run(self, jacobian: Array) -> Array:
         """Return the covariance after one more run whose derivatives at its independent points are given."""

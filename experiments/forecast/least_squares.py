@@ -9,6 +9,7 @@ from scipy import optimize
 
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.laws.protocol import Law, Parameter
+
 from .samples import Sample, prepare
 
 SCALE = 1e-3
@@ -127,8 +128,8 @@ class Problem:
             return rho
 
         inside = np.clip(start, self.low + 1e-9 * (self.high - self.low), self.high - 1e-9 * (self.high - self.low))
-        found: Any = optimize.least_squares(
+        solver: Any = optimize.least_squares
+        found = solver(
             value, inside, slope, bounds=(self.low, self.high), loss=huber, x_scale="jac", max_nfev=200, ftol=1e-9
         )
         return self.at(np.asarray(found.x), scale)
-

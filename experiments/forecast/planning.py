@@ -10,6 +10,7 @@ from scipy import optimize
 
 from lastiterate.theory.base.validation import Array, InputError, check_fraction
 from lastiterate.theory.laws.protocol import Run
+
 from .log import LossLog
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def steps_saved(fit: "LossFit", schedule: Array, other: Array) -> float:
     if excess(high) > 0.0 or excess(low) < 0.0:
         where = f"a schedule that does so in less than {other.size // 20} or more than {other.size * 20} steps"
         raise InputError("schedule", where, f"one that reaches the loss {wanted:.4g} of the other")
-    length = optimize.brentq(excess, low, high, xtol=0.2 / other.size)
+    length: Any = optimize.brentq(excess, low, high, xtol=0.2 / other.size)
     return float(other.size - np.exp(length))
 
 
@@ -115,7 +116,7 @@ def next_run(fit: "LossFit", candidates: Sequence[Any], target: Any) -> int:
 
 def _several(target: Any) -> list[Any]:
     """One schedule or several as a list."""
-    if isinstance(target, LossLog) or np.ndim(target[0]) == 0 and not isinstance(target[0], LossLog):
+    if isinstance(target, LossLog) or (np.ndim(target[0]) == 0 and not isinstance(target[0], LossLog)):
         return [target]
     return list(target)
 

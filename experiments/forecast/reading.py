@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lastiterate.theory.base.validation import Array, InputError, check_steps
 from lastiterate.experiments.logs.formats import LogTable, in_order, numbers, read_table
+from lastiterate.theory.base.validation import Array, InputError, check_steps
+
 from .log import LossLog
 from .run_config import DECAY_KEYS, STD_KEYS, configured_steps, number, read_config
 
@@ -91,7 +92,7 @@ def read_losses(
     if std is None and decay and weight_decay is None:
         decay = None
         notes.append("the configuration states a weight decay without an initial scale; both are taken as unknown")
-    return LossLog(rates[:last], places, values, decay, std, group, Path(path).stem, tuple(notes))
+    return LossLog(rates[:last], places.astype(np.int64), values, decay, std, group, Path(path).stem, tuple(notes))
 
 
 def _loss_column(table: LogTable, given: str | None, on: str, path: str | Path) -> str:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.validation import Array, InputError, check_fraction, check_steps
 from lastiterate.theory.laws.protocol import Run
+
 from . import planning
 from .best_schedule import BestSchedule, best_schedule
 from .fit_law import FittedLaw, fit_law, law_for
@@ -210,13 +211,23 @@ class LossFit:
         n_steps : int
         **constraints
             ``max_step, min_step, monotone, warmup, blocks, prefix, tail, budget, max_ratio`` of `design_schedule`.
-            Without ``max_step`` the largest fitted peak is the limit: laws know nothing of divergence.
+            Without ``max_step`` the largest fitted peak is the limit: laws know nothing of divergence. Steps never
+            increase after the warm-up unless ``monotone=False``.
         """
         return best_schedule(self, n_steps, **constraints)
 
     def best_base_lr(self, schedule: npt.ArrayLike) -> float:
-        """Return the multiple of a schedule with the least predicted last loss, for peaks within 4x of the fitted."""
-        return planning.best_base_lr(self, check_steps(schedule, "schedule"))
+        """Return the multiple of a schedule with the least predicted last loss, for peaks within 4x of the fitted.
+
+        Warns
+        -----
+        ForecastWarning
+            Where the best peak lies outside the fitted ones: laws know nothing of divergence.
+        """
+        steps = check_steps(schedule, "schedule")
+        base_lr = planning.best_base_lr(self, steps)
+        self._warn(base_lr * steps)
+        return base_lr
 
     def annealed_now(self, cooldown: float = 0.2) -> tuple[planning.Annealed, ...]:
         """Return, for each log, the loss if it were cooled down to zero from each logged step.

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.laws.protocol import Law, Run
+
 from .log import LossLog
 
 SPACING = 512

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lastiterate.theory.base.validation import Array
+
 from .fit_law import FittedLaw, error_of_move, tail_error
 from .log import LossLog
 from .samples import Sample, truncate

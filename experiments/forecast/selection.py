@@ -19,8 +19,16 @@ CLEARLY = 1.3
 FEWEST_RUNS = 3
 DEFAULT = "norm_memory"
 NEEDS_NORM = ("norm_memory", "norm_memory_scale_free")
-CANDIDATES = ("norm_memory", "norm_memory_scale_free", "functional", "functional_power", "multi_power", "annealing",
-              "exact", "theorem10")
+CANDIDATES = (
+    "norm_memory",
+    "norm_memory_scale_free",
+    "functional",
+    "functional_power",
+    "multi_power",
+    "annealing",
+    "exact",
+    "theorem10",
+)
 
 
 @dataclass(frozen=True)

@@ -45,5 +45,6 @@ def _left_out(fit: "LossFit") -> str:
 
 def _scope(fit: "LossFit") -> str:
     scope = fit.scope
-    peaks = f"{scope.low_peak:.3g}" if scope.low_peak == scope.high_peak else f"{scope.low_peak:.3g} to {scope.high_peak:.3g}"
-    return f"peaks {peaks}, up to {scope.horizon} steps, last rates {scope.low_depth:.2g} to {scope.high_depth:.2g} of the peak"
+    peaks = " to ".join(dict.fromkeys((f"{scope.low_peak:.3g}", f"{scope.high_peak:.3g}")))
+    depths = " to ".join(dict.fromkeys((f"{scope.low_depth:.2g}", f"{scope.high_depth:.2g}")))
+    return f"peaks {peaks}, up to {scope.horizon} steps, last rates {depths} of the peak"

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 from lastiterate.theory.base.validation import Array
+
 from .functional import floored_clock, power_signal, signal_parameters
 from .pieces import Pieces, cut, falls, falls_adjoint
 from .protocol import Parameter, Points, Run
@@ -72,4 +73,3 @@ class AnnealingLaw:
         value = theta[0] + a * total**-s - gain * float(counted @ falls(1e3 * rates))
         to_rates = -a * s * total ** (-s - 1.0) - 1e3 * gain * falls_adjoint(rates, counted)
         return float(value), to_rates / (1e3 * self.unit)
-

@@ -59,6 +59,7 @@ def effective_steps(lr: npt.ArrayLike, *, weight_decay: float, init_std: float) 
     [0.001, 0.0002828, 0.0002828]
     """
     rates, decay, std = _check(lr, weight_decay, init_std, "lr")
+    _check_decay(rates, decay, "lr")
     effective, _ = _effective(rates, decay, std)
     return effective
 
@@ -95,8 +96,7 @@ def learning_rates(effective: npt.ArrayLike, *, weight_decay: float, init_std: f
     """
     wanted, decay, std = _check(effective, weight_decay, init_std, "effective")
     rates = _inverse(wanted, decay, std)
-    if not np.isfinite(rates).all() or decay * rates.max() > 1.0:
-        raise InputError("effective", wanted.max(), f"rates that a weight decay of {decay:g} can reach")
+    _check_decay(rates, decay, "effective")
     return rates
 
 
@@ -110,9 +110,14 @@ def _check(rates: npt.ArrayLike, weight_decay: float, init_std: float, name: str
     checked = check_steps(rates, name)
     decay = check_positive(weight_decay, "weight_decay", allow_zero=True)
     std = check_positive(init_std, "init_std")
-    if decay * checked.max() > 1.0:
-        raise InputError("weight_decay", f"{decay:g} at a rate of {checked.max():g}", "weight_decay * rate at most 1")
     return checked, decay, std
+
+
+def _check_decay(rates: Array, decay: float, name: str) -> None:
+    largest = float(rates.max())
+    if not decay * largest <= 1.0:
+        expected = f"weight_decay * rate at most 1 for a decay of {decay:g}"
+        raise InputError(name, f"a learning rate of {largest:g}", expected)
 
 
 @njit(**JIT)

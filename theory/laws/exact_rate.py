@@ -12,10 +12,12 @@ from numba import njit
 
 from lastiterate.theory.base.jit import JIT
 from lastiterate.theory.base.validation import Array
+
 from .protocol import Points, Run
 from .rate_power import RatePowerLaw
 
 _CURVE_POINTS = 600
+_EVERY_HORIZON = 4000
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +46,11 @@ class ExactRateLaw(RatePowerLaw):
         return RootTable(_squared_roots(steps, at), np.cumsum(steps)[at - 1])
 
     def curve(self, theta: Array, run: Run) -> Array:
-        """Return the losses after 0..N steps: exact at 600 horizons and at jumps of the rate, interpolated between."""
+        """Return the losses after 0..N steps: of long runs exact at some horizons and jumps, interpolated between."""
         n = run.steps.size
+        if n <= _EVERY_HORIZON:
+            losses = self.evaluate(theta, self.terms(run, np.arange(1, n + 1)))[0]
+            return np.append(theta[0] + np.exp(theta[1] + theta[3] * theta[2]), losses)
         spread = np.concatenate([np.geomspace(1, n, _CURVE_POINTS // 2), np.linspace(1, n, _CURVE_POINTS // 2)])
         jumps = np.flatnonzero(np.abs(np.diff(run.steps)) > 0.02 * run.steps.max())
         near = np.concatenate([jumps - 1, jumps, jumps + 1, jumps + 2]) if jumps.size < _CURVE_POINTS else jumps[:0]

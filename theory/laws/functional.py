@@ -10,9 +10,11 @@ h (noise exponent 1), h^m (free), or h / (1 + h / h1), which saturates.
 """
 
 from dataclasses import dataclass
+
 import numpy as np
 
 from lastiterate.theory.base.validation import Array
+
 from .pieces import Pieces, cut
 from .power_sums import power_sums
 from .protocol import Parameter, Points, Run
@@ -162,4 +164,3 @@ def kernel_integral(ct: Array, q: float) -> tuple[Array, Array, Array]:
     integral = logs * np.where(small, 1.0 - z / 2.0 * (1.0 - z / 3.0 * (1.0 - z / 4.0)), -np.expm1(-safe) / safe)
     bend = np.where(small, -0.5 + z * (1 / 3 - z * (1 / 8 - z / 30.0)), (decay * (1.0 + safe) - 1.0) / safe**2)
     return integral, ct / (1.0 + ct) * decay, logs * logs * bend
-

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lastiterate.theory.base.validation import Array
+
 from .functional import floored_clock, power_signal, signal_parameters
 from .pieces import Pieces, cut, falls, falls_adjoint
 from .power_sums import power_sums

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lastiterate.theory.base.validation import Array, InputError
+
 from .effective_steps import adjoint, effective_steps
 from .functional import FunctionalLaw, floored_clock, power_signal
 from .pieces import Pieces

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lastiterate.theory.base.validation import Array
+
 from .protocol import Points
 
 WARMUP_PIECES = 8

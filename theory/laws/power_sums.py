@@ -68,9 +68,7 @@ def _geometric(p: float) -> float:
 
 
 @njit(**JIT)
-def _recursion(
-    widths: Array, amplitudes: Array, offsets: Array, nodes: Array, weights: Array, spread: bool
-) -> Array:
+def _recursion(widths: Array, amplitudes: Array, offsets: Array, nodes: Array, weights: Array, spread: bool) -> Array:
     out = np.zeros(widths.size + 1)
     state = np.zeros(nodes.size)
     starts = np.ones(nodes.size)

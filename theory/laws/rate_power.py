@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.theory.base.validation import Array
+
 from .protocol import Parameter, Run
 
 
@@ -29,8 +30,15 @@ class RatePowerLaw:
         return (
             Parameter("L0", 0.0, lowest, start, start, 0.3 * lowest, "loss that no training removes"),
             Parameter("log_c", level - 20.0, level + 20.0, level, level, 4.0, "nats a unit of the rate's power"),
-            Parameter("log_D_over_G", np.log(guess) - 9.0, np.log(guess) + 9.0, np.log(guess), np.log(guess), 3.0,
-                      "distance over gradient bound, in learning rates"),
+            Parameter(
+                "log_D_over_G",
+                np.log(guess) - 9.0,
+                np.log(guess) + 9.0,
+                np.log(guess),
+                np.log(guess),
+                3.0,
+                "distance over gradient bound, in learning rates",
+            ),
             Parameter("p", 0.05, 4.0, 0.7, 1.0, 0.7, "power of the rate"),
         )
 

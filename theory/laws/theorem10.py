@@ -6,6 +6,7 @@ import numpy as np
 
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.rates.cauchy_sums import CauchyTree, least_theorem10
+
 from .protocol import Points, Run
 from .rate_power import RatePowerLaw
 
