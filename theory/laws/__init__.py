@@ -1,1 +1,1 @@
-"""Laws of the loss as functions of the learning rates."""
+"""Laws that predict the loss of a run from its learning rates, one file a law."""
