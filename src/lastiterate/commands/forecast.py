@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 
 from ._output import JsonFlag, PlotOption, emit
-from .bounds import load_schedule, save
+from ._schedules import load_all
+from .bounds import save
 
 if TYPE_CHECKING:
     from lastiterate.experiments.forecast.result import LossFit
@@ -47,7 +48,8 @@ def forecast(
 
     fit = fit_losses(runs, law, on, weight_decay=weight_decay, init_std=init_std)
     top, horizon = peak or fit.scope.high_peak, n_steps or fit.scope.horizon
-    wanted: dict[str, Any] = {text: top * load_schedule(text, horizon) for text in schedule or USUAL}
+    given = load_all(list(schedule or USUAL), horizon, horizon)
+    wanted: dict[str, Any] = {one.name: one.steps if one.absolute else top * one.steps for one in given}
     if best or out is not None:
         wanted["best"] = fit.best_schedule(horizon, max_step=top, warmup=warmup).steps
     with warnings.catch_warnings():
