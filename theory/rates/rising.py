@@ -17,7 +17,6 @@ __all__ = ["least_rising"]
 
 _NEAR = 1e-5  # the search finds sigma to about 1e-8, relative
 _ATTAINED = 1e-10
-_SMALLEST = 1e-290  # a smaller sigma would have few digits left; every other one gives a bound too
 
 
 def least_rising(scaled: Scaled, *, tuned: bool) -> tuple[float, int, float, str]:
@@ -31,9 +30,8 @@ def least_rising(scaled: Scaled, *, tuned: bool) -> tuple[float, int, float, str
             first, squares = exact_terms(scaled, np.exp(tau))
             return squares / first / first if tuned else (scaled.distance / first) ** 2 + squares
 
-    low, high = (tuned_exact_bracket if tuned else exact_bracket)(scaled, objective)
-    low = max(low, math.log(_SMALLEST) - 0.5 * math.log(scaled.unit))
-    found = global_minimum(objective, low, max(low, high), 4.0 if tuned else 2.0)
+    bracket = tuned_exact_bracket if tuned else exact_bracket
+    found = global_minimum(objective, *bracket(scaled, objective), 4.0 if tuned else 2.0)
     slope = partial(_last_slack, scaled, tuned)
     low, high = found.point - _NEAR, found.point + _NEAR
     point = root_above(slope, low, high) if slope(low) < 0.0 <= slope(high) else found.point
