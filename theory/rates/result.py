@@ -236,12 +236,12 @@ class SgdRate(Rate):
 
     def _constant_slopes(self) -> Array:
         """Return the gradient in units of G^2."""
-        if not self.binding:
+        if self._pass is None or not self.binding:
             return np.full(self.n_steps, -1.0)
         scale = power_of_four(float(self._steps.max()))
         ratios = room(self.n_steps, self.n_steps)
-        first = run(binding_ratios, self._steps if scale == 1.0 else self._steps * scale, ratios)
-        share = self._reach(scale) / first
+        run(binding_ratios, self._steps if scale == 1.0 else self._steps * scale, ratios)
+        share = self._reach(scale) / self._pass.first
         run(slopes, ratios, (1.0 - share) * (1.0 + share) * (1.0 + share * share))
         return np.asarray(ratios)
 
