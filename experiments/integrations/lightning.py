@@ -8,7 +8,9 @@ from torch.optim import Optimizer
 
 from lastiterate.experiments.training.extras import require
 from lastiterate.experiments.training.recorder import GradNormRecorder
-from lastiterate.experiments.training.schedule import ScheduleLR
+from lastiterate.experiments.training.schedule import ScheduleLR, warn_of_length
+
+from ._norm_file import checked_path, take_up
 
 require("lightning.pytorch", "integrations", purpose="the Lightning adapter")
 from lightning.pytorch import Callback, LightningModule, Trainer  # noqa: E402
@@ -20,7 +22,9 @@ class GradNormCallback(Callback):
     Parameters
     ----------
     path : str or Path, optional
-        CSV file to which the norms are written when training ends; ``lastiterate refine`` reads it.
+        CSV file of the norms, which ``lastiterate refine`` reads; its folder is made at once. It is written as training
+        goes on, also when training raises. Checkpoints hold the norms before them, with which a resumed run goes on;
+        the file of another run is kept as norms.1.csv, norms.2.csv, ...
     every : int
         Number of steps between two transfers from the device.
 
@@ -35,23 +39,56 @@ class GradNormCallback(Callback):
     """
 
     def __init__(self, path: str | Path | None = None, *, every: int = 1000) -> None:
-        self._path = path
+        self._path = checked_path(path)
         self._every = every
+        self._saved: dict[str, Any] | None = None
         self.recorder: GradNormRecorder | None = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the norms so far; Lightning keeps them in its checkpoints."""
+        return {} if self.recorder is None else self.recorder.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the norms of a checkpoint until training starts."""
+        self._saved = dict(state_dict) or None
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to record the module's parameters."""
-        self.recorder = GradNormRecorder(pl_module, every=self._every)
+        """Begin to record the module's parameters, with what was recorded before the checkpoint."""
+        step = int(trainer.global_step)
+        self.recorder = recorder = GradNormRecorder(pl_module, every=self._every, first_step=step)
+        if self._saved is not None:
+            recorder.load_state_dict(self._saved)
+            recorder.number_on_from(step)
+        elif step > 0 and self._path is not None:
+            recorder.resume(self._path, step)
+        if self._path is not None and trainer.is_global_zero:
+            take_up(recorder, self._path, step)
+        for config in trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, ScheduleLR):
+                warn_of_length(len(config.scheduler.steps), float(trainer.estimated_stepping_batches))
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Record; Lightning calls this after unscaling and before clipping."""
         if self.recorder is not None:
             self.recorder()
+            if len(self.recorder) % self._every == 0:
+                self._write(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Write what is new."""
+        self._write(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Write what is new."""
+        self._write(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the norms."""
+        """Write what is new."""
+        self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
         if self.recorder is not None and self._path is not None and trainer.is_global_zero:
-            self.recorder.save(self._path)
+            self.recorder.append_to(self._path)
 
 
 def scheduled(optimizer: Optimizer, steps: npt.ArrayLike) -> dict[str, Any]:

@@ -59,7 +59,8 @@ def optax_schedule(steps: npt.ArrayLike, base_lr: float) -> Callable[[Any], Any]
 def record_norms(n_steps: int) -> Any:
     """Return an optax transformation that leaves the gradients as they are and keeps their norms in its state.
 
-    Put it first in ``optax.chain``, before clipping. The norms stay on the device until they are read.
+    Put it first in ``optax.chain``, before clipping. The norms are summed in single precision or better and stay on the
+    device until they are read; of a run that took fewer steps, read ``state.l2[: state.count]``.
 
     Parameters
     ----------
@@ -97,8 +98,13 @@ def record_norms(n_steps: int) -> Any:
 
     def update(updates: Any, state: NormState, params: Any = None) -> tuple[Any, NormState]:
         del params
-        l1 = sum(jnp.abs(leaf).sum() for leaf in jax.tree.leaves(updates))
-        l2 = optax.tree.norm(updates)
+        # half precision would overflow in the sums
+        wide = [
+            jnp.abs(leaf).astype(jnp.promote_types(jnp.float32, jnp.abs(leaf).dtype))
+            for leaf in jax.tree.leaves(updates)
+        ]
+        l1 = sum(leaf.sum() for leaf in wide)
+        l2 = jnp.sqrt(sum(jnp.square(leaf).sum() for leaf in wide))
         kept = {"mode": "drop"}  # writing past the end does nothing
         at = state.count
         return updates, NormState(at + 1, state.l1.at[at].set(l1, **kept), state.l2.at[at].set(l2, **kept))

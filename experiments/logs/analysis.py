@@ -14,10 +14,12 @@ from lastiterate.theory.optimal.refinement import POWERS, smooth_norms
 from lastiterate.theory.rates.curve import rate_curve
 from lastiterate.theory.rates.sgd import exact_rate, tune_base_lr
 
-from .formats import LogTable, in_order, numbers, read_table
+from .formats import read_table
+from .table import LogTable
 
 CURVE_POINTS = 100
 MISSING_START = 0.05
+MAX_HORIZON = 10**7
 WORDS = {"loss": ("loss",), "lr": ("lr", "learning_rate", "learning rate"), "norm": ("norm",)}
 
 
@@ -47,7 +49,7 @@ class RunAnalysis:
     curve_correlation : float
         Kendall's tau between ``losses`` and ``curve``.
     notes : tuple of str
-        What was done about a log that starts late.
+        What was dropped, merged or assumed.
     """
 
     source: str
@@ -101,6 +103,7 @@ def analyse(
     loss: str | None = None,
     lr: str | None = None,
     norm: str | None = None,
+    step_column: str | None = None,
     prefix: str | Path | None = None,
     n_steps: int | None = None,
 ) -> Analysis:
@@ -116,10 +119,12 @@ def analyse(
         Median filter of the norms, see `refine`.
     loss, lr, norm : str, optional
         Column names (or their ends), where the usual ones are not found: the validation loss if there is one.
+    step_column : str, optional
+        Column that counts steps, where it is not known by its name.
     prefix : str or Path, optional
         Log that gives the steps before the first one of a log that starts late, as a cooldown from a checkpoint does.
     n_steps : int, optional
-        Horizon, default the last logged step.
+        Horizon, default the number of steps that the log counts.
 
     Returns
     -------
@@ -134,7 +139,7 @@ def analyse(
     if not logs:
         raise InputError("logs", logs, "at least one log")
     names = {"loss": loss, "lr": lr, "norm": norm}
-    read = [_read(path, rule, smoothing, names, prefix, n_steps) for path in logs]
+    read = [_read(path, rule, smoothing, names, prefix, n_steps, step_column) for path in logs]
     tuned = [tune_base_lr(log.steps / log.steps.max(), D=1.0, G=log.caps) for log in read]
     implied = [float(log.steps.max() / best.base_lr) for log, best in zip(read, tuned, strict=True)]
     common = float(np.median(implied))
@@ -177,20 +182,24 @@ def _read(
     names: Mapping[str, str | None],
     prefix: str | Path | None,
     n_steps: int | None,
+    step_column: str | None,
 ) -> _Log:
-    notes: list[str] = []
-    columns = _columns(path, names)
+    columns, notes = _columns(path, names, step_column)
     first, last = columns["lr"][1][0], columns["lr"][1][-1]
     if prefix is not None and Path(prefix) != Path(path) and first > MISSING_START * last:
-        columns = {key: _joined(earlier, columns[key]) for key, earlier in _columns(prefix, names).items()}
-        notes.append(f"steps before {first:g} are those of {Path(prefix).name}")
+        earlier, more = _columns(prefix, names, step_column)
+        columns = {key: _joined(earlier[key], columns[key]) for key in columns}
+        notes = [*more, *notes, f"steps before {first:g} are those of {Path(prefix).name}"]
     elif first > MISSING_START * last:
         notes.append(
             f"nothing was logged before step {first:g}: first values are held (prefix=... gives an earlier log)"
         )
+    columns = _counting_from_one(columns)
     name, lr_steps, lrs = columns["lr"]
-    horizon = check_count(n_steps, "n_steps") if n_steps is not None else max(int(last), 1)
-    places = np.linspace(min(lr_steps[0], 1.0), last, horizon)
+    horizon = check_count(n_steps, "n_steps") if n_steps is not None else max(int(lr_steps[-1]), 1)
+    if horizon > MAX_HORIZON:
+        raise InputError("logs", f"{path}, {horizon:,} steps", f"a run of at most {MAX_HORIZON:,} steps")
+    places = np.linspace(1.0, lr_steps[-1], horizon)
     # a rate holds until the next logged one: many programs log zero after the last step, which no step used
     steps = lrs[np.clip(np.searchsorted(lr_steps, places, side="right") - 1, 0, None)]
     if steps.min() < 0.0 or steps.max() == 0.0:
@@ -199,22 +208,34 @@ def _read(
     norms = np.exp(np.interp(places, norm_steps, np.log(smooth_norms(norms, smoothing))))
     caps = np.sqrt(norms) if rule == "adam" else norms
     loss_column, loss_steps, losses = columns["loss"]
-    return _Log(str(path), steps, caps, loss_steps, losses, loss_column, tuple(notes))
+    return _Log(str(path), steps, caps, loss_steps, losses, loss_column, tuple(dict.fromkeys(notes)))
 
 
-def _columns(path: str | Path, names: Mapping[str, str | None]) -> dict[str, tuple[str, Array, Array]]:
-    """Name, steps and finite values of the loss, the learning rate and the norm."""
+def _columns(
+    path: str | Path, names: Mapping[str, str | None], step_column: str | None
+) -> tuple[dict[str, tuple[str, Array, Array]], list[str]]:
+    """Name, steps and finite values of the loss, the learning rate and the norm; and what the reader said."""
     table = read_table(path)
     columns: dict[str, tuple[str, Array, Array]] = {}
+    notes = list(table.notes)
     for key, words in WORDS.items():
         name = _find(table, names[key], words, key, path)
-        steps, values, _ = in_order(table.steps[name], numbers(table, name, path))
-        if not np.isfinite(values).all():
-            index = int(np.argmin(np.isfinite(values)))
-            where = f"{path}, {name} = {values[index]} at step {steps[index]:g}"
+        series = table.series(name, step_column=step_column)
+        notes.extend(series.notes)
+        if series.step_column is None:
+            notes.append("no step column: every row is taken as one step")
+        if not np.isfinite(series.values).all():
+            index = int(np.argmin(np.isfinite(series.values)))
+            where = f"{path}, {name} = {series.values[index]} at step {series.steps[index]:g}"
             raise InputError("logs", where, "finite numbers: a run that did not diverge")
-        columns[key] = (name, steps, values)
-    return columns
+        columns[key] = (name, series.steps, series.values)
+    return columns, notes
+
+
+def _counting_from_one(columns: Mapping[str, tuple[str, Array, Array]]) -> dict[str, tuple[str, Array, Array]]:
+    """Steps as numbers of steps done: a log whose rates or norms start at step 0 counts from there."""
+    shift = float(min(columns["lr"][1][0], columns["norm"][1][0]) == 0.0)
+    return {key: (name, steps + shift, values) for key, (name, steps, values) in columns.items()}
 
 
 def _joined(earlier: tuple[str, Array, Array], later: tuple[str, Array, Array]) -> tuple[str, Array, Array]:
@@ -226,7 +247,9 @@ def _joined(earlier: tuple[str, Array, Array], later: tuple[str, Array, Array]) 
 def _find(table: LogTable, given: str | None, words: tuple[str, ...], argument: str, path: str | Path) -> str:
     """The column that ``given`` names, or the one whose name ends in one of the words; a validation loss wins."""
     names = [
-        name for name, column in table.columns.items() if column.size > 1 and not name.endswith(("__MIN", "__MAX"))
+        name
+        for name, column in table.columns.items()
+        if column.values.size > 1 and not name.endswith(("__MIN", "__MAX"))
     ]
     if given is not None:
         found = [name for name in names if name == given] or [name for name in names if name.endswith(given)]
@@ -234,7 +257,7 @@ def _find(table: LogTable, given: str | None, words: tuple[str, ...], argument: 
         ends = re.compile(rf"(^|[^a-z])({'|'.join(words)})$", re.IGNORECASE)
         found = [name for name in names if ends.search(name)]
         found = [name for name in found if argument == "loss" and "val" in name.lower()] or found
-        found = sorted(found, key=lambda name: -table.columns[name].size)[: 1 if argument != "norm" else None]
+        found = sorted(found, key=lambda name: -table.columns[name].values.size)[: 1 if argument != "norm" else None]
     if len(found) != 1:
         listed = ", ".join(map(repr, names)) or "none"
         shown = given if given is not None else f"{len(found)} such columns in {path}"

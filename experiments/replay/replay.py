@@ -17,6 +17,7 @@ from lastiterate.experiments.training.optimizers import OPTIMIZERS
 from lastiterate.experiments.training.train import RunResult, TrainingSettings
 from lastiterate.experiments.workloads.protocol import SIZES, Workload, check_workload, load_workload
 from lastiterate.theory import schedules as families
+from lastiterate.theory.base.specs import parse_spec
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -107,7 +108,7 @@ def replay(
     Returns
     -------
     Replay
-        ``.table()``, ``.write_report(path)``, ``.save(path)``.
+        ``.table()``, ``.ranking()``, ``.save(path)``; `lastiterate.write_report` makes the HTML page.
 
     Raises
     ------
@@ -197,7 +198,7 @@ def _plan(
         checkpoint_folder=None if checkpoints is None else str(checkpoints),
         checkpoint_minutes=check_positive(checkpoint_minutes, "checkpoint_minutes"),
     )
-    check_choice(template.optimizer.partition(":")[0].strip(), "optimizer", OPTIMIZERS)
+    check_choice(parse_spec(template.optimizer, "optimizer")[0], "optimizer", OPTIMIZERS)
     return Plan(template, workload, range(n_seeds), extensions, jobs, vectorise, advance)
 
 
@@ -226,7 +227,7 @@ def _grid(base_lrs: Sequence[float] | None, plan: Plan) -> list[float]:
         return grid
     if plan.template.optimizer == plan.workload.optimizer:
         return list(plan.workload.base_lrs)
-    usual = OPTIMIZERS[plan.template.optimizer.partition(":")[0].strip()].base_lr
+    usual = OPTIMIZERS[parse_spec(plan.template.optimizer, "optimizer")[0]].base_lr
     return [usual * factor for factor in (0.03, 0.1, 0.3, 1.0, 3.0)]
 
 
@@ -241,7 +242,7 @@ def _replay_one(
 ) -> WorkloadReplay:
     begin = time.perf_counter()
     optimizer = plan.template.optimizer
-    chosen = str(rule or OPTIMIZERS[optimizer.partition(":")[0].strip()].rule)
+    chosen = str(rule or OPTIMIZERS[parse_spec(optimizer, "optimizer")[0]].rule)
     done = _train_all(plan, {BASELINE: shapes[BASELINE]}, grid)
     refinements: list[RefinementRound] = []
     waiting = {name: steps for name, steps in shapes.items() if name != BASELINE}

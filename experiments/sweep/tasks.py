@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lastiterate.theory.base.specs import load_file
+from lastiterate.theory.base.specs import load_file, parse_spec
 from lastiterate.theory.base.validation import InputError
-from lastiterate.theory.problems.texts import parse_options, parse_problem
+from lastiterate.theory.problems.texts import parse_problem
 from lastiterate.theory.schedules import parse
 
 from .code import code_version, forget_stale, user_files
@@ -105,7 +105,7 @@ def _run_problem(spec: RunSpec, device: str) -> Results:
     """Simulate a method on a convex problem; options of the specification go to `simulate`."""
     from lastiterate.theory.simulators.simulate import simulate
 
-    method, options = parse_options(spec.method or "sgd", "method")
+    method, options = parse_spec(spec.method or "sgd", "method")
     problem = _problem(spec.name)
     run = simulate(
         problem,

@@ -18,6 +18,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lastiterate.experiments.workloads.protocol import Workload
+from lastiterate.theory.base.specs import parse_spec
 from lastiterate.theory.base.validation import Array, InputError, check_choice, check_positive, check_steps
 
 from .distributed import check_device
@@ -74,7 +75,7 @@ def train_ensemble(
     _check_settings(settings)
     rates, seeds = _rates(members)
     spec = optimizer or workload.optimizer
-    name = spec.partition(":")[0].strip()
+    name, _ = parse_spec(spec, "optimizer")
     if check_choice(name, "optimizer", OPTIMIZERS) not in VECTORISED:
         raise InputError("optimizer", spec, f"one of {', '.join(VECTORISED)} for an ensemble")
     device = check_device(settings.device)

@@ -1,15 +1,17 @@
 """GradaGrad (arXiv 2206.06900): AdaGrad whose learning rate may also grow, as a torch optimizer."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lastiterate.theory.base.validation import check_fraction, check_positive
+from lastiterate.theory.base.validation import check_flag, check_fraction, check_positive
+
+from .conventions import Conventional, warn_of_gradient
 
 
-class GradaGrad(torch.optim.Optimizer):
+class GradaGrad(Conventional):
     r"""AdaGrad that lowers its denominator's growth, or raises its numerator, when gradients agree.
 
     With :math:`v_k = \|g_k\|^2 - \rho \langle g_k, g_{k-1} \rangle`, :math:`\alpha_0 = 0` and
@@ -27,7 +29,7 @@ class GradaGrad(torch.optim.Optimizer):
     params : iterable of torch.nn.Parameter or of dict
         What to optimise.
     lr : float
-        The initial scale gamma_0, positive (a schedule may set it to zero later).
+        The initial scale gamma_0, at least zero.
     rho : float
         Weight of the product with the previous gradient, at least zero; 2 is the published value.
     growth_limit : float
@@ -36,11 +38,20 @@ class GradaGrad(torch.optim.Optimizer):
         One alpha and one gamma per entry (True), or one over all parameters of a group (False, the scalar form).
     weight_decay : float
         L2 penalty, added to the gradient.
+    maximize : bool
+        Go up instead of down.
+    **unavailable
+        ``foreach``, ``capturable``, ``differentiable`` and ``fused``: accepted only if they ask for nothing.
 
     Raises
     ------
     InputError
-        If a number is out of its range.
+        If an option, also of a parameter group, is out of its range.
+
+    Warns
+    -----
+    GradientWarning
+        If a gradient is not finite or its square overflows: it is left out, as if there had been no such step.
 
     Examples
     --------
@@ -55,67 +66,80 @@ class GradaGrad(torch.optim.Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-2,
+        lr: float | Tensor = 1e-2,
         *,
         rho: float = 2.0,
         growth_limit: float = 1.0,
         coordinatewise: bool = False,
         weight_decay: float = 0.0,
+        maximize: bool = False,
+        **unavailable: Any,
     ) -> None:
         defaults = {
-            "lr": check_positive(lr, "lr"),
-            "rho": check_positive(rho, "rho", allow_zero=True),
-            "growth_limit": check_fraction(growth_limit, "growth_limit"),
-            "weight_decay": check_positive(weight_decay, "weight_decay", allow_zero=True),
-            "coordinatewise": bool(coordinatewise),
+            "lr": lr,
+            "rho": rho,
+            "growth_limit": growth_limit,
+            "weight_decay": weight_decay,
+            "coordinatewise": coordinatewise,
+            "maximize": maximize,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, **unavailable)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """Take one step from the gradients at hand; ``closure``, if given, evaluates the loss first."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            active = [p for p in group["params"] if p.grad is not None]
-            gradients = [p.grad.add(p, alpha=group["weight_decay"]) for p in active]
-            if not active:
-                continue
-            if group["coordinatewise"]:
-                for p, g in zip(active, gradients, strict=True):
-                    state = self._entry(p, like=p)
-                    v = g * (g - group["rho"] * state["previous"])
-                    p.sub_(group["lr"] * self._scale(state, v, group["growth_limit"]) * g)
-                    state["previous"].copy_(g)
-            else:
-                # one alpha and one growth over the whole group, kept with its first parameter
-                shared = self._entry(active[0], like=active[0].new_zeros(()))
-                v = shared["alpha"].new_zeros(())
-                for p, g in zip(active, gradients, strict=True):
-                    previous = self.state[p].setdefault("previous", torch.zeros_like(p))
-                    v += torch.sum(g * (g - group["rho"] * previous))
-                    previous.copy_(g)
-                scale = self._scale(shared, v, group["growth_limit"])
-                for p, g in zip(active, gradients, strict=True):
-                    p.sub_(group["lr"] * scale * g)
-        return loss
+    def check_group(self, group: dict[str, Any]) -> None:
+        """Raise `InputError` if an option of a group is out of its range."""
+        check_positive(group["rho"], "rho", allow_zero=True)
+        check_fraction(group["growth_limit"], "growth_limit")
+        check_flag(group["coordinatewise"], "coordinatewise")
 
-    def _entry(self, p: Tensor, *, like: Tensor) -> dict[str, Any]:
-        state = self.state[p]
-        if "alpha" not in state:
-            state["alpha"] = torch.zeros_like(like)
-            state["growth"] = torch.ones_like(like)
-        state.setdefault("previous", torch.zeros_like(p))
-        return state
+    def update_group(self, group: dict[str, Any], active: list[tuple[Tensor, Tensor, dict[str, Any]]]) -> None:
+        """Take the step of one group."""
+        if group["coordinatewise"]:
+            for p, g, state in active:
+                self._update_entries(group, p, g, state)
+        else:
+            self._update_whole(group, active)
 
-    @staticmethod
-    def _scale(state: dict[str, Any], v: Tensor, growth_limit: float) -> Tensor:
-        """Update alpha and growth in place and return growth / sqrt(alpha), zero where no gradient was seen yet."""
-        alpha, growth = state["alpha"], state["growth"]
-        seen = alpha > 0.0
-        ratio = torch.where(seen, (-v / torch.where(seen, alpha, 1.0)).clamp(0.0, growth_limit), 0.0)
-        growth.mul_(torch.sqrt(1.0 + ratio))
-        alpha.add_(v.clamp(min=0.0))
-        return torch.where(alpha > 0.0, growth / torch.sqrt(alpha.clamp(min=torch.finfo(alpha.dtype).tiny)), 0.0)
+    def _update_entries(self, group: dict[str, Any], p: Tensor, g: Tensor, state: dict[str, Any]) -> None:
+        _begin(state, p)
+        previous = state.setdefault("previous", torch.zeros_like(p))
+        v = g * (g - group["rho"] * previous)
+        good = torch.isfinite(v)
+        if not bool(good.all()):
+            warn_of_gradient("its entries are left out")
+            v, g = torch.where(good, v, 0.0), torch.where(good, g, 0.0)
+        p.sub_(group["lr"] * _scale(state, v, group["growth_limit"]) * g)
+        state["previous"] = torch.where(good, g, previous)
+
+    def _update_whole(self, group: dict[str, Any], active: list[tuple[Tensor, Tensor, dict[str, Any]]]) -> None:
+        """One alpha and one growth over the group, kept with its first parameter, whichever have gradients now."""
+        first = group["params"][0]
+        wide = torch.float64 if active[0][1].dtype == torch.float64 else torch.float32
+        shared = self.state[first]
+        _begin(shared, torch.zeros((), dtype=wide, device=first.device))
+        v = torch.zeros_like(shared["alpha"])
+        for p, g, state in active:
+            previous = state.setdefault("previous", torch.zeros_like(p))
+            v += torch.sum(g * (g - group["rho"] * previous), dtype=wide).to(v.device)
+        if not bool(torch.isfinite(v)):
+            warn_of_gradient("the step is left out")
+            return
+        scale = group["lr"] * _scale(shared, v, group["growth_limit"])
+        for p, g, state in active:
+            p.sub_((scale.to(p.device) * g).to(p.dtype))
+            state["previous"].copy_(g)
+
+
+def _begin(state: dict[str, Any], like: Tensor) -> None:
+    if "alpha" not in state:
+        state["alpha"] = torch.zeros_like(like)
+        state["growth"] = torch.ones_like(like)
+
+
+def _scale(state: dict[str, Any], v: Tensor, growth_limit: float) -> Tensor:
+    """Update alpha and growth in place and return growth / sqrt(alpha), zero where no gradient was seen yet."""
+    alpha, growth = state["alpha"], state["growth"]
+    seen = alpha > 0.0
+    ratio = torch.where(seen, (-v / torch.where(seen, alpha, 1.0)).clamp(0.0, growth_limit), 0.0)
+    growth.mul_(torch.sqrt(1.0 + ratio))
+    alpha.add_(v.clamp(min=0.0))
+    return torch.where(alpha > 0.0, growth / torch.sqrt(alpha.clamp(min=torch.finfo(alpha.dtype).tiny)), 0.0)

@@ -1,15 +1,18 @@
 """MDA (arXiv 2010.10502): modernised dual averaging with momentum, as a torch optimizer."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lastiterate.theory.base.validation import InputError, check_positive
 
+from .conventions import Conventional
 
-class MDA(torch.optim.Optimizer):
+
+class MDA(Conventional):
     r"""Dual averaging with weights :math:`\lambda_k = \text{lr}_k \sqrt{k+1}` and momentum as averaging.
 
     From :math:`s_0 = 0`, :math:`z_0 = x_0`, for k = 0, 1, ...:
@@ -27,16 +30,20 @@ class MDA(torch.optim.Optimizer):
     params : iterable of torch.nn.Parameter or of dict
         What to optimise.
     lr : float
-        Learning rate, positive (a schedule may set it to zero later).
+        Learning rate, at least zero.
     momentum : float
         Between 0 (plain dual averaging) and 1, exclusive.
     weight_decay : float
         L2 penalty, added to the gradient.
+    maximize : bool
+        Go up instead of down.
+    **unavailable
+        ``foreach``, ``capturable``, ``differentiable`` and ``fused``: accepted only if they ask for nothing.
 
     Raises
     ------
     InputError
-        If a number is out of its range.
+        If an option, also of a parameter group, is out of its range.
 
     Examples
     --------
@@ -49,38 +56,31 @@ class MDA(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Any], lr: float = 1e-2, *, momentum: float = 0.9, weight_decay: float = 0.0
+        self,
+        params: Iterable[Any],
+        lr: float | Tensor = 1e-2,
+        *,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+        **unavailable: Any,
     ) -> None:
-        if not 0.0 <= momentum < 1.0:
-            raise InputError("momentum", momentum, "a number of at least 0 and below 1")
-        defaults = {
-            "lr": check_positive(lr, "lr"),
-            "momentum": float(momentum),
-            "weight_decay": check_positive(weight_decay, "weight_decay", allow_zero=True),
-        }
-        super().__init__(params, defaults)
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "maximize": maximize}
+        super().__init__(params, defaults, **unavailable)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """Take one step from the gradients at hand; ``closure``, if given, evaluates the loss first."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            c = 1.0 - group["momentum"]
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                g = p.grad.add(p, alpha=group["weight_decay"])
-                state = self.state[p]
-                if not state:
-                    state["step"] = 0
-                    state["start"] = p.detach().clone()
-                    state["weighted_sum"] = torch.zeros_like(p)
-                state["step"] += 1
-                root = math.sqrt(state["step"])
-                state["weighted_sum"].add_(g, alpha=group["lr"] * root)
-                z = state["start"] - state["weighted_sum"] / root
-                p.lerp_(z, c)
-        return loss
+    def check_group(self, group: dict[str, Any]) -> None:
+        """Raise `InputError` if the momentum is out of its range."""
+        if not 0.0 <= check_positive(group["momentum"], "momentum", allow_zero=True) < 1.0:
+            raise InputError("momentum", group["momentum"], "a number of at least 0 and below 1")
+
+    def update_group(self, group: dict[str, Any], active: list[tuple[Tensor, Tensor, dict[str, Any]]]) -> None:
+        """Take the step of one group."""
+        for p, g, state in active:
+            if not state:
+                state["step"] = 0
+                state["start"] = p.detach().clone()
+                state["weighted_sum"] = torch.zeros_like(p)
+            state["step"] += 1
+            root = math.sqrt(state["step"])
+            state["weighted_sum"].add_(g * (group["lr"] * root))
+            p.lerp_(state["start"] - state["weighted_sum"] / root, 1.0 - group["momentum"])

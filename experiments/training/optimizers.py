@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 
+from lastiterate.theory.base.specs import parse_spec
 from lastiterate.theory.base.validation import InputError, check_choice, check_positive
 
 from .extras import require
@@ -85,7 +86,7 @@ def make_optimizer(spec: str, params: Iterable[Any], base_lr: float | None = Non
     ...
     lastiterate.theory.base.validation.InputError: optimizer options: expected options that sgd knows, got speed=3
     """
-    name, given = _parse(spec)
+    name, given = parse_spec(spec, "optimizer")
     info = OPTIMIZERS[check_choice(name, "optimizer", OPTIMIZERS)]
     options = {**info.options, **options, **given}
     betas = (options.pop("beta1", None), options.pop("beta2", None))
@@ -143,28 +144,6 @@ def evaluating(optimizer: torch.optim.Optimizer) -> Generator[None]:
         optimizer.train()  # type: ignore[attr-defined]
 
 
-def _parse(spec: str) -> tuple[str, dict[str, Any]]:
-    name, _, rest = spec.partition(":")
-    options: dict[str, Any] = {}
-    for item in filter(None, rest.split(",")):
-        key, equals, text = (part.strip() for part in item.partition("="))
-        if not equals:
-            raise InputError("optimizer", spec, "a name, or name:option=value,option=value")
-        options[key] = _value(text)
-    return name.strip(), options
-
-
-def _value(text: str) -> Any:
-    """A truth value, a number or the text itself."""
-    words = {"true": True, "false": False, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text
-
-
 def _packaged(module: str, attribute: str) -> Builder:
     """A builder of a class of a reference package, which is imported when an optimizer is asked for."""
 
@@ -193,6 +172,33 @@ def _dadapt_sgd(params: Any, **options: Any) -> torch.optim.Optimizer:
             return not started and not any(p.grad is not None and bool(p.grad.any()) for p in parameters)
 
     return DAdaptSGD(params, **options)
+
+
+def _dadapt_adagrad(params: Any, **options: Any) -> torch.optim.Optimizer:
+    """D-Adapted AdaGrad that trains the groups whose rate is not zero; its package looks at the first group only."""
+    base = require("dadaptation", "optimizers", purpose="the optimizer DAdaptAdaGrad").DAdaptAdaGrad
+    shared = ("d", "k", "gsq_weighted", "sksq_weighted", "skl1")
+
+    class DAdaptAdaGrad(base):
+        def step(self, closure: Any = None) -> Any:
+            groups = self.param_groups
+            active = [group for group in groups if group["lr"] != 0.0]
+            rates = {float(group["lr"]) for group in active}
+            if len(rates) > 1:
+                raise InputError(
+                    "lr", sorted(rates), "one learning rate for all parameter groups, or zero to freeze one"
+                )
+            if not active:
+                return closure() if closure is not None else None
+            try:
+                self.param_groups = active
+                return super().step(closure)
+            finally:
+                self.param_groups = groups
+                for group in groups:
+                    group.update({key: active[0][key] for key in shared})
+
+    return DAdaptAdaGrad(params, **options)
 
 
 def _momo(attribute: str) -> Builder:
@@ -279,18 +285,18 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
     "momentum": OptimizerInfo(torch.optim.SGD, "sgd", 0.1, options={"momentum": 0.9}),
     "adam": OptimizerInfo(torch.optim.Adam, "adam", 1e-3),
     "adamw": OptimizerInfo(torch.optim.AdamW, "adam", 1e-3),
-    "dadapt-sgd": OptimizerInfo(_dadapt_sgd, "sgd", 1.0),
-    "dadapt-adam": OptimizerInfo(_packaged("dadaptation", "DAdaptAdam"), "adam", 1.0),
-    "dadapt-adagrad": OptimizerInfo(_packaged("dadaptation", "DAdaptAdaGrad"), "adam", 1.0),
+    "dadapt_sgd": OptimizerInfo(_dadapt_sgd, "sgd", 1.0),
+    "dadapt_adam": OptimizerInfo(_packaged("dadaptation", "DAdaptAdam"), "adam", 1.0),
+    "dadapt_adagrad": OptimizerInfo(_dadapt_adagrad, "adam", 1.0),
     "prodigy": OptimizerInfo(_packaged("prodigyopt", "Prodigy"), "adam", 1.0),
     "momo": OptimizerInfo(_momo("Momo"), "sgd", 1.0, needs_loss=True),
-    "momo-adam": OptimizerInfo(_momo("MomoAdam"), "adam", 1e-2, needs_loss=True),
+    "momo_adam": OptimizerInfo(_momo("MomoAdam"), "adam", 1e-2, needs_loss=True),
     "madgrad": OptimizerInfo(_packaged("madgrad", "MADGRAD"), "adam", 1e-2),
-    "mirror-madgrad": OptimizerInfo(_packaged("madgrad", "MirrorMADGRAD"), "adam", 1e-2),
-    "mechanic-sgd": OptimizerInfo(_mechanic(torch.optim.SGD), "sgd", 1.0, options={"store_delta": True}),
-    "mechanic-adam": OptimizerInfo(_mechanic(torch.optim.Adam), "adam", 1.0, options={"store_delta": True}),
-    "schedule-free-sgd": OptimizerInfo(_schedule_free("SGDScheduleFree"), "sgd", 1.0, has_modes=True),
-    "schedule-free-adamw": OptimizerInfo(_schedule_free("AdamWScheduleFree"), "adam", 2.5e-3, has_modes=True),
+    "mirror_madgrad": OptimizerInfo(_packaged("madgrad", "MirrorMADGRAD"), "adam", 1e-2),
+    "mechanic_sgd": OptimizerInfo(_mechanic(torch.optim.SGD), "sgd", 1.0, options={"store_delta": True}),
+    "mechanic_adam": OptimizerInfo(_mechanic(torch.optim.Adam), "adam", 1.0, options={"store_delta": True}),
+    "schedule_free_sgd": OptimizerInfo(_schedule_free("SGDScheduleFree"), "sgd", 1.0, has_modes=True),
+    "schedule_free_adamw": OptimizerInfo(_schedule_free("AdamWScheduleFree"), "adam", 2.5e-3, has_modes=True),
     "gradagrad": OptimizerInfo(_gradagrad, "sgd", 1.0),
     "mda": OptimizerInfo(_mda, "sgd", 0.1),
 }

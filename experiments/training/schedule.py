@@ -1,5 +1,7 @@
 """A torch scheduler that plays any schedule, and the names of ``lastiterate.torch``."""
 
+import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,12 @@ from lastiterate.theory.schedules.files import read_schedule_file
 
 from .recorder import GradNormRecorder
 
-__all__ = ["GradNormRecorder", "ScheduleLR"]
+__all__ = ["GradNormRecorder", "ScheduleLR", "ScheduleLengthWarning"]
+
+
+class ScheduleLengthWarning(UserWarning):
+    """A schedule and the run that plays it have different lengths."""
+
 
 _ONE_RATE = "one learning rate in all groups, because the steps are absolute (multipliers keep the groups apart)"
 
@@ -79,23 +86,57 @@ class ScheduleLR(LRScheduler):
         found = read_schedule_file(path)
         return cls(optimizer, found.values, last_epoch, absolute=found.absolute)
 
+    def __repr__(self) -> str:
+        """Show the length and the position."""
+        return f"ScheduleLR({len(self.steps)} steps, at {self.last_epoch})"
+
     def get_lr(self) -> list[float | Tensor]:
         """Return the learning rate of each group for the step to come."""
-        step = self.steps[min(max(self.last_epoch, 0), len(self.steps) - 1)]
+        step = _held(self.steps, max(self.last_epoch, 0))
         return [step if self.absolute else float(base) * step for base in self.base_lrs]
 
     # torch calls this for step(epoch) and for SWA; the closed form is the rule itself
     _get_closed_form_lr = get_lr
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the position; refuse the state of another schedule."""
-        steps: Sequence[float] = state_dict.get("steps", [])
-        if list(steps) != self.steps:
-            first = next((i for i, (a, b) in enumerate(zip(steps, self.steps, strict=False)) if a != b), None)
-            where = f"{len(steps)} steps" if first is None else f"steps[{first}] = {steps[first]}"
-            here = f"{len(self.steps)} steps" if first is None else f"steps[{first}] = {self.steps[first]}"
-            raise InputError("state_dict", where, f"the state of this schedule, with {here}")
-        if bool(state_dict.get("absolute", False)) != self.absolute:
-            kinds = ("multipliers", "absolute steps")
-            raise InputError("state_dict", kinds[not self.absolute], f"a state of {kinds[self.absolute]}")
-        super().load_state_dict(state_dict)
+        """Restore the position of a run whose steps so far are those of this schedule; the steps to come may differ.
+
+        Load the optimizer's state first: the learning rate of the next step is then that of this schedule.
+
+        Raises
+        ------
+        InputError
+            If a step already taken was another one; the message names it.
+        """
+        taken, earlier = int(state_dict.get("last_epoch", 0)), list(state_dict.get("steps", []))
+        if not earlier:
+            raise InputError("state_dict", f"the keys {sorted(state_dict)}", "the state of a ScheduleLR")
+        absolute = bool(state_dict.get("absolute", False))
+        base = 1.0 if absolute == self.absolute else float(state_dict["base_lrs"][0])
+        for step in range(taken):
+            before, here = _held(earlier, step), _held(self.steps, step)
+            if base != 1.0:  # absolute steps that go on from multipliers, or the other way round: rates are compared
+                before, here = (before, base * here) if absolute else (base * before, here)
+            if not math.isclose(before, here, rel_tol=1e-12 if base != 1.0 else 0.0):
+                expected = f"a state whose steps so far are those of this schedule, with steps[{step}] = {here}"
+                raise InputError("state_dict", f"steps[{step}] = {before}", expected)
+        super().load_state_dict({**state_dict, "steps": self.steps, "absolute": self.absolute})
+        for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+
+def _held(steps: Sequence[float], step: int) -> float:
+    """The multiplier of a step; the last one past the end."""
+    return steps[min(step, len(steps) - 1)]
+
+
+def warn_of_length(n_steps: int, n_updates: float) -> None:
+    """Warn of a schedule that is shorter or longer than the run, where the number of updates is known."""
+    if n_updates != n_steps and 0 < n_updates < float("inf"):
+        what = "its last value is held" if n_steps < n_updates else "the run ends before it does"
+        text = f"the schedule has {n_steps} steps and the run {n_updates:g} updates: {what}"
+        warnings.warn(text, ScheduleLengthWarning, stacklevel=3)

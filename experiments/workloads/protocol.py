@@ -5,7 +5,6 @@ are the modules of this package; a user's own is loaded by its path. Batches dep
 on the schedule, so that runs of two schedules at one seed see the same data in the same order.
 """
 
-import importlib.util
 import math
 import pkgutil
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from lastiterate.theory.base.specs import load_file, parse_spec
 from lastiterate.theory.base.validation import InputError, check_choice
 
 if TYPE_CHECKING:
@@ -180,9 +180,9 @@ def load_workload(spec: str | Path, *, size: str = "tiny", data: str | Path | No
         If the name, an option or the size is unknown, or the user's file does not keep the protocol.
     """
     check_choice(size, "size", SIZES)
-    head, options = _parse_spec(str(spec))
+    head, options = parse_spec(str(spec), "workload")
     user_file = head.endswith(".py")
-    module = _load_file(Path(head)) if user_file else _bundled(head)
+    module = load_file(head, "workload") if user_file else _bundled(head)
     create = getattr(module, "create", None)
     if not callable(create):
         raise InputError("workload", f"{head} without a function 'create'", "create(size, data, **options) -> Workload")
@@ -193,49 +193,9 @@ def load_workload(spec: str | Path, *, size: str = "tiny", data: str | Path | No
     return check_workload(workload) if user_file else workload
 
 
-def _parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
-    """Split ``name:key=value,key=value``; numbers become numbers."""
-    head, _, tail = spec.partition(":") if ".py" not in spec else _split_after_file(spec)
-    options: dict[str, Any] = {}
-    for item in filter(None, tail.split(",")):
-        key, equals, value = item.partition("=")
-        if not equals or not key.strip().isidentifier():
-            raise InputError("workload", spec, "name:key=value,key=value")
-        options[key.strip()] = _number(value.strip())
-    return head.strip(), options
-
-
-def _split_after_file(spec: str) -> tuple[str, str, str]:
-    cut = spec.index(".py") + len(".py")
-    return spec[:cut], ":", spec[cut:].removeprefix(":")
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
 def _bundled(name: str) -> Any:
     check_choice(name, "workload", [*known_workloads(), "path/to/yours.py"])
     return import_module(f"{__package__}.{name}")
-
-
-def _load_file(path: Path) -> Any:
-    if not path.is_file():
-        raise InputError("workload", str(path), "the path of an existing Python file")
-    spec = importlib.util.spec_from_file_location(f"user_workload_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise InputError("workload", str(path), "the path of a Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError("workload", f"{path} ({type(error).__name__}: {error})", "a file that imports") from error
-    return module
 
 
 def batch_indices(n_examples: int, batch_size: int, seed: int, step: int) -> "Tensor":
@@ -261,15 +221,3 @@ def _permutation(n_examples: int, seed: int, epoch: int) -> Any:
 def device_of(model: "nn.Module") -> "torch.device":
     """Return the device of the model's first parameter."""
     return next(model.parameters()).device
-
-
-def check_data_folder(data: str | Path | None, files: list[str], workload: str) -> Path:
-    """Return the data folder if it holds every one of ``files``; the message lists what is missing and where."""
-    expected = f"a folder with {', '.join(files)} (pass it as data=..., for the workload {workload})"
-    if data is None:
-        raise InputError("data", None, expected)
-    folder = Path(data)
-    missing = [name for name in files if not (folder / name).exists()]
-    if missing:
-        raise InputError("data", f"{folder} without {', '.join(missing)}", expected)
-    return folder

@@ -14,7 +14,7 @@ OPTIMIZERS = {
     "SGD with momentum": ("sgd:momentum=0.9,dampening=0.9", "#888888"),
     "MoMo": ("momo", "#D55E00"),
     "Adam": ("adam", "#0072B2"),
-    "MoMo-Adam": ("momo-adam", "#009E73"),
+    "MoMo-Adam": ("momo_adam", "#009E73"),
 }
 LRS = (1e-3, 1e-2, 0.1, 1.0, 10.0)
 

@@ -299,21 +299,12 @@ def worst_case(
         status = "time limit"
     else:
         status = "optimal" if gap <= ACCEPTED else "inaccurate"
-    n = problem.n_points
-    with np.errstate(over="ignore"):  # of a cap near 1e-300, a multiplier may be infinite
-        norm_multipliers = 2.0 * upper.caps[1:] * (problem.unit / norms) / norms
     return WorstCase(
         value=upper.value * problem.unit,
         lower=min(lower.value, upper.value) * problem.unit,  # where they meet, rounding may cross them
         relative_gap=gap,
         status=status,
-        multipliers=Multipliers(
-            pairs=upper.pairs[:n, :n].T,
-            optimum=upper.pairs[:n, n],
-            minimum=upper.pairs[n, :n],
-            tau=2.0 * float(upper.caps[0]) * (problem.unit / distance) / distance,
-            norms=norm_multipliers,
-        ),
+        multipliers=Multipliers(*search.multipliers(distance, norms)),
         H=matrix,
         D=distance,
         G=norms,

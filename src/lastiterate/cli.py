@@ -5,9 +5,10 @@ import sys
 from importlib import import_module
 
 import typer
-from rich.console import Console
 
 from . import commands
+from .commands._guard import guard
+from .commands._output import tell
 
 app = typer.Typer(
     name="lastiterate",
@@ -24,6 +25,7 @@ def _callback() -> None:  # a callback keeps the command name even while one com
 
 for _module in sorted(info.name for info in pkgutil.iter_modules(commands.__path__) if info.name[0] != "_"):
     import_module(f"{commands.__name__}.{_module}").register(app)
+guard(app)
 
 
 def main() -> None:
@@ -31,11 +33,5 @@ def main() -> None:
     try:
         app()
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {_escape(error)}")
+        tell(str(error), label="error")
         sys.exit(2)
-
-
-def _escape(error: BaseException) -> str:
-    from rich.markup import escape
-
-    return escape(str(error))

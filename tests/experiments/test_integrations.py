@@ -94,6 +94,89 @@ def test_hf_trainer_resumes_in_the_schedule(transformers, tmp_path):
 
 
 @pytest.mark.slow
+def test_hf_norms_survive_a_resume_another_run_and_an_exception(transformers, tmp_path):
+    file = tmp_path / "norms.csv"
+    _, _, whole = run_trainer(transformers, tmp_path)
+    _, _, resumed = run_trainer(transformers, tmp_path, resume=str(tmp_path / "checkpoint-4"))
+    np.testing.assert_allclose(resumed.l2, whole.l2, rtol=1e-5)
+    assert read_norms(file, column="grad_norm_l2").horizon == N_STEPS
+    assert (tmp_path / "norms.1.csv").is_file()  # the part that the resumed run went back behind
+
+    class Stop(transformers.TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == 5:
+                raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="memory"):
+        run_trainer(transformers, tmp_path, callbacks=[Stop()])
+    assert read_norms(file, column="grad_norm_l2").norms.tolist() == pytest.approx(whole.l2[:5].tolist(), rel=1e-5)
+    kept = read_norms(tmp_path / "norms.2.csv", column="grad_norm_l2").norms
+    np.testing.assert_allclose(kept, resumed.l2, rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_hf_run_of_another_length_than_its_schedule_says_so(transformers):
+    from lastiterate.experiments.integrations.huggingface import scheduled_trainer
+    from lastiterate.experiments.training.schedule import ScheduleLengthWarning
+
+    trainer = object.__new__(scheduled_trainer(linear(N_STEPS)))
+    trainer.lr_scheduler, trainer.optimizer = None, torch.optim.SGD(Regression().parameters(), lr=1.0)
+    with pytest.warns(ScheduleLengthWarning, match="8 steps and the run 75 updates"):
+        trainer.create_scheduler(75)
+
+
+def lightning_run(lightning, folder, max_steps, *, fail_at=None, ckpt=None, schedule=None):
+    from lastiterate.experiments.integrations.lightning import GradNormCallback, scheduled
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.model = Regression()
+
+        def training_step(self, batch, index):
+            if self.global_step == fail_at:
+                raise RuntimeError("out of memory")
+            return self.model(**batch)["loss"]
+
+        def configure_optimizers(self):
+            steps = linear(N_STEPS) if schedule is None else schedule
+            return scheduled(torch.optim.SGD(self.parameters(), lr=BASE_LR / 10), steps)
+
+    torch.manual_seed(0)
+    callback = GradNormCallback(folder / "norms.csv")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = lightning.Trainer(
+            max_steps=max_steps, callbacks=[callback], accelerator="cpu", logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False,
+        )  # fmt: skip
+        trainer.fit(Module(), torch.utils.data.DataLoader(rows(), batch_size=4), ckpt_path=ckpt)
+        trainer.save_checkpoint(folder / f"{max_steps}.ckpt")
+    return callback.recorder
+
+
+@pytest.mark.slow
+def test_lightning_norms_survive_a_resume_another_schedule_and_an_exception(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        lightning = pytest.importorskip("lightning.pytorch", exc_type=ImportError)
+    (tmp_path / "whole").mkdir()
+    whole = lightning_run(lightning, tmp_path / "whole", N_STEPS)
+    lightning_run(lightning, tmp_path, 5)
+    resumed = lightning_run(lightning, tmp_path, N_STEPS, ckpt=tmp_path / "5.ckpt")
+    assert resumed.steps.tolist() == list(range(N_STEPS))
+    np.testing.assert_allclose(resumed.l2[:5], whole.l2[:5], rtol=1e-6)
+    assert read_norms(tmp_path / "norms.csv", column="grad_norm_l2").horizon == N_STEPS
+    with pytest.raises(RuntimeError, match="memory"):
+        lightning_run(lightning, tmp_path, N_STEPS, fail_at=3)
+    assert read_norms(tmp_path / "norms.csv", column="grad_norm_l2").norms.size == 3
+    assert read_norms(tmp_path / "norms.1.csv", column="grad_norm_l2").norms.size == N_STEPS
+    longer = np.append(linear(N_STEPS)[:5], np.full(5, 0.5))
+    extended = lightning_run(lightning, tmp_path, 10, ckpt=tmp_path / "5.ckpt", schedule=longer)
+    assert extended.steps.tolist() == list(range(10))
+
+
+@pytest.mark.slow
 def test_lightning_vs_its_own_optimizer(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -111,16 +111,17 @@ def test_tensorboard_keeps_more_than_ten_thousand_points(tmp_path):
 def test_truncated_event_file_is_an_error(tmp_path):
     (file,) = event_folder(tmp_path, 20).glob("*tfevents*")
     file.write_bytes(file.read_bytes()[:-7])
-    with pytest.raises(InputError, match="truncated at byte"):
+    with pytest.raises(InputError, match=r"truncated at byte .*record"):
         read_norms(file)
 
 
 def test_irregular_steps_by_rows_and_by_steps(tmp_path):
     file = csv_file(tmp_path, "step,grad_norm\n0,8\n1,4\n3,1\n")
-    rows = read_norms(file)
+    rows = read_norms(file, positions="rows")
     assert rows.positions is None
+    assert rows.horizon == 4
     assert any("irregular" in note for note in rows.notes)
-    steps = read_norms(file, positions="steps")
+    steps = read_norms(file)
     assert steps.positions is not None
     assert li.refine(steps, smoothing=0.0).smoothed.round(12).tolist() == [8.0, 4.0, 2.0, 1.0]
 
@@ -163,7 +164,7 @@ def test_bad_norms_are_an_error_unless_dropped(tmp_path, bad):
         ("norm,norm\n0,1\n", "log.csv", "repeated names"),
         ("{", "log.json", "valid JSON"),
         ('{"a": 1}', "log.json", "log_history"),
-        ('{"grad_norm": 1}\n{"grad_norm": "x"}', "log.jsonl", "record 2, grad_norm: 'x'"),
+        ('{"grad_norm": 1}\n{"grad_norm": "x"}', "log.jsonl", "record 2.*grad_norm': 'x'"),
         ("[1]", "log.json", "record 1"),
         ("x", "log.pkl", "a log ending in"),
         ("x", "log.npy", "NumPy file"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from lastiterate.experiments.training.conventions import GradientWarning
 from lastiterate.experiments.training.extras import MissingExtraError
 from lastiterate.experiments.training.gradagrad import GradaGrad
 from lastiterate.experiments.training.mda import MDA
@@ -14,8 +15,8 @@ from lastiterate.experiments.training.optimizers import OPTIMIZERS, evaluating, 
 from lastiterate.theory.base.validation import InputError
 
 ALL = sorted(OPTIMIZERS)
-TUNED = {"sgd": 1.0, "momentum": 0.1, "mda": 0.3, "adam": 0.05, "adamw": 0.05, "gradagrad": 0.1, "momo-adam": 0.1,
-         "schedule-free-adamw": 0.05}  # fmt: skip
+TUNED = {"sgd": 1.0, "momentum": 0.1, "mda": 0.3, "adam": 0.05, "adamw": 0.05, "gradagrad": 0.1, "momo_adam": 0.1,
+         "schedule_free_adamw": 0.05}  # fmt: skip
 
 
 def logistic_data():
@@ -229,6 +230,154 @@ def test_gradagrad_grows_by_at_most_the_limit_and_survives_zero_gradients():
         optimizer.step()
         lengths.append(before - x.item())
     np.testing.assert_allclose(np.divide(lengths[1:], lengths[:-1]), np.sqrt(1.5), rtol=1e-12)
+
+
+def branches(order, n_steps=9, **options):
+    """Steps of b, whose partner a has a gradient in every third step only."""
+    a, b = torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(1))
+    optimizer = GradaGrad([[a, b][i] for i in order], lr=1.0, **options)
+    lengths = []
+    for k in range(n_steps):
+        a.grad = torch.ones(1) if k % 3 == 0 else None
+        b.grad = torch.full((1,), 1.0 + k % 2)
+        before = b.item()
+        optimizer.step()
+        lengths.append(before - b.item())
+    return lengths
+
+
+@pytest.mark.parametrize("rho", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("coordinatewise", [False, True])
+def test_gradagrad_does_not_depend_on_the_order_of_parameters(rho, coordinatewise):
+    first, second = (branches(order, rho=rho, coordinatewise=coordinatewise) for order in ((0, 1), (1, 0)))
+    np.testing.assert_allclose(first, second, rtol=1e-6)
+    if rho == 0.0 and not coordinatewise:
+        squares = np.cumsum([(k % 3 == 0) + (1.0 + k % 2) ** 2 for k in range(9)])
+        np.testing.assert_allclose(first, (1.0 + np.arange(9) % 2) / np.sqrt(squares), rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e20])
+@pytest.mark.parametrize("coordinatewise", [False, True])
+def test_gradagrad_leaves_out_one_bad_gradient_and_says_so(bad, coordinatewise):
+    def run(spoilt):
+        w = torch.nn.Parameter(torch.ones(3))
+        optimizer = GradaGrad([w], lr=0.5, coordinatewise=coordinatewise)
+        for k in range(50):
+            w.grad = 2 * w.detach().clone()
+            if k == 3 and spoilt:
+                w.grad[0] = bad
+                with pytest.warns(GradientWarning, match="left out"):
+                    optimizer.step()
+            elif k != 3:
+                optimizer.step()
+        return w.detach()
+
+    assert run(spoilt=True).abs().max() < 0.05
+    if not coordinatewise:
+        torch.testing.assert_close(run(spoilt=True), run(spoilt=False))
+
+
+@pytest.mark.parametrize("build", [GradaGrad, MDA])
+class TestConventions:
+    """What torch's own optimizers do, asked of ours."""
+
+    def test_maximize_goes_the_other_way(self, build):
+        x, y = (torch.nn.Parameter(torch.tensor([1.0, -2.0])) for _ in range(2))
+        down, up = build([x], lr=0.1), build([y], lr=0.1, maximize=True)
+        for k in range(5):
+            x.grad = torch.tensor([1.0, 0.5 * k])
+            y.grad = -x.grad
+            down.step(), up.step()
+        torch.testing.assert_close(x, y)
+
+    @pytest.mark.parametrize("option", ["foreach", "capturable", "differentiable", "fused"])
+    def test_what_is_not_there_is_refused_only_when_asked_for(self, build, option):
+        x = torch.nn.Parameter(torch.ones(1))
+        build([x], lr=0.1, **{option: False})
+        build([x], lr=0.1, **{option: None})
+        with pytest.raises(InputError, match=option):
+            build([x], lr=0.1, **{option: True})
+        with pytest.raises(TypeError, match="speed"):
+            build([x], speed=1)
+
+    def test_options_of_groups_are_checked(self, build):
+        x, y = torch.nn.Parameter(torch.ones(1)), torch.nn.Parameter(torch.ones(1))
+        bad = [{"lr": -1.0}, {"lr": float("nan")}, {"weight_decay": -1.0}, {"maximize": "no"}]
+        bad += [{"rho": -3.0}, {"growth_limit": 2.0}] if build is GradaGrad else [{"momentum": 5.0}]
+        optimizer = build([x], lr=0.1)
+        for option in bad:
+            with pytest.raises(InputError, match=next(iter(option))):
+                build([{"params": [x], **option}], lr=0.1)
+            with pytest.raises(InputError, match=next(iter(option))):
+                optimizer.add_param_group({"params": [y], **option})
+        assert len(optimizer.param_groups) == 1
+        optimizer.add_param_group({"params": [y], "lr": 0.2})
+
+    def test_learning_rates_may_be_zero_or_a_tensor(self, build):
+        x, y = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+        number, tensor, still = build([x], lr=0.25), build([y], lr=torch.tensor(0.25)), build([y], lr=0.0)
+        before = y.detach().clone()
+        y.grad = torch.ones(2)
+        still.step()
+        torch.testing.assert_close(y.detach(), before)
+        for _ in range(3):
+            x.grad = y.grad = torch.tensor([1.0, 2.0])
+            number.step(), tensor.step()
+        torch.testing.assert_close(x, y)
+
+    def test_complex_parameters_are_pairs(self, build):
+        z = torch.nn.Parameter(torch.tensor([1.0 + 2.0j]))
+        pair = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+        for optimizer, p in ((build([z], lr=0.1), z), (build([pair], lr=0.1), pair)):
+            for k in range(4):
+                p.grad = torch.tensor([0.5 + 1.0j * k]) if p.is_complex() else torch.tensor([0.5, 1.0 * k])
+                optimizer.step()
+        torch.testing.assert_close(torch.view_as_real(z.detach())[0], pair.detach())
+
+    def test_sparse_gradients_are_refused(self, build):
+        embedding = torch.nn.Embedding(4, 2, sparse=True)
+        embedding(torch.tensor([1])).sum().backward()
+        with pytest.raises(InputError, match="sparse"):
+            build(embedding.parameters(), lr=0.1).step()
+
+    def test_resume_is_bitwise(self, build, tmp_path):
+        def train(optimizer, p, first, last):
+            for k in range(first, last):
+                p.grad = torch.tensor([1.0 / (k + 1), -0.5 * k])
+                optimizer.step()
+
+        x, y = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+        whole, first = build([x], lr=0.1), build([y], lr=0.1)
+        train(whole, x, 0, 8)
+        train(first, y, 0, 4)
+        torch.save(first.state_dict(), tmp_path / "o.pt")
+        second = build([y], lr=0.1)
+        second.load_state_dict(torch.load(tmp_path / "o.pt", weights_only=True))
+        train(second, y, 4, 8)
+        assert torch.equal(x, y)
+
+
+def test_dadapt_adagrad_with_a_frozen_group_trains_the_others():
+    pytest.importorskip("dadaptation")
+
+    def groups(frozen_first):
+        frozen, free = torch.nn.Parameter(torch.ones(5)), torch.nn.Parameter(torch.ones(5))
+        listed = [{"params": [frozen], "lr": 0.0}, {"params": [free]}]
+        optimizer = make_optimizer("dadapt_adagrad", listed if frozen_first else listed[::-1])
+        for _ in range(50):
+            optimizer.zero_grad()
+            ((frozen - 3).abs().sum() + (free - 3).abs().sum()).backward()
+            optimizer.step()
+        return frozen, free, optimizer.param_groups
+
+    for frozen_first in (False, True):
+        frozen, free, listed = groups(frozen_first)
+        assert torch.equal(frozen, torch.ones(5))
+        assert free.min() > 1.001
+        assert listed[0]["d"] == listed[1]["d"] > 1e-4
+    optimizer = make_optimizer("dadapt_adagrad", [{"params": [free]}, {"params": [frozen], "lr": 0.5}])
+    with pytest.raises(InputError, match="one learning rate"):
+        optimizer.step()
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])

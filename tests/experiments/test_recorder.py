@@ -138,6 +138,113 @@ def test_state_round_trip():
     np.testing.assert_array_equal(first.l1, second.l1)
 
 
+def step(recorder, model, batch):
+    model.zero_grad()
+    model(batch).square().mean().backward()
+    recorder()
+
+
+def test_an_empty_recorder_is_true_and_shows_its_length():
+    model = network()
+    recorder = GradNormRecorder(model)
+    assert recorder
+    assert len(recorder) == 0
+    assert recorder.summary()["steps"] == 0
+    step(recorder, model, batches(1)[0])
+    assert repr(recorder) == "GradNormRecorder(1 steps of Sequential)"
+
+
+def test_parameters_and_groups_that_are_added_later_count():
+    first, second = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.SGD([first], lr=0.1)
+    each, all_together = GradNormRecorder(optimizer, per_group=True), GradNormRecorder(optimizer)
+    first.grad = torch.tensor([3.0, 0.0])
+    each(), all_together()
+    optimizer.add_param_group({"params": [second]})
+    second.grad = torch.tensor([0.0, 4.0])
+    each(), all_together()
+    assert each.groups["l2"].tolist() == [[3.0, 0.0], [3.0, 4.0]]
+    assert each.l2.tolist() == all_together.l2.tolist() == [3.0, 5.0]
+    module = torch.nn.Module()
+    recorder = GradNormRecorder(module)
+    recorder()
+    module.register_parameter("late", first)
+    recorder()
+    assert recorder.l2.tolist() == [0.0, 3.0]
+
+
+@pytest.mark.parametrize("unscaled", [False, True])
+def test_a_module_as_source_is_divided_by_the_scale_once(unscaled):
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=512.0)
+    recorder = GradNormRecorder(model, scaler=scaler)
+    for batch in batches(3):
+        optimizer.zero_grad()
+        scaler.scale(model(batch).square().mean()).backward()
+        if unscaled:
+            scaler.unscale_(optimizer)
+        recorder()
+        if not unscaled:
+            scaler.unscale_(optimizer)
+        np.testing.assert_allclose([recorder.l1[-1], recorder.l2[-1]], literal(model), rtol=1e-5)
+        scaler.step(optimizer)
+        scaler.update()
+
+
+def test_a_module_under_two_optimizers_of_one_scaler_is_refused():
+    model = network()
+    optimizers = [torch.optim.SGD(layer.parameters(), lr=0.1) for layer in (model[0], model[2])]
+    scaler = torch.amp.GradScaler("cpu", init_scale=512.0)
+    recorder, other = GradNormRecorder(model, scaler=scaler), GradNormRecorder(optimizers[1], scaler=scaler)
+    scaler.scale(model(batches(1)[0]).square().mean()).backward()
+    scaler._per_optimizer_states[id(optimizers[1])]["stage"]
+    scaler.unscale_(optimizers[0])
+    with pytest.raises(InputError, match="the optimizer in place"):
+        recorder()
+    other()
+    scaler.unscale_(optimizers[1])
+    np.testing.assert_allclose(other.l2, literal(model[2])[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("every", [1, 3, 1000])
+def test_a_file_grows_through_a_crash_and_a_resume(tmp_path, every):
+    model, file = network(), tmp_path / "runs" / "norms.csv"
+    whole, first = GradNormRecorder(model), GradNormRecorder(model, every=every)
+    for batch in batches(6):
+        step(first, model, batch)
+        whole()
+        first.append_to(file)
+    with file.open("a") as handle:
+        handle.write("6,1.25")  # killed in the middle of a line
+    second = GradNormRecorder(model, every=every)
+    assert second.resume(file, 4)
+    for batch in batches(6)[4:]:
+        step(second, model, batch)
+        second.append_to(file)
+    np.testing.assert_array_equal(second.steps, np.arange(6))
+    log = read_norms(file, column="grad_norm_l2")
+    np.testing.assert_allclose(log.norms, whole.l2, rtol=1e-12)
+    third = GradNormRecorder(model)
+    third.load_state_dict(second.state_dict())
+    np.testing.assert_array_equal(third.steps, second.steps)
+    assert not third.resume(tmp_path / "none.csv", 7)
+    (tmp_path / "other.csv").write_text("a,b\n")
+    with pytest.raises(InputError, match="columns"):
+        third.resume(tmp_path / "other.csv", 1)
+
+
+def test_summary_counts_what_cannot_be_used():
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    recorder = GradNormRecorder(torch.optim.SGD([parameter], lr=0.1))
+    for gradient in ([3.0, 4.0], [float("nan"), 0.0], [0.0, 0.0], [0.0, 2.0]):
+        parameter.grad = torch.tensor(gradient)
+        recorder()
+    found = recorder.summary()
+    assert (found["steps"], found["unusable"]) == (4, 2)
+    assert (found["l1_max"], found["l2_min"], found["l2_median"]) == (7.0, 2.0, 3.5)
+
+
 @pytest.mark.slow  # needs a C++ compiler and compiles for seconds
 def test_compiled_model():
     model, plain = network(), network()

@@ -68,14 +68,57 @@ def test_last_epoch_resumes_without_a_checkpoint():
     assert played(optimizer, scheduler, 2) == [[0.6], [0.4]]
 
 
-def test_state_of_another_schedule_is_refused():
+def test_state_of_a_run_with_other_steps_is_refused():
     optimizer = torch.optim.SGD(parameters(), lr=1.0)
-    state = ScheduleLR(optimizer, [1.0, 0.5]).state_dict()
-    other = torch.optim.SGD(parameters(), lr=1.0)
+    scheduler = ScheduleLR(optimizer, [1.0, 0.5])
+    played(optimizer, scheduler, 2)
     with pytest.raises(InputError, match=r"steps\[1\] = 0.4.*steps\[1\] = 0.5"):
-        ScheduleLR(other, [1.0, 0.4]).load_state_dict(state)
-    with pytest.raises(InputError, match="3 steps"):
-        ScheduleLR(torch.optim.SGD(parameters(), lr=1.0), [1.0, 0.5, 0.1]).load_state_dict(state)
+        ScheduleLR(torch.optim.SGD(parameters(), lr=1.0), [1.0, 0.4]).load_state_dict(scheduler.state_dict())
+    with pytest.raises(InputError, match="state of a ScheduleLR"):
+        scheduler.load_state_dict({"last_epoch": 1})
+
+
+@given(
+    st.lists(st.floats(0.0, 10.0), min_size=1, max_size=12),
+    st.lists(st.floats(0.0, 10.0), min_size=1, max_size=12),
+    st.integers(0, 15),
+)
+def test_a_run_goes_on_with_another_schedule_that_agrees_so_far(steps, others, taken):
+    """Against one schedule that holds both parts from the beginning."""
+    optimizer = torch.optim.SGD(parameters(), lr=0.5, momentum=0.9)
+    scheduler = ScheduleLR(optimizer, steps)
+    played(optimizer, scheduler, taken)
+    so_far = [steps[min(k, len(steps) - 1)] for k in range(taken)]
+    extended = [*so_far, *others]
+    later = torch.optim.SGD(parameters(), lr=0.5, momentum=0.9)
+    extension = ScheduleLR(later, extended)
+    later.load_state_dict(optimizer.state_dict())
+    extension.load_state_dict(scheduler.state_dict())
+    assert extension.get_last_lr() == [0.5 * others[0]]
+    assert played(later, extension, len(others) + 1) == [[0.5 * step] for step in [*others, others[-1]]]
+    if taken and so_far[0] != so_far[0] + 1.0:
+        with pytest.raises(InputError, match=r"steps\[0\]"):
+            ScheduleLR(torch.optim.SGD(parameters(), lr=0.5), [so_far[0] + 1.0, *extended]).load_state_dict(
+                scheduler.state_dict()
+            )
+
+
+def test_an_optimal_continuation_extends_a_finished_run():
+    import lastiterate as li
+
+    done, base_lr = li.schedules.constant(20), 0.1
+    optimizer = torch.optim.SGD(parameters(), lr=base_lr)
+    scheduler = ScheduleLR(optimizer, done)
+    played(optimizer, scheduler, 20)
+    more = li.optimal_continuation(prefix=base_lr * done, n_steps=10).steps / base_lr
+    longer = ScheduleLR(torch.optim.SGD(parameters(), lr=base_lr), li.schedules.join(done, more))
+    longer.load_state_dict(scheduler.state_dict())
+    np.testing.assert_allclose(played(longer.optimizer, longer, 10), base_lr * more[:, None], rtol=1e-12)
+
+
+def test_the_repr_says_where_it_is():
+    optimizer = torch.optim.SGD(parameters(), lr=1.0)
+    assert repr(ScheduleLR(optimizer, [1.0, 0.5])) == "ScheduleLR(2 steps, at 0)"
 
 
 def test_works_inside_sequential_and_chained_schedulers():

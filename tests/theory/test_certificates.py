@@ -35,7 +35,7 @@ def sgd_pairs(certificate):
 
 
 def momentum_certificate(n=6):
-    return li.exact_rate(np.full(n, 0.2), D=2.0, G=1.5, momentum=0.9).certificate()
+    return li.momentum_rate(np.full(n, 0.2), 0.9, D=2.0, G=1.5).certificate()
 
 
 @given(st.lists(st.just(0.0) | st.floats(1e-9, 1e3), min_size=1, max_size=30), st.floats(0.1, 10), st.floats(0.1, 10))

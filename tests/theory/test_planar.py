@@ -72,7 +72,7 @@ def test_any_weights_scalings_and_caps_are_bounded(case, D):
     if bound.value == np.inf:  # rare: no valid vectors among the trials
         return
     _, certificate = certified(lam, beta, D, G)
-    assert certificate.value == pytest.approx(bound.value, rel=1e-8)
+    assert certificate.value <= bound.value * (1 + 1e-8)  # smaller where other norms are better
     assert certificate.check()
     assert bound.value >= li.worst_case(li.step_matrix.dual_averaging(lam, beta), D, G, progress=False).lower * (
         1 - 1e-7

@@ -146,19 +146,28 @@ def test_vit_row_vs_published_schedule():
         0.01: 0.142, 0.02: 0.787, 0.05: 0.984, 0.1: 0.614, 0.2: 0.589,
         0.3: 0.636, 0.5: 0.502, 0.7: 0.284, 0.9: 0.085, 0.99: 0.008,
     }  # fmt: skip
-    refinement = li.refine(li.read_norms(LOGS / "vit_l1.csv"), rule="adam")
+    refinement = li.refine(li.read_norms(LOGS / "vit_l1.csv", positions="rows"), rule="adam")
     positions = np.linspace(0.0, 1.0, refinement.steps.size)
     found = np.interp(list(published), positions, refinement.steps)
     np.testing.assert_allclose(found, list(published.values()), rtol=0, atol=0.002)
     assert refinement.peak == pytest.approx(0.032, abs=0.001)
     assert not refinement.degenerate
     with (LOGS / "vit_l1.csv").open() as handle:
-        assert refinement.steps.size == sum(1 for _ in csv.reader(handle)) - 1
+        last = max(int(row["Step"]) for row in csv.DictReader(handle))
+    assert refinement.steps.size == last + 1
+
+
+@needs_logs
+def test_vit_row_by_its_step_column():
+    refinement = li.refine(li.read_norms(LOGS / "vit_l1.csv"), rule="adam")
+    assert np.interp(0.02, np.linspace(0.0, 1.0, refinement.steps.size), refinement.steps) == pytest.approx(
+        0.963, abs=5e-4
+    )
 
 
 @needs_logs
 def test_roberta_peak_vs_published_schedule():
-    refinement = li.refine(li.read_norms(LOGS / "roberta_l1.csv"), rule="adam")
+    refinement = li.refine(li.read_norms(LOGS / "roberta_l1.csv", positions="rows"), rule="adam")
     assert refinement.peak == pytest.approx(0.45, abs=0.01)
 
 

@@ -33,7 +33,7 @@ def parse_spec(text: Any, argument: str) -> tuple[str, dict[str, Any]]:
     >>> parse_spec("two-point/mine.py:width=3", "workload")
     ('two-point/mine.py', {'width': 3})
     """
-    expected = "a name, or name:key=value,key=value"
+    expected = "a specification: a name, or name:key=value,key=value"
     if not isinstance(text, str) or not text.strip():
         raise InputError(argument, text, expected)
     name, tail = _split(text.strip())

@@ -24,6 +24,8 @@ NORM_OF_RULE = {"sgd": "l2", "adam": "l1"}
 
 LATE_PEAK = 0.8
 FIT_SPAN = 0.3
+IMPLAUSIBLE_GAIN = 5.0
+"""Recorded gains lie between 1 and 2; beyond this a few norms usually decide."""
 
 
 class RefinementWarning(UserWarning):
@@ -71,6 +73,37 @@ class Refinement(Result):
         """N."""
         return self.steps.size
 
+    @property
+    def gain_inside(self) -> float:
+        """The predicted gain without the first and the last 1% of training, where norms are often odd."""
+        cut = max(self.weights.size // 100, 1)
+        return _gain(self.weights[cut:-cut]) if self.weights.size > 2 * cut else self.gain
+
+    def explain_gain(self) -> str:
+        """Say in one line what the predicted gain rests on.
+
+        The squared gain is the mean of norm^p times the mean of norm^-p (p = 2 for SGD, 1 for Adam): the largest norms
+        decide the one, the smallest the other.
+
+        >>> import numpy as np
+        >>> norms = np.linspace(1.0, 1.001, 200)
+        >>> norms[:2] = 100.0
+        >>> text = refine(norms, rule="adam", smoothing=0.0).explain_gain()
+        >>> text[: text.index(";")]
+        'gain 1.4, 1 without the first and last 1% of training'
+        """
+        power, count = POWERS[self.rule], max(self.weights.size // 100, 1)
+        order = np.argsort(self.weights, kind="stable")
+        shares: list[tuple[float, float]] = []
+        for values, top in ((1.0 / self.weights, order[:count]), (self.weights, order[::-1][:count])):
+            shares.append((float(np.median(top)) / self.weights.size, float(values[top].sum() / values.sum())))
+        (large_at, large), (small_at, small) = shares
+        return (
+            f"gain {self.gain:.3g}, {self.gain_inside:.3g} without the first and last 1% of training; "
+            f"the largest 1% of the norms, near {large_at:.0%} of training, make {large:.0%} of the mean of "
+            f"norm^{power:g}; the smallest 1%, near {small_at:.0%}, make {small:.0%} of the mean of norm^-{power:g}"
+        )
+
 
 def refine(
     norms: npt.ArrayLike,
@@ -116,7 +149,7 @@ def refine(
     Warns
     -----
     RefinementWarning
-        If the norms vanish so fast that the schedule does not decay.
+        If the norms vanish so fast that the schedule does not decay, or if the predicted gain is implausible.
 
     Examples
     --------
@@ -128,8 +161,11 @@ def refine(
     """
     power = POWERS[check_choice(rule, "rule", POWERS)]
     n_steps = getattr(norms, "horizon", None) if n_steps is None else n_steps
-    positions = getattr(norms, "positions", None) if positions is None else positions
-    smoothed = to_horizon(smooth_norms(norms, smoothing), n_steps, positions)
+    if positions is None:
+        positions, span = getattr(norms, "positions", None), getattr(norms, "span", None)
+    else:
+        span = None
+    smoothed = to_horizon(smooth_norms(norms, smoothing), n_steps, positions, span)
     bounds = np.append(smoothed, smoothed[-1])
     weights = (bounds.min() / bounds) ** power
     tails = np.cumsum(weights[::-1])[::-1]
@@ -147,7 +183,7 @@ def refine(
             RefinementWarning,
             stacklevel=2,
         )
-    return Refinement(
+    refinement = Refinement(
         steps=steps,
         gain=_gain(weights),
         peak=peak,
@@ -158,6 +194,10 @@ def refine(
         rule=str(rule),
         smoothing=float(smoothing),
     )
+    if refinement.gain > IMPLAUSIBLE_GAIN and not degenerate:
+        text = f"a few norms decide the predicted gain: {refinement.explain_gain()}"
+        warnings.warn(text, RefinementWarning, stacklevel=2)
+    return refinement
 
 
 def smooth_norms(norms: npt.ArrayLike, smoothing: float = 0.1) -> Array:
@@ -176,8 +216,16 @@ def smooth_norms(norms: npt.ArrayLike, smoothing: float = 0.1) -> Array:
     return np.asarray(median_filter(padded, size=width, mode="nearest")[: values.size], dtype=np.float64)
 
 
-def to_horizon(norms: npt.ArrayLike, n_steps: int | None, positions: npt.ArrayLike | None = None) -> Array:
+def to_horizon(
+    norms: npt.ArrayLike,
+    n_steps: int | None,
+    positions: npt.ArrayLike | None = None,
+    span: tuple[float, float] | None = None,
+) -> Array:
     """Interpolate norms to ``n_steps`` equally spaced points, linearly in the logarithm.
+
+    ``span`` are the first and the last point, by default the positions of the first and the last norm, which are
+    held outside.
 
     Interpolate after smoothing: averages of neighbours are less noisy than the norms themselves and would shift
     the median.
@@ -192,7 +240,8 @@ def to_horizon(norms: npt.ArrayLike, n_steps: int | None, positions: npt.ArrayLi
     places = np.arange(values.size, dtype=np.float64) if positions is None else check_vector(positions, "positions")
     if places.size != values.size or (places.size > 1 and np.diff(places).min() <= 0.0):
         raise InputError("positions", positions, f"{values.size} increasing numbers, one for every norm")
-    wanted = np.linspace(places[0], places[-1], horizon)
+    first, last = (places[0], places[-1]) if span is None else span
+    wanted = np.linspace(first, last, horizon)
     return np.exp(np.interp(wanted, places, np.log(values)))
 
 

@@ -97,6 +97,18 @@ class Program:
         """Solve once with the inequalities that survive noise: none from an earlier gradient to a later point."""
         self._solve(Inequalities.backward(self.problem.n_points), cone.TOLERANCE, None)
 
+    def multipliers(self, D: float, G: Array) -> tuple[Array, Array, Array, float, Array]:
+        """Return the best multipliers in the units of the method, as `Certificate.step_matrix` takes them.
+
+        These are ``pairs[r, t]`` on f_r >= f_t + <g_t, x_r - x_t>, those of f* >= f_t + <g_t, x* - x_t> and f_t >= f*,
+        and those of ||x_0 - x*||^2 <= D^2 and ||g_t||^2 <= G_t^2.
+        """
+        n, unit = self.problem.n_points, self.problem.unit
+        pairs, caps = self.upper.pairs, self.upper.caps
+        with np.errstate(over="ignore"):  # of a cap near 1e-300, a multiplier may be infinite
+            norms = 2.0 * caps[1:] * (unit / G) / G
+        return pairs[:n, :n].T, pairs[:n, n], pairs[n, :n], 2.0 * float(caps[0]) * (unit / D) / D, norms
+
     def _solve(
         self, kept: Inequalities, tolerance: float, report: Callable[[int, int, float], None] | None
     ) -> ConeSolution | None:

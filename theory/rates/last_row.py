@@ -11,12 +11,12 @@ nonincreasing in k and at most s_0, for every j < N. Hence no condition is left 
 only f_j >= 0 for dual averaging.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import InputError, check_gradient_bounds, check_positive, check_steps
 from lastiterate.theory.methods.step_matrix import averaging_weights, check_step_matrix, scalings
 
@@ -28,8 +28,8 @@ Array = npt.NDArray[np.float64]
 ROUNDING = 1e-12
 
 
-@dataclass(frozen=True, eq=False)
-class LowerBound:
+@result
+class LowerBound(Result):
     """A value that some convex function attains, or zero where the construction fails.
 
     Attributes
@@ -40,16 +40,14 @@ class LowerBound:
         What was proved, or the condition that failed.
     """
 
+    _shown = ("value", "note")
+
     value: float
     note: str
 
     def __float__(self) -> float:
         """Return the value."""
         return self.value
-
-    def __repr__(self) -> str:
-        """Return the value and the note in one line."""
-        return f"LowerBound({self.value:.9g}, {self.note!r})"
 
 
 def last_row_lower(H: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> LowerBound:
@@ -80,7 +78,7 @@ def last_row_lower(H: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 
     >>> float(last_row_lower(step_matrices.sgd([0.5, 0.25]))) == exact_rate([0.5, 0.25]).value
     True
     >>> last_row_lower([[0, 0, 0], [2.0, 0, 0], [0.1, 0.1, 0]])
-    LowerBound(0, 'no lower bound: the function would fall below its minimum at x_1')
+    LowerBound(value=0, note='no lower bound: the function would fall below its minimum at x_1')
     """
     matrix = check_step_matrix(H)
     distance, caps = _checked(D, G, matrix.shape[0] - 1)
@@ -158,7 +156,7 @@ def dual_averaging_lower(
     >>> round(float(dual_averaging_lower([1.0, 1.0], [1.0, 2.0])), 6)
     0.7225
     >>> dual_averaging_lower([2.0, 2.0], [1.0, 20.0])
-    LowerBound(0, 'no lower bound: the function would fall below its minimum at x_1')
+    LowerBound(value=0, note='no lower bound: the function would fall below its minimum at x_1')
     """
     weights = check_steps(lam, "lam", allow_empty=True)
     scale = scalings(beta, weights.size)

@@ -26,13 +26,13 @@ component of Z_N across it, and the turn of U_0.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from lastiterate.theory.base.jit import JIT
+from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import InputError, check_gradient_bounds, check_positive, check_steps
 from lastiterate.theory.methods.step_matrix import scalings
 
@@ -46,8 +46,8 @@ KNOWN = [(1.01, 0.6, 1.0), (1.03, 0.75, 1.0), (1.05, 0.9, 0.0), (1.15, 0.8, 2.0)
 SCATTERED, POLISHED = 300, 8
 
 
-@dataclass(frozen=True, eq=False)
-class PlanarBound:
+@result
+class PlanarBound(Result):
     """The bound and the vectors that prove it.
 
     Attributes
@@ -67,13 +67,14 @@ class PlanarBound:
     _q: Array
     _delta: Array
 
+    @property
+    def n_steps(self) -> int:
+        """N."""
+        return self._lam.size
+
     def __float__(self) -> float:
         """Return the bound."""
         return self.value
-
-    def __repr__(self) -> str:
-        """Return the value and the length of the run."""
-        return f"PlanarBound({self.value:.9g}, n_steps={self._lam.size})"
 
     def multipliers(self) -> tuple[Array, float, Array, Array]:
         """Return ``pairs[r, t]`` = b_tr, tau, the multipliers of the norms and those of f_t >= f*; O(N^2) numbers."""

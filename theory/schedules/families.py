@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lastiterate.theory.base.specs import parse_spec
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -94,41 +95,29 @@ def parse(text: str, n_steps: int) -> Array:
     lastiterate.theory.base.validation.InputError: schedule: expected one of constant, linear, ..., rewarm, got linaer
     """
     n = check_count(n_steps, "n_steps")
-    if not isinstance(text, str) or not text.strip():
-        raise InputError("schedule", text, 'a specification such as "cosine" or "wsd:cooldown=0.2"')
-    name, _, arguments = text.strip().partition(":")
-    family_name = name.strip().replace("-", "_")
-    if family_name not in FAMILIES:
+    name, options = parse_spec(text, "schedule")
+    if name not in FAMILIES:
         raise InputError("schedule", name, f"one of {', '.join(FAMILIES)}")
-    family = FAMILIES[family_name]
-    known = list(inspect.signature(family).parameters)[1:]
-    if "warmup" not in known:
-        known.append("warmup")
-    options: dict[str, Any] = {}
-    for item in filter(None, (part.strip() for part in arguments.split(","))):
-        key, equals, value = item.partition("=")
-        key = key.strip().replace("-", "_")
-        if key not in known or not equals:
-            raise InputError(f"schedule {name}", item, f"name=value with a name among {', '.join(known)}")
-        if key in options:
-            raise InputError(f"schedule {name}", item, f"{key} once")
-        options[key] = _parsed(value.strip(), f"{name}:{key}", is_text=key == "kind", is_list=key == "milestones")
-    if "warmup" not in inspect.signature(family).parameters and "warmup" in options:
-        n_warmup = round(check_fraction(options.pop("warmup"), f"{name}:warmup", high=1.0) * n)
-        ramp = np.arange(1, n_warmup + 1, dtype=np.float64) / max(n_warmup, 1)
-        return ramp if n_warmup == n else np.concatenate([ramp, family(n - n_warmup, **options)])
-    return family(n, **options)
+    family = FAMILIES[name]
+    own = list(inspect.signature(family).parameters)[1:]
+    for key, value in options.items():
+        if key not in (*own, "warmup"):
+            known = ", ".join(dict.fromkeys([*own, "warmup"]))
+            raise InputError(f"schedule {name}", key, f"name=value with a name among {known}")
+        options[key] = _checked(value, f"{name}:{key}", key)
+    if "warmup" in own or "warmup" not in options:
+        return family(n, **options)
+    n_warmup = round(check_fraction(options.pop("warmup"), f"{name}:warmup", high=1.0) * n)
+    ramp = np.arange(1, n_warmup + 1, dtype=np.float64) / max(n_warmup, 1)
+    return ramp if n_warmup == n else np.concatenate([ramp, family(n - n_warmup, **options)])
 
 
-def _parsed(value: str, name: str, *, is_text: bool, is_list: bool) -> Any:
-    if is_text:
-        return value
-    try:
-        numbers = [float(part) for part in value.split("/")] if value or not is_list else []
-    except ValueError as error:
-        raise InputError(name, value, "a number") from error
-    if is_list:
-        return numbers
-    if len(numbers) != 1:
+def _checked(value: Any, name: str, key: str) -> Any:
+    """Return an option in the form its family takes: a text for a kind, a list for milestones, else one number."""
+    if key == "kind":
+        return str(value)
+    if key == "milestones" and not isinstance(value, str):
+        return value if isinstance(value, list) else [] if value is None else [float(value)]
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(name, value, "one number")
-    return numbers[0]
+    return value

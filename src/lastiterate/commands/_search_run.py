@@ -16,9 +16,10 @@ from lastiterate.solvers.search.search import Study, search
 from lastiterate.solvers.search.spaces import SPACES, FreeShape, Shape
 from lastiterate.solvers.search.weight_decay import weight_decay_study
 from lastiterate.theory.base.progress import progress_bar
+from lastiterate.theory.base.specs import parse_spec
 from lastiterate.theory.base.validation import Array, InputError
 from lastiterate.theory.problems.linear_regression import LinearRecursion
-from lastiterate.theory.problems.texts import parse_options, parse_problem
+from lastiterate.theory.problems.texts import parse_problem
 
 Row = dict[str, Any]
 
@@ -61,7 +62,7 @@ class SearchRequest:
         if kind == "rate":
             return self._rate()
         if kind == "problem":
-            method, options = parse_options(self.optimizer or "sgd", "optimizer")
+            method, options = parse_spec(self.optimizer or "sgd", "optimizer")
             sampling = {} if self.batch_size is None else {"batch_size": self.batch_size}
             return ConvexProblem(parse_problem(name), method, self.n_steps or 200, lrs, {**options, **sampling})
         raise InputError("objective", self.objective, "linear-regression, rate, problem:KIND:DATASET or workload:NAME")

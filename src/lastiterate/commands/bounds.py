@@ -1,29 +1,17 @@
 """Commands ``bound`` and ``compare``: what theory says of schedules."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ._output import JsonFlag, PlotOption, emit
+from ._output import JsonFlag, PlotOption, emit, picture
 from ._schedules import Given, factor, load, load_all
 
 Horizon = Annotated[int | None, typer.Option("--steps", "-n", help="Number of steps N; 1000, or that of a file.")]
 Distance = Annotated[float, typer.Option("-D", "--distance", help="Distance from the start to a minimiser.")]
 GradientBound = Annotated[float, typer.Option("-G", "--gradient", help="Bound on the subgradient norm.")]
-
-DEFAULT_FAMILIES = [
-    "linear",
-    "one_minus_sqrt",
-    "rex",
-    "cosine",
-    "polynomial:power=2",
-    "wsd:cooldown=0.2",
-    "exponential",
-    "inverse_sqrt",
-    "stepwise",
-    "constant",
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -43,9 +31,13 @@ def bound(
     momentum: Annotated[float | None, typer.Option(help="Momentum beta of SGD (needs --base-lr).")] = None,
     as_json: JsonFlag = False,
     plot: PlotOption = None,
+    where: Annotated[
+        Path | None, typer.Option("--where", callback=picture, help="Picture of where the schedule loses.")
+    ] = None,
 ) -> None:
     """Bound the last iterate of one schedule: exact rate, Theorem 10 and the average iterate."""
     import lastiterate as li
+    from lastiterate.experiments.plots.sensitivity import in_words, sensitivity
     from lastiterate.theory.base.validation import InputError
 
     given = load(schedule, n_steps, 1000)
@@ -64,13 +56,17 @@ def bound(
             value = rate_of(li.schedules.scale(steps, base_lr), D=D, G=G).value
             rows.append({"bound": kind, "rate": value, "over optimum": value / unit, "base_lr": base_lr})
     if momentum is not None and base_lr is not None:
-        rate = li.exact_rate(li.schedules.scale(steps, base_lr), D=D, G=G, momentum=momentum)
+        rate = li.momentum_rate(li.schedules.scale(steps, base_lr), momentum, D, G)
         name = f"momentum {momentum:g}, {'exact' if rate.exact else 'upper bound'}"
         rows.append({"bound": name, "rate": rate.value, "over optimum": rate.value / unit, "base_lr": base_lr})
+    exact = li.exact_rate(li.schedules.scale(steps, rows[0]["base_lr"]), D=D, G=G)
     extra = {"schedule": schedule, "n_steps": int(steps.size), "D": D, "G": G, "optimum DG/sqrt(N+1)": unit}
+    extra |= in_words(exact)
     emit(rows, as_json=as_json, title=f"{schedule}, N = {steps.size}", extra=extra)
     if plot is not None:
         _plot_bound(steps, rows[0]["base_lr"], D, G, schedule, plot)
+    if where is not None:
+        save(sensitivity(exact)[0].figure, where)
 
 
 def compare(
@@ -85,7 +81,9 @@ def compare(
 
     The absolute steps of a file are taken as they are.
     """
-    given = load_all(schedules or DEFAULT_FAMILIES, n_steps, 1000)
+    from lastiterate.theory.rates.compare import DEFAULT_FAMILIES
+
+    given = load_all(list(schedules or DEFAULT_FAMILIES), n_steps, 1000)
     rows = compared(given, D, G)
     n = int(given[0].steps.size)
     title = f"Rates at the best base learning rate, units of DG/sqrt(N+1), N = {n}"
@@ -96,18 +94,20 @@ def compare(
 
 def compared(schedules: list[Given], D: float, G: float) -> list[dict[str, Any]]:
     """Return one row a schedule, best exact rate first; absolute steps are not tuned."""
+    from lastiterate.theory.rates.compare import compare as compare_schedules
+
+    tunable = {given.name: given.steps for given in schedules if not given.absolute}
+    rows = [asdict(row) for row in compare_schedules(tunable, D=D, G=G)] if tunable else []
+    rows += [_as_they_are(given, D, G) for given in schedules if given.absolute]
+    return sorted(rows, key=lambda row: row["exact"])
+
+
+def _as_they_are(given: Given, D: float, G: float) -> dict[str, Any]:
     import lastiterate as li
 
-    rows: list[dict[str, Any]] = []
-    for given in schedules:
-        unit = D * G / (given.steps.size + 1) ** 0.5
-        if given.absolute:
-            found = {kind: rate_of(given.steps, D=D, G=G) for kind, rate_of in _rates(li).items()}
-        else:
-            found = {kind: li.tune_base_lr(given.steps, D=D, G=G, bound=kind) for kind in _rates(li)}
-        rates = {kind: result.value / unit for kind, result in found.items()}
-        rows.append({"schedule": given.name, **rates, "base_lr": found["exact"].base_lr})
-    return sorted(rows, key=lambda row: row["exact"])
+    unit = D * G / (given.steps.size + 1) ** 0.5
+    rates = {kind: rate_of(given.steps, D=D, G=G).value / unit for kind, rate_of in _rates(li).items()}
+    return {"schedule": given.name, **rates, "base_lr": 1.0}
 
 
 def _rates(li: Any) -> dict[str, Any]:

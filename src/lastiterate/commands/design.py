@@ -34,7 +34,6 @@ def design(
     tail: Annotated[str | None, typer.Option(help="Schedule file of the steps fixed at the end.")] = None,
     budget: Annotated[float | None, typer.Option(help="Upper limit on the sum of the steps.")] = None,
     max_ratio: Annotated[float | None, typer.Option(help="Largest ratio of neighbouring steps.")] = None,
-    model: Annotated[str | None, typer.Option(help="steps or weights; chosen by the options if absent.")] = None,
     out: Out = None,
     as_json: JsonFlag = False,
     plot: PlotOption = None,
@@ -56,26 +55,18 @@ def design(
         tail=None if tail is None else _absolute("--tail", tail),
         budget=budget,
         max_ratio=max_ratio,
-        model=model,
     )
-    rows: list[dict[str, Any]] = [
-        {"schedule": "designed", "rate": found.value, "over lower bound": found.value / found.lower_bound},
-        {
-            "schedule": "before polishing",
-            "rate": found.convex_value,
-            "over lower bound": found.convex_value / found.lower_bound,
-        },
-    ]
+    rows = [{"schedule": "designed", "rate": found.value, "over no constraints": 1.0 + found.excess}]
     extra = {
         "lower bound": found.lower_bound,
-        "Theorem 10": found.theorem10,
+        "gap": found.gap,
+        "without constraints": found.unconstrained,
         "constraint residual": found.residual,
-        "model": found.model,
         "seconds": found.seconds,
     }
     _write(found.steps, out, "design", extra)
     if plot is not None:
-        _plot({"designed": found.steps, "before polishing": found.convex_steps}, plot)
+        _plot({"designed": found.steps}, plot)
     emit(rows, as_json=as_json, title=f"Design, N = {n_steps}", extra=_with_steps(extra, found.steps, as_json))
 
 
@@ -110,8 +101,20 @@ def optimal(
 
 
 def continue_(
-    prefix: Annotated[str, typer.Argument(help="Schedule file of the steps taken, or a family such as linear.")],
+    prefix: Annotated[
+        str, typer.Argument(help="Schedule file of the steps taken, or a family such as linear; with --seen a log.")
+    ],
     n_steps: Annotated[int, typer.Option("--steps", "-n", help="Number of new steps.")],
+    seen: Annotated[bool, typer.Option("--seen", help="Plan from the norms and learning rates in a log.")] = False,
+    column: Annotated[str | None, typer.Option(help="With --seen: column of the norms.")] = None,
+    lr_column: Annotated[str, typer.Option(help="With --seen: column of the learning rates.")] = "lr",
+    inner_products: Annotated[
+        Path | None, typer.Option(help="With --seen: npy file of the inner products of the subgradients.")
+    ] = None,
+    cap: Annotated[float | None, typer.Option(help="With --seen: upper limit on the new steps.")] = None,
+    rollback: Annotated[
+        str | None, typer.Option(help="With --seen: iterates to roll back to if that is better, such as 500,1000.")
+    ] = None,
     n_prefix: Annotated[int | None, typer.Option(help="Steps of the prefix; 1000, or that of a file.")] = None,
     base_lr: Annotated[
         float | None, typer.Option(help="Factor on the prefix; tuned to it if absent, none for absolute steps.")
@@ -123,6 +126,18 @@ def continue_(
     plot: PlotOption = None,
 ) -> None:
     """Extend a run that was already trained: the best steps after a given prefix."""
+    if seen:
+        from ._seen import continue_seen
+
+        limit = _gradient_bounds(G) if G != "1" else None
+        options = {
+            "column": column,
+            "lr_column": lr_column,
+            "inner_products": inner_products,
+            "base_lr": base_lr or 1.0,
+        }
+        continue_seen(Path(prefix), n_steps, cap, rollback, D, limit, out, as_json, plot, **options)
+        return
     import numpy as np
 
     import lastiterate as li

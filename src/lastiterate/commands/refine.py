@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from ._output import JsonFlag, PlotOption, emit
+from ._output import JsonFlag, PlotOption, emit, tell
+
+LARGE_GAIN = 2.0
 
 
 def register(app: typer.Typer) -> None:
@@ -24,13 +25,15 @@ def refine(
     column: Annotated[str | None, typer.Option(help="Column of the norms, if there are several.")] = None,
     horizon: Annotated[int | None, typer.Option(help="Steps of the next run; default those of the log.")] = None,
     smoothing: Annotated[float, typer.Option(help="Width of the median filter, a fraction of training.")] = 0.1,
+    step_column: Annotated[str | None, typer.Option(help="Column that counts training steps, if not known.")] = None,
     positions: Annotated[
-        str, typer.Option(help="Logged rows are equally spaced (rows), or at their steps (steps).")
-    ] = "rows",
+        str | None, typer.Option(help="Norms are at their steps (steps, the default with a step column), or rows.")
+    ] = None,
     trim: Annotated[int | None, typer.Option(help="Rows left out at both ends; default 2 for W&B exports.")] = None,
     drop_bad: Annotated[
         bool, typer.Option("--drop-bad", help="Leave out norms that are not positive and finite.")
     ] = False,
+    salvage: Annotated[bool, typer.Option("--salvage", help="Keep the sound part of a damaged log.")] = False,
     snippet: Annotated[str | None, typer.Option(help="Print code that uses it: torch, hf, lightning or optax.")] = None,
     as_json: JsonFlag = False,
     plot: PlotOption = None,
@@ -45,7 +48,15 @@ def refine(
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        found = read_norms(log, column=column, positions=positions, trim=trim, drop_bad=drop_bad)  # type: ignore[arg-type]
+        found = read_norms(
+            log,
+            column=column,
+            step_column=step_column,
+            positions=positions,  # type: ignore[arg-type]
+            trim=trim,
+            drop_bad=drop_bad,
+            salvage=salvage,
+        )
         refinement = compute(found, rule=rule, smoothing=smoothing, n_steps=horizon)  # type: ignore[arg-type]
     other = {"l1": "l2", "l2": "l1"}[NORM_OF_RULE[rule]]
     if other in found.column.lower():
@@ -58,6 +69,7 @@ def refine(
         "smoothing": smoothing,
         "gain": refinement.gain,
         "degenerate": refinement.degenerate,
+        "step_column": found.step_column,
         "notes": list(found.notes),
     }
     write_schedule(refinement.steps, out, provenance)
@@ -73,17 +85,18 @@ def refine(
         "schedule": str(out),
         "norms": f"{len(found)} from column {found.column!r} ({found.kind})",
         "horizon": n,
+        "horizon counts": f"steps, of column {found.step_column!r}" if found.step_column else "rows of the log",
         "predicted gain over linear decay": refinement.gain,
         "peak": refinement.peak,
         "degenerate": refinement.degenerate,
+        "why such a gain": refinement.explain_gain() if refinement.gain > LARGE_GAIN else None,
         "notes": "; ".join(found.notes) or None,
     }
     if as_json and text is not None:
         extra["snippet"] = text
     emit(rows, as_json=as_json, title=f"Refined schedule, {rule} rule", extra=extra)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     for warning in caught:
-        console.print(f"[bold yellow]warning:[/] {warning.message}")
+        tell(str(warning.message), label="warning")
     if text is not None and not as_json:
         typer.echo(text)
 

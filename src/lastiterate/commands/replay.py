@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
-from ._output import JsonFlag, PlotOption, emit
+from ._output import JsonFlag, PlotOption, emit, plain
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +59,7 @@ def replay(
         return
     from lastiterate.experiments.replay.replay import DEFAULT_SCHEDULES
     from lastiterate.experiments.replay.replay import replay as run
-    from lastiterate.experiments.report.html import findings
+    from lastiterate.experiments.report.html import findings, write_report
     from lastiterate.experiments.training.distributed import launched_rank
     from lastiterate.experiments.training.train import TrainingSettings
 
@@ -95,7 +96,7 @@ def replay(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         result.save(out / "replay.json")
-        result.write_report(out / "report.html")
+        write_report(result, out / "report.html")
     sentences = {workload.workload: findings(workload) for workload in result.workloads}
     show(result, sentences, as_json)
     if out is not None and not as_json:
@@ -124,7 +125,7 @@ def show(result: Any, sentences: dict[str, list[str]], as_json: bool) -> None:
         ]
         emit(rows, as_json=False, title=f"{workload.workload}: {workload.metric} at the best base learning rate")
         for sentence in sentences[workload.workload]:
-            typer.echo(f"  {sentence}")
+            Console(highlight=False, soft_wrap=True).print(plain(f"  {sentence}"))
 
 
 def report(
@@ -134,10 +135,10 @@ def report(
 ) -> None:
     """Write the HTML report of a saved replay."""
     from lastiterate.experiments.replay.files import load
-    from lastiterate.experiments.report.html import findings
+    from lastiterate.experiments.report.html import findings, write_report
 
     result = load(results)
-    result.write_report(out)
+    write_report(result, out)
     show(result, {workload.workload: findings(workload) for workload in result.workloads}, as_json)
 
 
@@ -148,6 +149,7 @@ def analyse(
     loss: Annotated[str | None, typer.Option(help="Column of the loss.")] = None,
     lr: Annotated[str | None, typer.Option(help="Column of the learning rate.")] = None,
     norm: Annotated[str | None, typer.Option(help="Column of the gradient norm.")] = None,
+    step_column: Annotated[str | None, typer.Option(help="Column that counts training steps, if not known.")] = None,
     prefix: Annotated[
         Path | None, typer.Option(help="Log of the steps before the start of a log that starts late.")
     ] = None,
@@ -161,7 +163,15 @@ def analyse(
     from lastiterate.experiments.logs.analysis import analyse as compute
 
     analysis = compute(
-        logs, rule=rule, smoothing=smoothing, loss=loss, lr=lr, norm=norm, prefix=prefix, n_steps=n_steps
+        logs,
+        rule=rule,
+        smoothing=smoothing,
+        loss=loss,
+        lr=lr,
+        norm=norm,
+        step_column=step_column,
+        prefix=prefix,
+        n_steps=n_steps,
     )
     rows: list[dict[str, Any]] = [
         {

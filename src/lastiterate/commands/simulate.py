@@ -41,14 +41,15 @@ def simulate(
 ) -> None:
     """Simulate a method: the best base learning rate of each schedule, its gap, its bound, and how wide it is good."""
     import lastiterate as li
+    from lastiterate.theory.base.specs import parse_spec
     from lastiterate.theory.base.validation import check_choice
-    from lastiterate.theory.problems.texts import parse_options, parse_problem
+    from lastiterate.theory.problems.texts import parse_problem
 
     from .bounds import save
 
     if iterate is not None:
         check_choice(iterate, "--iterate", ("last", "best", "average"))
-    name, options = parse_options(method, "method")
+    name, options = parse_spec(method, "method")
     given = load_all(schedules or DEFAULT_SCHEDULES, n_steps, 1000)
     run = li.simulate(
         parse_problem(problem),

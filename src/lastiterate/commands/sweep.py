@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ._output import JsonFlag, PlotOption, emit
+from ._output import JsonFlag, PlotOption, emit, tell
 
 StoreOption = Annotated[Path, typer.Option("--store", help="SQLite file of results.")]
 EngineOption = Annotated[str, typer.Option(help="Where runs execute: loky (this machine) or dask (a cluster).")]
@@ -55,9 +55,9 @@ def run(
     extra = {"store": str(store), "executed now": result.n_executed, "runs": len(rows), "failed": len(result.failed)}
     emit(rows, as_json=as_json, title=f"{len(rows)} runs", extra=extra)
     for index, reason in result.rejected.items():
-        typer.echo(f"run {index} was rejected: {reason}", err=True)
+        tell(f"run {index} was rejected: {reason}")
     for record in result.failed:
-        typer.echo(f"{record.spec.to_json()} failed: {record.error}", err=True)
+        tell(f"{record.spec.to_json()} failed: {record.error}")
     if plot is not None:
         _plot(rows, metric, plot)
     if result.failed or result.rejected:

@@ -136,11 +136,12 @@ def test_taps_step_vs_least_norm_projection(batch):
         np.testing.assert_allclose(runner.memory, alpha, atol=1e-13)
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.8])
+@pytest.mark.parametrize(("beta", "package"), [(0.0, False), (0.8, False), (0.0, True), (0.5, True)])
 @pytest.mark.parametrize("gamma_tau", [-1.0, 0.0, 0.5])
-def test_motaps_vs_literal_algorithm(gamma_tau, beta):
+def test_motaps_vs_literal_algorithm(gamma_tau, beta, package):
     problem, rng, gamma = GENERAL["logistic"], np.random.default_rng(1), 0.6
-    runner = Runner("motaps", problem, gamma_tau=gamma_tau, beta=beta)
+    runner = Runner("motaps", problem, gamma_tau=gamma_tau, beta=beta, package=package)
+    pace = gamma / (1 - beta) if package else gamma  # the authors' code rescales the rate of the targets too
     rate = 0.9 - 0.899 * gamma if gamma_tau < 0 else gamma_tau
     w, z, n = problem.x0.copy(), problem.x0.copy(), problem.n_samples
     alpha, tau = np.zeros(n), 0.0
@@ -148,13 +149,13 @@ def test_motaps_vs_literal_algorithm(gamma_tau, beta):
         i = int(rng.integers(n))
         gradient, loss = problem.subgradient(w, [i]), problem.value(w, [i])
         c = (loss - alpha[i]) / (gradient @ gradient + 1)
-        alpha[i] += gamma * c
+        alpha[i] += pace * c
         z = z - gamma / (1 - beta) * c * gradient
         w = beta * w + (1 - beta) * z
         if (k + 1) % n == 0:
             mean = alpha.mean()
             tau = (1 - rate) * tau + rate * n / (n + 1) * mean
-            alpha += gamma * (tau - mean)
+            alpha += pace * (tau - mean)
         runner.step(gamma, np.array([i]))
         np.testing.assert_allclose(runner.x, w, rtol=1e-11, atol=1e-12)
         np.testing.assert_allclose(runner.memory, alpha, rtol=1e-11, atol=1e-12)

@@ -80,10 +80,11 @@ def sps_max(k, lr, loss, x, g, rows, state, memory, scalars, options):
 
 
 @njit(**SUMS)
-def _toward_targets(lr, beta, loss, x, g, rows, z, targets):
+def _toward_targets(lr, beta, package, loss, x, g, rows, z, targets):
     """Project (x, targets of the batch) onto the linearised mean loss = mean target; return the multiplier.
 
-    With momentum beta the projection moves z by lr / (1 - beta) and x follows as an average.
+    With momentum beta the projection moves z by lr / (1 - beta) and x follows as an average. The targets move by lr,
+    so that a step of lr = 1 solves for them, or, as in the authors' ``package``, by lr / (1 - beta) as well.
     """
     everything = rows.size == 0
     count = targets.size if everything else rows.size
@@ -92,8 +93,9 @@ def _toward_targets(lr, beta, loss, x, g, rows, z, targets):
         mean += targets[i if everything else rows[i]]
     mean /= count
     multiplier = (loss - mean) / (_dot(g, g) + 1.0 / count)
+    pace = lr / (1.0 - beta) if package else lr
     for i in range(count):
-        targets[i if everything else rows[i]] += lr * multiplier / count
+        targets[i if everything else rows[i]] += pace * multiplier / count
     for j in range(x.size):
         z[j] -= lr / (1.0 - beta) * multiplier * g[j]
         x[j] = beta * x[j] + (1.0 - beta) * z[j]
@@ -127,9 +129,9 @@ def taps(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """Targeted stochastic Polyak: per-sample targets, pulled to the mean ``tau`` = f* at the end of every epoch."""
     if k == 0:
         _move(state[0], -1.0, x)  # state starts at zero
-    scalars[STEP_SIZE] = lr * _toward_targets(lr, options[1], loss, x, g, rows, state[0], memory)
+    scalars[STEP_SIZE] = lr * _toward_targets(lr, options[1], options[2] > 0.0, loss, x, g, rows, state[0], memory)
     if _epoch_ends(k, rows, memory, scalars):
-        _to_mean(lr, 0.0, options[0], memory)
+        _to_mean(lr / (1.0 - options[1]) if options[2] > 0.0 else lr, 0.0, options[0], memory)
 
 
 @njit(**KERNEL)
@@ -137,10 +139,11 @@ def motaps(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """Moving targeted stochastic Polyak: as TAPS with a learned tau, from 0; a negative gamma_tau is 0.9 - 0.899 lr."""
     if k == 0:
         _move(state[0], -1.0, x)  # state starts at zero
-    scalars[STEP_SIZE] = lr * _toward_targets(lr, options[1], loss, x, g, rows, state[0], memory)
+    scalars[STEP_SIZE] = lr * _toward_targets(lr, options[1], options[2] > 0.0, loss, x, g, rows, state[0], memory)
     if _epoch_ends(k, rows, memory, scalars):
         tau_rate = options[0] if options[0] >= 0.0 else 0.9 - 0.899 * lr
-        scalars[FIRST] = _to_mean(lr, tau_rate, scalars[FIRST], memory)
+        pace = lr / (1.0 - options[1]) if options[2] > 0.0 else lr
+        scalars[FIRST] = _to_mean(pace, tau_rate, scalars[FIRST], memory)
 
 
 @njit(**KERNEL)
@@ -230,7 +233,7 @@ def _projection_bound(facts: RunFacts, f_star: Any, progress: float, source: str
         reason = "the bound needs constant options"
     elif abs(f_star - problem.f_star) > 1e-9 * (1.0 + abs(problem.f_star)):
         reason = "the bound needs the exact f*"
-    elif facts.stochastic and (abs(problem.f_star) > 1e-9 or problem.kind == "max_affine"):
+    elif facts.stochastic and (abs(problem.f_star) > 1e-9 or not problem.stochastic):
         reason = "no interpolation: samples have other minima than f"
     elif facts.stochastic and problem.G_stochastic * (1.0 + 1e-12) < facts.G:
         reason = "noisy gradients do not belong to the loss that is seen"
@@ -285,8 +288,8 @@ METHODS = {
     "polyak": Method(polyak, {"f_star": "f_star"}, scalars=1, bound=_relaxed_bound, **_AVERAGED),
     "sp": Method(sp, {"f_star": 0.0, "eps": 1e-12, "sps_max": np.inf}, scalars=1, bound=_relaxed_bound, **_AVERAGED),
     "sps_max": Method(sps_max, {"f_star": 0.0, "c": 1.0}, scalars=1, bound=_sps_bound, **_AVERAGED),
-    "taps": Method(taps, {"tau": "f_star", "beta": 0.0}, scalars=2, **_TARGETED),
-    "motaps": Method(motaps, {"gamma_tau": -1.0, "beta": 0.0}, scalars=2, **_TARGETED),
+    "taps": Method(taps, {"tau": "f_star", "beta": 0.0, "package": False}, scalars=2, **_TARGETED),
+    "motaps": Method(motaps, {"gamma_tau": -1.0, "beta": 0.0, "package": False}, scalars=2, **_TARGETED),
     "momo": Method(momo, _MOMO, vectors=1, scalars=4, bound=_momo_bound, **_AVERAGED),
     "momo_star": Method(momo, {**_MOMO, "estimate": True}, vectors=1, scalars=4, uses_loss=True, bound=_ESTIMATED),
     "momo_adam": Method(momo_adam, _MOMO_ADAM, vectors=2, scalars=4, uses_loss=True, bound=_ESTIMATED),

@@ -1,0 +1,59 @@
+"""No command overwrites its own input, and what a command replaces is named."""
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ._output import tell
+
+OUTPUTS = ("out", "plot", "certificate", "function")
+
+
+def guard(app: typer.Typer) -> None:
+    """Wrap every command of an application, and those of its groups."""
+    for command in app.registered_commands:
+        if command.callback is not None:
+            command.callback = _sparing_inputs(command.callback)
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            guard(group.typer_instance)
+
+
+def _sparing_inputs(callback: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(callback)
+    def guarded(**values: Any) -> Any:
+        written = {name: values[name] for name in OUTPUTS if isinstance(values.get(name), Path)}
+        read = [path for name, value in values.items() if name not in written for path in _files(value)]
+        for name, path in written.items():
+            _refuse(name, path, read)
+        replaced = [path for path in written.values() if path.is_file()]
+        result = callback(**values)
+        for path in replaced:
+            tell(f"replaced: {path}")
+        return result
+
+    return guarded
+
+
+def _refuse(name: str, path: Path, read: list[Path]) -> None:
+    from lastiterate.theory.base.validation import InputError
+
+    if path.exists() and any(path.samefile(other) for other in read):
+        raise InputError(f"--{name}", str(path), "a file other than what the command reads, which would be lost")
+    if name != "out" and not path.parent.is_dir():
+        raise InputError(f"--{name}", str(path), "a file in an existing folder")
+
+
+def _files(value: Any) -> Iterator[Path]:
+    """Existing files that an argument names."""
+    for item in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(item, str | Path):
+            try:
+                path = Path(item)
+                if path.is_file():
+                    yield path
+            except (OSError, ValueError):  # a text that is no path
+                continue
