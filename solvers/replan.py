@@ -33,7 +33,7 @@ from lastiterate.theory.base.validation import (
 )
 from lastiterate.theory.optimal.closed_form import optimal_continuation
 from lastiterate.theory.optimal.refinement import check_norms
-from lastiterate.theory.pep.cone import SolverError
+from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.rates.sgd import exact_rate
 
 __all__ = ["Replan", "replan"]

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from lastiterate.theory.base.validation import Array, InputError
-from lastiterate.theory.pep.cone import SolverError
+from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.rates.sgd import exact_rate
 
 from .certificate import intercept
