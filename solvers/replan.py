@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -33,7 +34,6 @@ from lastiterate.theory.base.validation import (
 )
 from lastiterate.theory.optimal.closed_form import optimal_continuation
 from lastiterate.theory.optimal.refinement import check_norms
-from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.rates.sgd import exact_rate
 
 __all__ = ["Replan", "replan"]

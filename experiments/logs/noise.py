@@ -15,7 +15,7 @@ import numpy.typing as npt
 from lastiterate.theory.base.validation import Array, InputError, check_fraction, check_positive
 from lastiterate.theory.optimal.refinement import check_norms
 
-from .formats import numbers, read_table
+from .formats import read_table
 from .norms import read_norms
 
 __all__ = ["NoiseLog", "estimate_noise", "read_noise"]
@@ -145,7 +145,7 @@ def _size(path: str | Path, name: str, given: float | None) -> float:
     table = read_table(path)
     if name not in table.columns:
         raise InputError(name, f"no column {name!r} in {path}", "the size, or a log with such a column")
-    values = numbers(table, name, path)
+    values = table.series(name, by_rows=True).values
     if values.min() != values.max():
         raise InputError(name, f"{values.min():g} to {values.max():g}", "one size for the whole log")
     return float(values[0])
