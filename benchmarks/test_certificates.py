@@ -31,7 +31,7 @@ def test_proof_of_a_thousand_steps(benchmark, family):
 def test_proof_of_a_momentum_certificate(benchmark, n_steps):
     """Exact elimination on the quadratic form; the certificate itself comes from the search."""
     steps = np.full(n_steps, 0.1 / np.sqrt(n_steps))
-    certificate = li.exact_rate(steps, momentum=0.9).certificate()
+    certificate = li.momentum_rate(steps, 0.9).certificate()
     assert benchmark(certificate.prove) <= certificate.value * (1 + 1e-12)
 
 
@@ -48,6 +48,6 @@ def test_momentum_search_against_the_sdp(benchmark, n_steps):
 def test_momentum_of_long_runs_against_plain_sgd(benchmark, n_steps):
     steps = li.schedules.linear(n_steps) / np.sqrt(n_steps)
     plain = li.exact_rate(steps).value
-    rate = benchmark(lambda: li.exact_rate(0.1 * steps, momentum=0.9))
+    rate = benchmark(lambda: li.momentum_rate(0.1 * steps, 0.9))
     benchmark.extra_info["bound / rate of SGD"] = rate.value / plain
     assert rate.value < 1.05 * plain

@@ -62,14 +62,24 @@ def test_worst_case_of_linear_decay(benchmark, n_steps, limit):
     assert result.value * np.sqrt(n_steps + 1) == pytest.approx(1.0, rel=1e-7)
 
 
-@pytest.mark.parametrize(("n_steps", "limit"), [(1_000, 5.0), (10_000, 60.0)])
-@pytest.mark.parametrize("kind", ["free", "constrained"])
-def test_design(benchmark, n_steps, limit, kind):
-    cap = 0.7 / np.sqrt(n_steps)
-    options = {} if kind == "free" else {"max_step": cap, "monotone": True, "warmup": n_steps // 20, "blocks": 10}
-    li.design_schedule(5, model="steps", **options)
-    design = benchmark.pedantic(li.design_schedule, args=(n_steps,), kwargs={"model": "steps", **options}, rounds=1)
-    benchmark.extra_info.update(limit=limit, excess=design.excess)
-    assert design.residual < 1e-9
-    if kind == "free":
-        assert design.value == pytest.approx(design.lower_bound, rel=1e-6)
+def design_options(kind, n_steps):
+    cap = np.full(n_steps, 0.6 / np.sqrt(n_steps))
+    if kind == "blocks":
+        return {"max_step": cap, "monotone": True, "warmup": n_steps // 20, "blocks": 10}
+    cap[: n_steps // 10] *= np.linspace(0.01, 1.0, n_steps // 10)
+    floor = np.zeros(n_steps)
+    floor[-n_steps // 10 :] = 0.05 / np.sqrt(n_steps)
+    return {"max_step": cap, "min_step": floor}
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_steps", "limit"),
+    [("box", 1_000, 0.05), ("box", 10_000, 0.1), ("blocks", 1_000, 5.0), ("blocks", 10_000, 60.0)],
+)
+def test_design(benchmark, kind, n_steps, limit):
+    options = design_options(kind, n_steps)
+    li.design_schedule(40, **design_options(kind, 40))
+    design = benchmark.pedantic(li.design_schedule, args=(n_steps,), kwargs=options, rounds=3)
+    benchmark.extra_info.update(limit=limit, excess=design.excess, gap=design.gap)
+    assert design.gap < 1e-9
+    assert benchmark.stats.stats.min < limit

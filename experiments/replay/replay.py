@@ -108,7 +108,7 @@ def replay(
     Returns
     -------
     Replay
-        ``.table()``, ``.write_report(path)``, ``.save(path)``.
+        ``.table()``, ``.ranking()``, ``.save(path)``; `lastiterate.write_report` makes the HTML page.
 
     Raises
     ------

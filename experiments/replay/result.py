@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lastiterate.experiments.statistics import (
     where_is_best,
 )
 from lastiterate.experiments.training.train import RunResult
+from lastiterate.theory.base.deprecation import warn_renamed
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.optimal.refinement import Refinement
 
@@ -250,10 +252,9 @@ class Replay:
         return rank_over_workloads(scores)
 
     def write_report(self, path: str | Path) -> Path:
-        """Write one self-contained HTML file, and its figures as PNG files in a folder beside it."""
-        from lastiterate.experiments.report.html import write_report
-
-        return write_report(self, path)
+        """Write one self-contained HTML file (deprecated: `lastiterate.write_report`)."""
+        warn_renamed("Replay.write_report", "lastiterate.write_report")
+        return import_module("lastiterate").write_report(self, path)
 
     def save(self, path: str | Path) -> Path:
         """Write the results as JSON; curves are averaged to 200 points, norms are kept for the refinements."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lastiterate.theory.base.validation import InputError, check_count, check_positive
+from lastiterate.theory.base.validation import MAX_SEED, InputError, check_count, check_positive
 
 KINDS = ("problem", "workload", "function")
 
@@ -71,7 +71,7 @@ class RunSpec:
             raise InputError("target", self.target, f"kind:name with a kind among {', '.join(KINDS)}")
         set_field = object.__setattr__
         set_field(self, "base_lr", check_positive(self.base_lr, "base_lr", allow_zero=True))
-        set_field(self, "seed", check_count(self.seed, "seed", minimum=0))
+        set_field(self, "seed", check_count(self.seed, "seed", minimum=0, maximum=MAX_SEED))
         if self.n_steps is not None:
             set_field(self, "n_steps", check_count(self.n_steps, "n_steps"))
         if not isinstance(self.options, Mapping):

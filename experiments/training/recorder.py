@@ -41,6 +41,10 @@ class GradNormRecorder:
         Processes over which plain gradients are sharded, as the first version of FSDP does: norms are reduced over
         the group, once a transfer. Not needed under DDP, which averages gradients before the call, nor under
         ``fully_shard``, whose gradients know their own group.
+    batch, micro_batch : int, optional
+        Sizes of the batch of a step and of the first of its micro-batches, over all processes, in any one unit. With
+        them `first` is to be called after the backward pass of that micro-batch; the two norms tell the noise from the
+        gradient (`lastiterate.experiments.logs.noise`), without a copy of any gradient.
     first_step : int
         Number of the first step to come, for a run that goes on.
 
@@ -54,7 +58,9 @@ class GradNormRecorder:
 
     Notes
     -----
-    With gradient accumulation call the recorder once an optimiser step, when the sum is complete.
+    With gradient accumulation call the recorder once an optimiser step, when the sum is complete. The loss of each
+    micro-batch is taken to be divided by the number of micro-batches, so that the sum is the mean. Processes that
+    accumulate without synchronising (``no_sync``) see their own micro-batch only: count that one.
 
     Examples
     --------
@@ -64,6 +70,17 @@ class GradNormRecorder:
     >>> recorder()
     >>> recorder.l1.tolist(), recorder.l2.tolist()
     ([7.0], [5.0])
+
+    Two micro-batches a step:
+
+    >>> recorder = GradNormRecorder(model, batch=2, micro_batch=1)
+    >>> model.zero_grad()
+    >>> (model(torch.tensor([[3.0, 4.0]])).sum() / 2).backward()
+    >>> recorder.first()
+    >>> (model(torch.tensor([[3.0, -4.0]])).sum() / 2).backward()
+    >>> recorder()
+    >>> recorder.first_l2.tolist(), recorder.l2.tolist()
+    ([5.0], [3.0])
     """
 
     def __init__(
@@ -75,6 +92,8 @@ class GradNormRecorder:
         scaler: Any = None,
         reduce: Any = None,
         first_step: int = 0,
+        batch: int | None = None,
+        micro_batch: int | None = None,
     ) -> None:
         if not isinstance(source, Optimizer | nn.Module):
             raise InputError("source", type(source).__name__, "a torch.nn.Module or a torch.optim.Optimizer")
@@ -85,18 +104,28 @@ class GradNormRecorder:
         self._every = check_count(every, "every")
         self._scaler = scaler
         self._reduce = reduce
+        self._sizes = _check_sizes(batch, micro_batch)
+        self._first: Tensor | None = None
         self._pending: list[Tensor] = []
         self._done: list[Array] = []
         self._steps: list[int] = []
         self._next_step = check_count(first_step, "first_step", minimum=0)
         self._appended = 0  # blocks of `_done` that `append_to` has written
 
+    def first(self) -> None:
+        """Note the gradient after the backward pass of the first micro-batch of a step."""
+        if self._sizes is None:
+            raise InputError("micro_batch", None, "batch and micro_batch, given to the recorder")
+        batch, micro_batch = self._sizes
+        self._first = self._now()[:, 1:] * (batch / micro_batch)
+
     def __call__(self) -> None:
         """Record the gradients as they are now."""
-        norms = torch.stack([self._norms(group) for group in self._groups()])
-        if self._scaler is not None and self._scaler.is_enabled() and not self._already_unscaled():
-            # the scale is a device tensor: reading it by get_scale() would synchronise
-            norms = norms / self._scaler._scale
+        norms = self._now()
+        if self._sizes is not None:
+            if self._first is None:
+                raise InputError("first", "no call in this step", "a call after the first micro-batch of every step")
+            norms, self._first = torch.cat([norms, self._first], dim=1), None
         if self._pending and self._pending[0].shape != norms.shape:  # a parameter group was added
             self._transfer()
         self._pending.append(norms)
@@ -104,6 +133,13 @@ class GradNormRecorder:
         self._next_step += 1
         if len(self._pending) >= self._every:
             self._transfer()
+
+    def _now(self) -> Tensor:
+        norms = torch.stack([self._norms(group) for group in self._groups()])
+        if self._scaler is not None and self._scaler.is_enabled() and not self._already_unscaled():
+            # the scale is a device tensor: reading it by get_scale() would synchronise
+            norms = norms / self._scaler._scale
+        return norms
 
     def _groups(self) -> list[list[Tensor]]:
         """Parameters as they are now: layers may be unfrozen, and groups added, in the course of training."""
@@ -162,7 +198,7 @@ class GradNormRecorder:
         self._transfer()
         n_groups = max((block.shape[1] for block in self._done), default=1)
         padded = [np.pad(block, ((0, 0), (0, n_groups - block.shape[1]), (0, 0))) for block in self._done]
-        return np.concatenate(padded) if padded else np.empty((0, n_groups, 2))
+        return np.concatenate(padded) if padded else np.empty((0, n_groups, self._width))
 
     def __bool__(self) -> bool:
         """Return True, also before the first step: ``if recorder: recorder()`` records."""
@@ -192,6 +228,13 @@ class GradNormRecorder:
         return _totals(self._all())[:, 1]
 
     @property
+    def first_l2(self) -> Array:
+        """L2 norms, float64[n], of the gradient of the first micro-batch of each step, scaled to its own mean."""
+        if self._sizes is None:
+            raise InputError("micro_batch", None, "batch and micro_batch, given to the recorder")
+        return _totals(self._all())[:, 2]
+
+    @property
     def groups(self) -> dict[str, Array]:
         """Norms of each parameter group: ``"l1"`` and ``"l2"``, float64[n, groups]."""
         recorded = self._all()
@@ -218,14 +261,30 @@ class GradNormRecorder:
                 found[f"{name}_{statistic}"] = float(function(values)) if values.size else math.nan
         return found
 
+    @property
+    def _width(self) -> int:
+        """Norms a step and group."""
+        return 2 if self._sizes is None else 3
+
+    @property
+    def _header(self) -> str:
+        return _HEADER if self._sizes is None else f"{_HEADER},grad_norm_first,batch,micro_batch"
+
+    def _lines(self, steps: Sequence[int], norms: Array) -> str:
+        end = "" if self._sizes is None else f",{self._sizes[0]},{self._sizes[1]}"
+        return "".join(
+            f"{step},{','.join(map(repr, row))}{end}\n" for step, row in zip(steps, norms.tolist(), strict=True)
+        )
+
     def save(self, path: str | Path) -> Path:
         """Write the norms as CSV with the columns step, grad_norm_l1 and grad_norm_l2, which `read_norms` reads.
 
-        The folder is made if it does not exist.
+        With micro-batches the columns grad_norm_first, batch and micro_batch follow. The folder is made if it does not
+        exist.
         """
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, f"{_HEADER}\n{_lines(self._steps, _totals(self._all()))}")
+        write_atomically(target, f"{self._header}\n{self._lines(self._steps, _totals(self._all()))}")
         return target
 
     def append_to(self, path: str | Path) -> None:
@@ -240,7 +299,7 @@ class GradNormRecorder:
         elif self._appended < len(self._done):
             new = np.concatenate([_totals(block) for block in self._done[self._appended :]])
             with target.open("a", encoding="utf-8", newline="") as file:
-                file.write(_lines(self._steps[-len(new) :], new))
+                file.write(self._lines(self._steps[-len(new) :], new))
         self._appended = len(self._done)
 
     def resume(self, path: str | Path, step: int) -> bool:
@@ -268,11 +327,13 @@ class GradNormRecorder:
         if not file.is_file():
             return False
         header, *lines = file.read_text(encoding="utf-8").split("\n")[:-1] or [""]
-        if header != _HEADER:
-            raise InputError("path", f"{file} that begins with {header!r}", f"a file with the columns {_HEADER}")
+        if header != self._header:
+            raise InputError("path", f"{file} that begins with {header!r}", f"a file with the columns {self._header}")
         rows = [[float(cell) for cell in line.split(",")] for line in lines]
-        earlier = np.array([row for row in rows if row[0] < step], dtype=np.float64).reshape(-1, 3)
-        self._done = [earlier[:, None, 1:]]
+        earlier = np.array([row for row in rows if row[0] < step], dtype=np.float64).reshape(
+            -1, self._header.count(",") + 1
+        )
+        self._done = [earlier[:, None, 1 : 1 + self._width]]
         self._steps = earlier[:, 0].astype(np.int64).tolist()
         return True
 
@@ -297,16 +358,19 @@ class GradNormRecorder:
 
 
 def _totals(norms: Array) -> Array:
-    """L1 and L2 norm of all groups together, float64[n, 2]."""
-    return np.stack([norms[:, :, 0].sum(axis=1), np.sqrt(np.square(norms[:, :, 1]).sum(axis=1))], axis=1)
-
-
-def _lines(steps: Sequence[int], norms: Array) -> str:
-    return "".join(f"{step},{l1!r},{l2!r}\n" for step, (l1, l2) in zip(steps, norms.tolist(), strict=True))
+    """L1 and L2 norms of all groups together, float64[n, 2], and in a third column those of first micro-batches."""
+    return np.column_stack([norms[:, :, 0].sum(axis=1), np.sqrt(np.square(norms[:, :, 1:]).sum(axis=1))])
 
 
 def _reduced(block: Tensor, group: Any) -> Tensor:
     """Sum L1 norms and squared L2 norms over the processes of ``group``."""
-    sums = torch.stack([block[..., 0], block[..., 1].square()], dim=-1)
+    sums = torch.cat([block[..., :1], block[..., 1:].square()], dim=-1)
     torch.distributed.all_reduce(sums, group=group)
-    return torch.stack([sums[..., 0], sums[..., 1].sqrt()], dim=-1)
+    return torch.cat([sums[..., :1], sums[..., 1:].sqrt()], dim=-1)
+
+
+def _check_sizes(batch: int | None, micro_batch: int | None) -> tuple[int, int] | None:
+    if batch is None and micro_batch is None:
+        return None
+    small = check_count(micro_batch, "micro_batch")
+    return check_count(batch, "batch", minimum=small + 1), small

@@ -1,5 +1,6 @@
 """A torch scheduler that plays any schedule, and the names of ``lastiterate.torch``."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +11,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lastiterate.theory.base.validation import InputError, check_steps
-from lastiterate.theory.schedules.files import read_schedule
+from lastiterate.theory.base.validation import InputError, check_flag, check_steps
+from lastiterate.theory.schedules.files import read_schedule_file
 
 from .recorder import GradNormRecorder
 
@@ -22,8 +23,13 @@ class ScheduleLengthWarning(UserWarning):
     """A schedule and the run that plays it have different lengths."""
 
 
+_ONE_RATE = "one learning rate in all groups, because the steps are absolute (multipliers keep the groups apart)"
+
+
 class ScheduleLR(LRScheduler):
     """Set each group's learning rate to its initial one times ``steps[t]``; hold the last value past the end.
+
+    With ``absolute`` the steps are the learning rates themselves, the same in every group.
 
     Parameters
     ----------
@@ -33,11 +39,14 @@ class ScheduleLR(LRScheduler):
         Multipliers, one for every optimiser step.
     last_epoch : int
         Number of steps already taken, less one, to resume without a checkpoint; -1 starts anew.
+    absolute : bool
+        Whether ``steps`` are learning rates instead of multipliers.
 
     Raises
     ------
     InputError
-        If ``steps`` is not a finite nonnegative sequence, or a loaded state belongs to another schedule.
+        If ``steps`` is not a finite nonnegative sequence, absolute ones meet parameter groups with different learning
+        rates, or a loaded state belongs to another schedule.
 
     Notes
     -----
@@ -58,14 +67,24 @@ class ScheduleLR(LRScheduler):
     [0.5, 0.25, 0.25]
     """
 
-    def __init__(self, optimizer: Optimizer, steps: npt.ArrayLike, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, steps: npt.ArrayLike, last_epoch: int = -1, *, absolute: bool = False
+    ) -> None:
         self.steps: list[float] = check_steps(steps).tolist()
+        self.absolute = check_flag(absolute, "absolute")
+        rates = {float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups}
+        if absolute and len(rates) > 1:
+            raise InputError("optimizer", f"groups with learning rates {sorted(rates)}", _ONE_RATE)
         super().__init__(optimizer, last_epoch)
 
     @classmethod
     def from_file(cls, optimizer: Optimizer, path: str | Path, last_epoch: int = -1) -> "ScheduleLR":
-        """Build the scheduler from a schedule file of `lastiterate.theory.schedules.files.write_schedule`."""
-        return cls(optimizer, read_schedule(path), last_epoch)
+        """Build the scheduler from a schedule file of `lastiterate.theory.schedules.files.write_schedule`.
+
+        A file of the kind "steps", which the design commands write, sets the learning rates themselves.
+        """
+        found = read_schedule_file(path)
+        return cls(optimizer, found.values, last_epoch, absolute=found.absolute)
 
     def __repr__(self) -> str:
         """Show the length and the position."""
@@ -73,8 +92,8 @@ class ScheduleLR(LRScheduler):
 
     def get_lr(self) -> list[float | Tensor]:
         """Return the learning rate of each group for the step to come."""
-        multiplier = _held(self.steps, max(self.last_epoch, 0))
-        return [float(base) * multiplier for base in self.base_lrs]
+        step = _held(self.steps, max(self.last_epoch, 0))
+        return [step if self.absolute else float(base) * step for base in self.base_lrs]
 
     # torch calls this for step(epoch) and for SWA; the closed form is the rule itself
     _get_closed_form_lr = get_lr
@@ -92,12 +111,16 @@ class ScheduleLR(LRScheduler):
         taken, earlier = int(state_dict.get("last_epoch", 0)), list(state_dict.get("steps", []))
         if not earlier:
             raise InputError("state_dict", f"the keys {sorted(state_dict)}", "the state of a ScheduleLR")
+        absolute = bool(state_dict.get("absolute", False))
+        base = 1.0 if absolute == self.absolute else float(state_dict["base_lrs"][0])
         for step in range(taken):
             before, here = _held(earlier, step), _held(self.steps, step)
-            if before != here:
+            if base != 1.0:  # absolute steps that go on from multipliers, or the other way round: rates are compared
+                before, here = (before, base * here) if absolute else (base * before, here)
+            if not math.isclose(before, here, rel_tol=1e-12 if base != 1.0 else 0.0):
                 expected = f"a state whose steps so far are those of this schedule, with steps[{step}] = {here}"
                 raise InputError("state_dict", f"steps[{step}] = {before}", expected)
-        super().load_state_dict({**state_dict, "steps": self.steps})
+        super().load_state_dict({**state_dict, "steps": self.steps, "absolute": self.absolute})
         for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(lr)

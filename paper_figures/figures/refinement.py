@@ -10,6 +10,7 @@ import numpy as np
 from lastiterate.experiments.plots.style import look, panels
 from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, holds
 from lastiterate.theory import schedules
+from lastiterate.theory.base.validation import Array
 from lastiterate.theory.optimal.closed_form import theorem10_optimum
 from lastiterate.theory.optimal.refinement import RefinementWarning, refine
 from lastiterate.theory.rates.sgd import theorem10_rate
@@ -175,22 +176,40 @@ def _compute_optimum(settings: Settings) -> Data:
 
 
 def _optimum(n: int) -> Data:
-    from lastiterate.solvers.design.design import design_schedule
-
     rows: dict[str, Any] = {}
     for kind in KNOT_NORMS:
         bounds = synthetic_norms(kind, n + 1)
         closed = theorem10_optimum(n, D=1.0, G=bounds)
-        solved = design_schedule(n, D=1.0, G=bounds, model="steps", polish=False)
+        solved = _least_theorem10(bounds)
         refined = refine(bounds[:-1], rule="sgd", smoothing=0.0)
         rows[kind] = {
             "closed": closed.steps,
-            "solved": solved.steps,
+            "solved": solved,
             "refined": refined.steps,
             "closed_value": closed.value,
-            "solved_value": theorem10_rate(solved.steps, D=1.0, G=bounds).value,
+            "solved_value": theorem10_rate(solved, D=1.0, G=bounds).value,
         }
     return {"n": n, "rows": rows}
+
+
+def _least_theorem10(bounds: Array) -> Array:
+    """Minimise 1/2 (1/t_{-1} + sum_k h_k^2 G_k^2 / t_k + h_N G_N^2) by a cone program, in units of its closed form."""
+    import cvxpy as cp
+
+    cvxpy: Any = cp
+    best = theorem10_optimum(bounds.size - 1, D=1.0, G=bounds)
+    unit = np.append(best.steps, best.last_value)
+    tails = np.cumsum(unit[::-1])[::-1]
+    steps, sums, costs = cvxpy.Variable(unit.size), cvxpy.Variable(unit.size), cvxpy.Variable(unit.size - 1)
+    kept, added = tails[1:] / tails[:-1], unit[:-1] / tails[:-1]
+    balance = sums[:-1] == cvxpy.multiply(kept, sums[1:]) + cvxpy.multiply(added, steps[:-1])
+    cones = cvxpy.SOC(costs + sums[1:], cvxpy.vstack([2.0 * steps[:-1], costs - sums[1:]]), axis=0)
+    weights = (unit * bounds)[:-1] ** 2 / tails[1:] * tails[0]
+    last = unit[-1] * bounds[-1] ** 2 * tails[0]
+    objective = cvxpy.inv_pos(sums[0]) + weights @ costs + last * sums[-1]
+    constraints = [balance, sums[-1] == steps[-1], cones]
+    cvxpy.Problem(cvxpy.Minimize(objective), constraints).solve(solver="CLARABEL")
+    return unit[:-1] * np.maximum(steps.value[:-1], 0.0)
 
 
 def _draw_optimum(data: Data) -> Any:

@@ -1,104 +1,92 @@
-"""The best schedule given what may not change: convex design, polished on the exact rate."""
+"""The best schedule given what may not change: the least exact rate under constraints, with a certificate."""
 
+import math
 import time
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
+import numpy.typing as npt
 
-from lastiterate.theory.base.errors import SolverError
-from lastiterate.theory.base.validation import (
-    Array,
-    InputError,
-    check_choice,
-    check_count,
-    check_gradient_bounds,
-    check_positive,
-    check_vector,
-)
-from lastiterate.theory.rates.sgd import exact_rate, theorem10_rate
+from lastiterate.theory.base.validation import Array, InputError, check_count, check_gradient_bounds, check_positive
+from lastiterate.theory.rates.sgd import exact_rate
 
-from .constraints import Constraints, build, check_limits
-from .models import WEIGHT_SHAPES, solve_steps, solve_weights
-from .polish import polish as polish_exact
+from .constraints import Constraints
+from .options import Options
+from .shooting import shoot
 
 __all__ = ["Design", "design_schedule"]
 
-MODELS = ("steps", "weights")
-RESIDUAL = 1e-9
+LARGEST = 1e100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Design:
-    """A designed schedule with the bounds that `lastiterate.theory` gives for it.
+    """The best schedule under constraints, with a proof that there is hardly a better one.
 
-    Parameters
+    Attributes
     ----------
     steps : ndarray, shape (N,)
         The schedule.
     value : float
-        Its exact rate, re-evaluated.
-    theorem10 : float
-        Its bound of Theorem 10, re-evaluated.
-    convex_steps : ndarray, shape (N,)
-        The solution of the convex model, before polishing.
-    convex_value : float
-        The exact rate of ``convex_steps``.
-    objective : float
-        The optimum of the convex model: the least Theorem 10 bound (model "steps") or exact rate ("weights").
+        Its exact rate, evaluated afterwards.
     lower_bound : float
-        No schedule at all has a lower exact rate: D / sqrt(sum_k G_k^-2), which is D G / sqrt(N+1) for constant G.
+        No schedule that satisfies the constraints has a lower exact rate: the certificate, see ``slopes``.
+    kind : str
+        ``"exact"``, or ``"upper"`` where G increases: there ``value`` is an upper bound on the worst case of the steps,
+        and ``lower_bound`` still holds for every schedule.
     residual : float
-        The largest violation of a constraint.
-    model, seconds
-        How it was found.
-    weights : ndarray, shape (N+1,), or None
-        Model "weights": the weights w_0, ..., w_N behind ``convex_steps``.
+        The largest violation of a constraint, relative to the largest step.
+    slopes : ndarray, shape (N,)
+        What a larger step would gain, a unit: zero where no constraint binds, positive where one holds the step down,
+        negative where one holds it up. `lastiterate.solvers.design.certificate` turns them into the lower bound.
+    unconstrained : float
+        The least rate without constraints, D / sqrt(sum_k G_k^-2).
+    seconds : float
+        The time it took.
     """
 
-    steps: Array = field(repr=False)
+    steps: Array
     value: float
-    theorem10: float
-    convex_steps: Array = field(repr=False)
-    convex_value: float
-    objective: float
     lower_bound: float
+    kind: str
     residual: float
-    model: str
+    slopes: Array
+    unconstrained: float
     seconds: float
-    weights: Array | None = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Keep arrays that cannot be changed."""
+        for name in ("steps", "slopes"):
+            array = np.array(getattr(self, name))
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    def __float__(self) -> float:
+        """Return the value."""
+        return self.value
+
+    def __repr__(self) -> str:
+        """Return the value and how sure it is."""
+        return f"Design(n_steps={self.steps.size}, value={self.value:.6g}, kind={self.kind!r}, gap={self.gap:.1e})"
+
+    @property
+    def gap(self) -> float:
+        """By how much the best schedule can be better at most, relative."""
+        return 1.0 - self.lower_bound / self.value
 
     @property
     def excess(self) -> float:
-        """What the constraints cost at most: value / lower_bound - 1."""
-        return self.value / self.lower_bound - 1.0
+        """What the constraints cost: value / unconstrained - 1."""
+        return self.value / self.unconstrained - 1.0
 
 
-def design_schedule(
-    n_steps: int,
-    D: float = 1.0,
-    G: Any = 1.0,
-    *,
-    max_step: Any = None,
-    min_step: Any = None,
-    monotone: bool = False,
-    warmup: Any = None,
-    blocks: Any = None,
-    prefix: Any = None,
-    tail: Any = None,
-    budget: float | None = None,
-    max_ratio: float | None = None,
-    tail_weights: Any = None,
-    weights_shape: str | None = None,
-    model: str | None = None,
-    polish: bool = True,
-) -> Design:
-    """Return the schedule with the least worst case under constraints.
+def design_schedule(n_steps: int, D: float = 1.0, G: float | npt.ArrayLike = 1.0, **options: Unpack[Options]) -> Design:
+    """Return the schedule with the least exact worst case under constraints.
 
-    Model "steps" minimises the bound of Theorem 10 (arXiv 2310.07831), jointly convex in the steps, and polishes the
-    solution on the exact rate by local optimisation. Model "weights" minimises the exact rate itself in the weights
-    w_k = h_k / w_{k+1:N} (Zamani and Glineur, arXiv 2307.11134), where only lower limits on the steps, a given end of
-    the weights and their shape are convex; its optimum is global.
+    The exact rate is jointly convex in the steps (docs/design.md), so the schedule is globally optimal, and
+    ``lower_bound`` proves it. Limits, an order, fixed steps, a warm-up and a budget are solved by shooting in a few
+    milliseconds; blocks, ratios and increasing G by a cone program. `exact_rate_program` takes constraints of your own.
 
     Parameters
     ----------
@@ -109,7 +97,7 @@ def design_schedule(
     G : float or array_like, shape (N+1,) or (N,)
         Bounds on the subgradient norms.
     max_step, min_step : float or array_like, shape (N,), optional
-        Limits on every step, those of prefix and warm-up included; an array sets a limit a step.
+        Limits on every step, those of prefix, warm-up and tail included; an array sets a limit a step.
     monotone : bool
         Steps never increase after warm-up and prefix (from the last step of these on).
     warmup : int or array_like, optional
@@ -124,19 +112,11 @@ def design_schedule(
         Upper limit on the sum of all steps.
     max_ratio : float, optional
         Neighbouring steps differ by at most this factor, upwards and downwards.
-    tail_weights : array_like, optional
-        Model "weights": the last weights ..., w_{N-1}, w_N, fixed.
-    weights_shape : str, optional
-        Model "weights": "nonincreasing", "nondecreasing", "convex" or "concave".
-    model : "steps" or "weights", optional
-        By default "weights" where all given options allow it, else "steps".
-    polish : bool
-        Optimise the exact rate locally from the convex solution (model "steps", or "weights" with lower limits only).
 
     Returns
     -------
     Design
-        ``.steps``, ``.value``, ``.convex_value``, ``.lower_bound``, ``.residual``.
+        ``.steps``, ``.value``, ``.lower_bound``, ``.residual``.
 
     Raises
     ------
@@ -147,105 +127,50 @@ def design_schedule(
 
     Examples
     --------
-    >>> design = design_schedule(99)
-    >>> round(design.value, 6), round(design.lower_bound, 6)
-    (0.1, 0.1)
-    >>> capped = design_schedule(99, max_step=0.06, warmup=10, monotone=True)
-    >>> bool(capped.steps.max() <= 0.06 + 1e-9), round(capped.value, 4)
-    (True, 0.1042)
+    >>> round(design_schedule(99).value, 6)
+    0.1
+    >>> design = design_schedule(99, max_step=0.06, warmup=10, monotone=True)
+    >>> bool(design.steps.max() <= 0.06), round(design.value, 6), design.gap < 1e-12
+    (True, 0.104228, True)
     """
     started = time.monotonic()
     n = check_count(n_steps, "n_steps")
     distance, norms = check_positive(D, "D"), check_gradient_bounds(G, n)
-    only_steps = {
-        "max_step": max_step,
-        "monotone": monotone or None,
-        "warmup": warmup,
-        "blocks": blocks,
-        "prefix": prefix,
-        "tail": tail,
-        "budget": budget,
-        "max_ratio": max_ratio,
-    }
-    only_weights = {"tail_weights": tail_weights, "weights_shape": weights_shape}
-    chosen = _choose_model(model, only_steps, only_weights)
-    constraints = build(
-        n,
-        max_step=max_step,
-        min_step=min_step,
-        monotone=bool(monotone),
-        warmup=warmup,
-        blocks=blocks,
-        prefix=prefix,
-        tail=tail,
-        budget=budget,
-        max_ratio=max_ratio,
-    )
-    constraints.require_feasible()
-    if chosen == "steps":
-        found = solve_steps(distance, norms, constraints)
+    wanted = Constraints.of(n, options)
+    length, slope = _binary_unit(distance), _binary_unit(float(norms.max()))
+    factor = _representable(slope / length, "G / D")
+    scaled = wanted.scaled(factor)
+    if not scaled.low.max() <= LARGEST:
+        raise InputError("lower limits", f"{wanted.low.max()}", f"steps of at most {LARGEST:g} D / G")
+    D_, G_ = distance / length, norms / slope
+    falling = bool(np.all(G_[1:] <= G_[:-1]))
+    if scaled.simple and falling and (scaled.ordered_from is None or G_[0] == G_[-1]):
+        found, value = shoot(D_, G_**2, scaled), 0.0
     else:
-        floors = None if min_step is None else check_limits(min_step, "min_step", n)
-        ending = None if tail_weights is None else _check_tail_weights(tail_weights, n, floors)
-        if weights_shape is not None:
-            check_choice(weights_shape, "weights_shape", WEIGHT_SHAPES)
-        found = solve_weights(distance, norms, floors=floors, tail_weights=ending, shape=weights_shape)
-    convex = _feasible(found.steps, constraints)
-    free_weights = tail_weights is None and weights_shape is None
-    steps = polish_exact(convex, distance, norms, constraints) if polish and free_weights else convex
-    convex_value = exact_rate(convex, distance, norms).value
+        from .cones import solve_cones
+
+        found, value = solve_cones(D_, G_, scaled)
+    steps = found.steps / factor
+    unit = _representable(length * slope, "D * G")
+    value = exact_rate(steps, distance, norms).value if falling else unit * value
     return Design(
         steps=steps,
-        value=exact_rate(steps, distance, norms).value,
-        theorem10=theorem10_rate(steps, distance, norms).value,
-        convex_steps=convex,
-        convex_value=convex_value,
-        objective=found.objective,
-        lower_bound=distance / float(np.sqrt(np.sum(norms**-2.0))),
-        residual=constraints.residual(steps),
-        model=chosen,
+        value=value,
+        lower_bound=min(unit * found.bound, value),
+        kind="exact" if falling else "upper",
+        residual=wanted.residual(steps),
+        slopes=found.slopes * slope**2,
+        unconstrained=unit * D_ / math.sqrt(float(np.sum(G_**-2.0))),
         seconds=time.monotonic() - started,
-        weights=found.weights,
     )
 
 
-def _choose_model(model: str | None, only_steps: dict[str, Any], only_weights: dict[str, Any]) -> str:
-    """Return the model that the options ask for, or raise where they exclude each other."""
-    in_steps = [name for name, value in only_steps.items() if value is not None]
-    in_weights = [name for name, value in only_weights.items() if value is not None]
-    if in_steps and in_weights:
-        pair = f"{in_steps[0]} and {in_weights[0]}"
-        raise InputError(
-            pair, "both", "options of one model: the first is convex in the steps, the second in the weights"
-        )
-    if model is None:
-        return "steps" if in_steps else "weights"
-    check_choice(model, "model", MODELS)
-    wrong = in_steps if model == "weights" else in_weights
-    if wrong:
-        raise InputError(wrong[0], f"model={model!r}", f"model={'steps' if model == 'weights' else 'weights'!r}")
-    return model
+def _binary_unit(value: float) -> float:
+    """Return the power of two next to a value, so that units change no digit."""
+    return math.ldexp(1.0, math.frexp(value)[1] - 1)
 
 
-def _check_tail_weights(values: Any, n_steps: int, floors: Array | None) -> Array:
-    """Check the fixed end of the weights, and that the steps it implies respect the lower limits."""
-    weights = check_vector(values, "tail_weights")
-    if not 0 < weights.size <= n_steps + 1:
-        raise InputError("tail_weights", f"{weights.size} weights", f"between 1 and {n_steps + 1} weights")
-    if weights.min() < 0.0 or weights[-1] == 0.0:
-        raise InputError("tail_weights", weights, "weights that are at least zero, the last one positive")
-    if floors is not None:
-        after = np.cumsum(weights[::-1])[::-1][1:]
-        implied, least = weights[:-1] * after, floors[n_steps + 1 - weights.size :]
-        if np.any(implied < least * (1.0 - 1e-12)):
-            raise InputError("min_step and tail_weights", "steps below min_step", "constraints that can hold together")
-    return weights
-
-
-def _feasible(steps: Array, constraints: Constraints) -> Array:
-    """Return the nearest schedule that satisfies the constraints, or raise if the solver was far off."""
-    nearest = constraints.nearest(steps)
-    residual, size = constraints.residual(nearest), float(np.max(nearest, initial=0.0))
-    if residual > RESIDUAL * max(1.0, size):
-        raise SolverError(f"the cone program left a constraint residual of {residual:.1e}")
-    return nearest
+def _representable(value: float, name: str) -> float:
+    if not np.finfo(float).tiny <= value <= np.finfo(float).max:
+        raise InputError(name, value, "a number in the range of double precision")
+    return value

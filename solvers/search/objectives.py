@@ -275,33 +275,19 @@ class TheoryRate:
 
     def evaluate(self, shapes: Sequence[AnyShape], seeds: Sequence[int], base_lrs: Array | None = None) -> Evaluation:
         """Return the tuned rates; the base rate is tuned exactly, whatever list is given."""
-        values, lrs = np.empty(len(shapes)), np.empty(len(shapes))
-        for i, steps in enumerate(step_matrix(shapes, self.n_steps)):
-            if steps.any():
-                rate = tune_base_lr(steps, D=self.D, G=self.G)
-                values[i], lrs[i] = rate.value, rate.base_lr
-            else:
-                values[i], lrs[i] = self.D * float(check_gradient_bounds(self.G, self.n_steps)[-1]), 0.0
+        table = step_matrix(shapes, self.n_steps)
+        moving = table.any(axis=1)
+        at_rest = self.D * float(check_gradient_bounds(self.G, self.n_steps)[-1])
+        values, lrs = np.full(len(table), at_rest), np.zeros(len(table))
+        if moving.any():
+            rates = tune_base_lr(table[moving], D=self.D, G=self.G)
+            values[moving], lrs[moving] = rates.value, rates.base_lr
         return Evaluation(values[:, None, None], lrs[:, None])
 
     def value_and_gradient(self, steps: Array) -> tuple[float, Array]:
-        """Return the exact rate of absolute steps and its gradient, for free-form descent.
-
-        At the best free parameter sigma the rate's derivative with respect to it is zero, so the gradient is that of
-        the sum at fixed sigma, by the adjoint of s_k = s_{k+1} + h_k / s_{k+1}.
-        """
+        """Return the exact rate of absolute steps and its gradient, for free-form descent."""
         rate = exact_rate(steps, D=self.D, G=self.G)
-        caps = check_gradient_bounds(self.G, self.n_steps)
-        s, w = np.full(steps.size + 1, rate.sigma), np.zeros(steps.size)
-        for k in range(steps.size - 1, -1, -1):
-            w[k] = steps[k] / s[k + 1]
-            s[k] = s[k + 1] + w[k]
-        gradient, to_s = np.empty(steps.size), -(self.D**2) / s[0] ** 3
-        for k in range(steps.size):
-            to_w = w[k] * caps[k] ** 2 + to_s
-            gradient[k] = to_w / s[k + 1]
-            to_s -= to_w * w[k] / s[k + 1]
-        return rate.value, gradient
+        return rate.value, rate.gradient
 
     def at_horizon(self, n_steps: int) -> "TheoryRate":
         """Return the rate after another number of steps, with the norms resampled in log space."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lastiterate.theory.base.validation import Array, InputError, check_choice, check_count
+from lastiterate.theory.base.validation import MAX_SEED, Array, InputError, check_choice, check_count
 
 from .methods import METHODS, coordinate_descent
 from .objectives import Evaluation, Objective
@@ -195,7 +195,7 @@ def search_family(
     ):
         check_count(value, name)
     check_count(descent, "descent", minimum=0)
-    check_count(seed, "seed", minimum=0)
+    check_count(seed, "seed", minimum=0, maximum=MAX_SEED)
     log = _Log(objective, space, tuple(range(n_seeds)) if objective.is_random else (0,))
     METHODS[method](space, log, n_shapes, seed)
     shapes, scores, base_lrs = tuple(log.shapes), np.array(log.scores), np.array(log.base_lrs)

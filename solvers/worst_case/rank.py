@@ -7,9 +7,11 @@ from scipy import sparse
 
 from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.base.validation import Array
-from lastiterate.theory.pep import cone as cone
+from lastiterate.theory.pep import cone
 from lastiterate.theory.pep.cone import ConeData, Inequalities, Scaled
 from lastiterate.theory.pep.repair import CONSISTENT, shortest_distances
+
+from . import any_solver
 
 TRUNCATION = 1e-6
 
@@ -25,7 +27,7 @@ def reduce_rank(problem: Scaled, value: float, *, heuristic: str, rounds: int, s
     weight, best = np.eye(order), None
     for number in range(1 if heuristic == "trace" else rounds):
         shifted = replace(data, constant=cone.to_svec(weight))
-        found = cone.solve(shifted, solver, time_limit=None, tolerance=cone.TOLERANCE, report=None)
+        found = any_solver.solve(shifted, solver, time_limit=None, tolerance=cone.TOLERANCE, report=None)
         candidate = _truncated(problem, found.gram, value)
         if candidate is not None and (best is None or _rank(candidate[0]) < _rank(best[0])):
             best = candidate

@@ -4,8 +4,8 @@ import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -23,21 +23,17 @@ from lastiterate.theory.base.validation import (
     check_vector,
 )
 from lastiterate.theory.certificates.certificate import Certificate, StepMatrixCertificate
-from lastiterate.theory.pep import cone
-from lastiterate.theory.pep.cone import Inequalities, Scaled
-from lastiterate.theory.pep.repair import LowerBound, UpperBound, lower_bound, upper_bound, violated
+from lastiterate.theory.pep.program import ACCEPTED, Program, in_units
 from lastiterate.theory.problems.problem import Problem
 
+from . import any_solver
 from .function import from_gram
+from .interval import WorstCaseInterval, check_cost, worst_case_interval
 from .rank import reduce_rank
 
-__all__ = ["Multipliers", "SolverError", "WorstCase", "worst_case"]
+__all__ = ["Multipliers", "SolverError", "WorstCase", "WorstCaseInterval", "worst_case"]
 
-GAP = 1e-9
-ACCEPTED = 1e-6
-VIOLATION = 1e-9
-ROUNDS = 4
-RETRIED = 50  # points up to which a second, tighter solve is cheap
+METHODS = ("sdp", "interval")
 
 
 @result
@@ -161,7 +157,7 @@ class WorstCase(Bounding):
         1
         """
         check_choice(heuristic, "heuristic", ("trace", "logdet"))
-        problem = _scaled(self.H, self.D, self.G, self.norm_caps == "equality")
+        problem = in_units(self.H, self.D, self.G, self.norm_caps == "equality")
         target = self.lower / problem.unit * (1.0 - check_positive(loss, "loss"))
         gram, levels = reduce_rank(
             problem, target, heuristic=heuristic, rounds=check_count(rounds, "rounds"), solver=self.solver
@@ -191,6 +187,7 @@ class WorstCase(Bounding):
         )
 
 
+@overload
 def worst_case(
     H: Any,
     D: float = 1.0,
@@ -200,13 +197,37 @@ def worst_case(
     norm_caps: str = "inequality",
     solver: str = "CLARABEL",
     time_limit: float | None = None,
+    limit_gib: float = 4.0,
+    method: Literal["sdp"] = "sdp",
     progress: bool | None = None,
-) -> WorstCase:
+) -> WorstCase: ...
+
+
+@overload
+def worst_case(
+    H: Any, D: float = 1.0, G: Any = 1.0, *, at: Any = "last", method: Literal["interval"]
+) -> WorstCaseInterval: ...
+
+
+def worst_case(
+    H: Any,
+    D: float = 1.0,
+    G: Any = 1.0,
+    *,
+    at: Any = "last",
+    norm_caps: str = "inequality",
+    solver: str = "CLARABEL",
+    time_limit: float | None = None,
+    limit_gib: float = 4.0,
+    method: str = "sdp",
+    progress: bool | None = None,
+) -> WorstCase | WorstCaseInterval:
     """Return the exact worst case of f(x) - f* for a fixed-step method, by the performance-estimation SDP.
 
     Over all convex f with a minimiser within D of x_0 and subgradients ||g_k|| <= G_k at the points of the method
     x_k = x_0 - sum_{j<k} H[k, j] g_j. Exact for dimensions from N+2 on (Taylor, Hendrickx, Glineur, arXiv 1512.07516;
-    Drori and Teboulle, arXiv 1206.3209). Both bounds are recomputed from what the solver returned.
+    Drori and Teboulle, arXiv 1206.3209). Both bounds are recomputed from what the solver returned. Subgradients are
+    deterministic: the program uses inequalities from an earlier gradient to a later point, which noise breaks.
 
     Parameters
     ----------
@@ -224,6 +245,10 @@ def worst_case(
         "CLARABEL" (called directly), or the name of another semidefinite solver that cvxpy finds.
     time_limit : float, optional
         Seconds after which the best certified bounds found so far are returned.
+    limit_gib : float
+        Memory the program may take. Its estimate is made first; beyond the limit the error names it, with the time.
+    method : "sdp" or "interval"
+        "interval" skips the program: bounds in O(N^2) at any length, with a lower end that a function attains.
     progress : bool, optional
         Show a progress bar on standard error; by default only on a terminal, and not for small problems.
 
@@ -231,11 +256,14 @@ def worst_case(
     -------
     WorstCase
         ``.value``, ``.lower``, ``.relative_gap``, ``.multipliers``, ``.function``, ``.certificate()``.
+    WorstCaseInterval
+        With ``method="interval"``: ``.lower`` and ``.upper``.
 
     Raises
     ------
     InputError
-        On a matrix that is not square, finite and strictly lower triangular, or another bad argument.
+        On a matrix that is not square, finite and strictly lower triangular, one too large for ``limit_gib``, or
+        another bad argument.
     SolverError
         If the solver is not installed, or returned nothing that could be certified.
 
@@ -247,6 +275,8 @@ def worst_case(
     >>> steps = [0.5 * (1 - (k + 1) / 4) for k in range(3)]
     >>> round(worst_case(li.step_matrix.sgd(steps)).value, 6)
     0.5
+    >>> worst_case(li.step_matrix.sgd([0.01] * 300), method="interval")
+    WorstCaseInterval(lower=0.116448449, upper=0.116448449)
     """
     started = time.monotonic()
     matrix = check_step_matrix(H)
@@ -255,9 +285,12 @@ def worst_case(
     check_choice(norm_caps, "norm_caps", ("inequality", "equality"))
     matrix, norms = _measured_at(at, matrix, norms)
     limit = None if time_limit is None else started + check_positive(time_limit, "time_limit", allow_zero=True)
-    cone.check_installed(solver)
-    problem = _scaled(matrix, distance, norms, norm_caps == "equality")
-    search = _Search(problem, solver, limit)
+    if check_choice(method, "method", METHODS) == "interval":
+        return worst_case_interval(matrix, distance, norms)
+    check_cost(norms.size, check_positive(limit_gib, "limit_gib"))
+    any_solver.check_installed(solver)
+    problem = in_units(matrix, distance, norms, norm_caps == "equality")
+    search = Program(problem, partial(any_solver.solve, solver=solver), limit)
     with _progress(progress, problem.n_points) as report:
         search.run(report)
     upper, lower = search.upper, search.lower
@@ -266,19 +299,12 @@ def worst_case(
         status = "time limit"
     else:
         status = "optimal" if gap <= ACCEPTED else "inaccurate"
-    n = problem.n_points
     return WorstCase(
         value=upper.value * problem.unit,
         lower=min(lower.value, upper.value) * problem.unit,  # where they meet, rounding may cross them
         relative_gap=gap,
         status=status,
-        multipliers=Multipliers(
-            pairs=upper.pairs[:n, :n].T,
-            optimum=upper.pairs[:n, n],
-            minimum=upper.pairs[n, :n],
-            tau=2.0 * float(upper.caps[0]) * problem.unit / distance**2,
-            norms=2.0 * upper.caps[1:] * problem.unit / norms**2,
-        ),
+        multipliers=Multipliers(*search.multipliers(distance, norms)),
         H=matrix,
         D=distance,
         G=norms,
@@ -308,73 +334,6 @@ def _measured_at(at: Any, H: Array, G: Array) -> tuple[Array, Array]:
     extended[:n, :n] = H
     extended[n, :n] = weights @ H
     return extended, np.append(G, G.max())
-
-
-def _scaled(H: Array, D: float, G: Array, equality: bool) -> Scaled:
-    """Choose units in which the data are of order one, for tiny and for huge steps alike."""
-    reach = H * G
-    length = max(D, float(np.sqrt((reach**2).sum(axis=1)).max()))
-    points = np.hstack([np.full((G.size, 1), D / length), -reach / length])
-    return Scaled(points=points, slopes=G / G.max(), equality=equality, length=length, unit=float(G.max()) * length)
-
-
-class _Search:
-    """Half of the inequalities first where that may do, then those that the solution breaks, then all of them."""
-
-    def __init__(self, problem: Scaled, solver: str, limit: float | None) -> None:
-        n = problem.n_points
-        only_last = np.zeros((n + 1, n + 1))
-        only_last[n - 1, n] = 1.0
-        self.problem, self.solver, self.limit = problem, solver, limit
-        self.upper: UpperBound = upper_bound(problem, only_last, None)
-        self.lower = LowerBound(0.0, np.eye(n + 1), np.zeros(n))
-        self.rounds, self.iterations, self.timed_out = 0, 0, False
-
-    def run(self, report: Callable[[int, int, float], None] | None) -> None:
-        """Solve with more and more inequalities until upper and lower bound meet, or time is up."""
-        n = self.problem.n_points
-        kept = Inequalities.halved(n) if _accumulates(self.problem.points) else Inequalities.full(n)
-        tolerance = cone.TOLERANCE
-        for _ in range(ROUNDS):
-            remaining = None if self.limit is None else self.limit - time.monotonic()
-            if remaining is not None and remaining <= 0.0:
-                self.timed_out = True
-                return
-            step = None if report is None else (lambda i, gap: report(self.rounds, i, gap))
-            data = cone.cone_data(self.problem, kept)
-            found = cone.solve(data, self.solver, time_limit=remaining, tolerance=tolerance, report=step)
-            self.rounds, self.iterations = self.rounds + 1, self.iterations + found.iterations
-            pairs = np.zeros((n + 1, n + 1))
-            pairs[kept.source, kept.target] = found.multipliers
-            if not (np.isfinite(pairs).all() and np.isfinite(found.gram).all()):
-                raise SolverError(f"{self.solver} returned numbers that are not finite (status {found.status})")
-            upper = upper_bound(self.problem, pairs, found.cap_multipliers)
-            self.upper = min(self.upper, upper, key=lambda bound: bound.value)
-            lower = lower_bound(self.problem, found.gram)
-            if lower is not None and lower.value > self.lower.value:
-                self.lower = lower
-            gap = self.upper.value - self.lower.value
-            source, target = violated(self.problem, found.gram, found.levels, kept, VIOLATION)
-            good = gap <= GAP * self.upper.value or (source.size == 0 and gap <= ACCEPTED * self.upper.value)
-            if good or found.status == "MaxTime":
-                self.timed_out = found.status == "MaxTime"
-                return
-            if tolerance < cone.TOLERANCE or (kept.source.size == n * (n + 1) and n > RETRIED):
-                return
-            if kept.source.size == n * (n + 1):
-                tolerance *= 1e-3  # nothing is missing: what is left is the solver's own error
-            elif source.size and self.rounds == 1:
-                kept = kept.adding(source, target)
-            else:
-                kept = Inequalities.full(n)
-
-
-def _accumulates(points: Array) -> bool:
-    """Whether every gradient moves all later points at least as far as earlier ones, as in SGD and momentum.
-
-    Then the inequalities from later to earlier points nearly always give the full value; dual averaging needs others.
-    """
-    return bool(np.all(np.diff(points[:, 1:], axis=0) <= 1e-12))
 
 
 @contextmanager

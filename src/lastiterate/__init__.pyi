@@ -30,6 +30,7 @@ from .solvers.design.momentum import MomentumStudy as MomentumStudy
 from .solvers.design.momentum import design_momentum as design_momentum
 from .solvers.search.search import Study as Study
 from .solvers.search.search import search as search
+from .solvers.worst_case.interval import WorstCaseInterval as WorstCaseInterval
 from .solvers.worst_case.solve import WorstCase as WorstCase
 from .solvers.worst_case.solve import worst_case as worst_case
 from .theory.base.errors import LastIterateError as LastIterateError
@@ -37,8 +38,8 @@ from .theory.base.errors import SolverError as SolverError
 from .theory.base.validation import InputError as InputError
 from .theory.certificates.certificate import Certificate as Certificate
 from .theory.certificates.certificate import CertificateError as CertificateError
-from .theory.certificates.certificate import SgdCertificate as SgdCertificate
 from .theory.certificates.certificate import StepMatrixCertificate as StepMatrixCertificate
+from .theory.certificates.sgd import SgdCertificate as SgdCertificate
 from .theory.optimal.closed_form import Continuation as Continuation
 from .theory.optimal.closed_form import OptimalSchedule as OptimalSchedule
 from .theory.optimal.closed_form import optimal_continuation as optimal_continuation

@@ -4,12 +4,10 @@ from typing import Any
 
 from lastiterate.experiments import plots as _plots
 
-__all__ = _plots.__all__
-
 
 def __getattr__(name: str) -> Any:
     return getattr(_plots, name)
 
 
 def __dir__() -> list[str]:
-    return list(__all__)
+    return dir(_plots)

@@ -2,6 +2,7 @@
 
 from lastiterate.theory.schedules import (
     FAMILIES,
+    ScheduleFile,
     circular,
     constant,
     cooldown,
@@ -18,6 +19,7 @@ from lastiterate.theory.schedules import (
     parse,
     polynomial,
     read_schedule,
+    read_schedule_file,
     rewarm,
     rex,
     scale,
@@ -55,7 +57,9 @@ __all__ = [
     "join",
     "scale",
     "parse",
+    "ScheduleFile",
     "read_schedule",
+    "read_schedule_file",
     "write_schedule",
     "FAMILIES",
 ]

@@ -83,3 +83,14 @@ def test_doctor_reports_versions_devices_data_and_cache():
     rows = json.loads(run("doctor", "--json").output)["rows"]
     parts = {row["part"]: row for row in rows}
     assert {"python", "numpy", "torch", "cpu", "numba cache", "scikit-learn sets"} <= set(parts)
+
+
+def test_bound_says_in_words_what_binds_and_where_a_schedule_loses(tmp_path):
+    picture = tmp_path / "where.png"
+    told = json.loads(run("bound", "wsd", "-n", 60, "--where", picture, "--json").output)
+    assert told["kind"].startswith("exact")
+    assert told["steps"] == "all 60 steps bind"
+    assert "larger steps at steps 0 to" in told["would help"]
+    assert picture.stat().st_size > 1000
+    assert "nothing" in json.loads(run("bound", "linear", "-n", 60, "--json").output)["would help"]
+    assert isinstance(run("bound", "wsd", "--where", "where.txt").exception, ValueError)

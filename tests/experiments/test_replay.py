@@ -108,7 +108,7 @@ def test_saved_results_read_back_to_the_same_table_and_report(small, tmp_path):
 
 
 def test_report_is_self_contained(small, tmp_path):
-    page = small.write_report(tmp_path / "out" / "report.html").read_text()
+    page = li.write_report(small, tmp_path / "out" / "report.html").read_text()
     assert not re.findall(r"(?:src|href)=['\"](?!data:)", page)
     assert page.count("data:image/png;base64") == 5
     assert len(list((tmp_path / "out" / "report_figures").glob("*.png"))) == 5
@@ -151,7 +151,7 @@ def test_diverged_runs_are_counted_and_the_sweep_goes_on(tmp_path):
     assert rows["constant"].diverged.startswith("2/")
     assert rows["constant"].base_lr < 300.0
     assert all(run.diverged_at is not None for run in result["fragile"]["linear"].runs_at(300.0))
-    result.write_report(tmp_path / "report.html")
+    li.write_report(result, tmp_path / "report.html")
     Replay.load(result.save(tmp_path / "r.json"))
 
 
@@ -162,7 +162,7 @@ def test_when_everything_diverges_the_result_says_so(tmp_path):
     assert row.base_lr is None
     assert math.isnan(row.mean)
     assert result["fragile"].rounds == ()
-    result.write_report(tmp_path / "report.html")
+    li.write_report(result, tmp_path / "report.html")
 
 
 def test_adam_uses_l1_norms():
@@ -306,4 +306,4 @@ def test_demo_sized_replay_finds_interior_optima(tmp_path):
     assert all(row["grid"] == "interior" for row in result.table())
     assert {row["schedule"] for row in result.table()} == {"constant", "cosine", "linear", "wsd", "refined"}
     assert result["digits_mlp"].rounds[0].refinement.degenerate
-    result.write_report(tmp_path / "report.html")
+    li.write_report(result, tmp_path / "report.html")

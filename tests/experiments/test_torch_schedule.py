@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lastiterate.experiments.training.schedule import ScheduleLR
 from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.schedules.files import write_schedule
 
 
 def parameters(n=1):
@@ -140,3 +141,35 @@ def test_lr_as_a_tensor():
 def test_bad_steps(steps):
     with pytest.raises(InputError, match="steps"):
         ScheduleLR(torch.optim.SGD(parameters(), lr=1.0), steps)
+
+
+def test_a_file_of_steps_sets_the_learning_rates_themselves(tmp_path):
+    file = write_schedule([0.3, 0.2, 0.1], tmp_path / "s.json", kind="steps")
+    optimizer = torch.optim.SGD(parameters(), lr=7.0)
+    assert played(optimizer, ScheduleLR.from_file(optimizer, file), 5) == [[0.3], [0.2], [0.1], [0.1], [0.1]]
+    first, second = parameters(2)
+    equal = torch.optim.SGD([{"params": [first]}, {"params": [second]}], lr=7.0)
+    assert played(equal, ScheduleLR.from_file(equal, file), 2) == [[0.3, 0.3], [0.2, 0.2]]
+
+
+def test_a_file_of_steps_refuses_groups_that_differ(tmp_path):
+    first, second = parameters(2)
+    optimizer = torch.optim.SGD([{"params": [first], "lr": 1.0}, {"params": [second], "lr": 0.25}])
+    with pytest.raises(InputError, match="groups"):
+        ScheduleLR.from_file(optimizer, write_schedule([0.3], tmp_path / "s.json", kind="steps"))
+    multipliers = ScheduleLR.from_file(optimizer, write_schedule([0.5], tmp_path / "m.json"))
+    assert multipliers.get_last_lr() == [0.5, 0.125]
+
+
+def test_absolute_steps_resume_from_a_checkpoint(tmp_path):
+    file = write_schedule([0.3, 0.2, 0.1], tmp_path / "s.json", kind="steps")
+    optimizer = torch.optim.SGD(parameters(), lr=7.0)
+    scheduler = ScheduleLR.from_file(optimizer, file)
+    played(optimizer, scheduler, 1)
+    other = torch.optim.SGD(parameters(), lr=7.0)
+    again = ScheduleLR.from_file(other, file)
+    other.load_state_dict(optimizer.state_dict())
+    again.load_state_dict(scheduler.state_dict())
+    assert played(other, again, 2) == [[0.2], [0.1]]
+    with pytest.raises(InputError, match="absolute"):
+        ScheduleLR(torch.optim.SGD(parameters(), lr=7.0), [0.3, 0.2, 0.1]).load_state_dict(scheduler.state_dict())

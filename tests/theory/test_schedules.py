@@ -3,7 +3,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,18 +51,48 @@ def test_step_indexed_families_vs_plain_loop():
     np.testing.assert_allclose(schedules.inverse_time(9, offset=5), [5 / (k + 5) for k in range(9)], rtol=1e-15)
 
 
-def test_one_cycle_vs_torch():
-    n = 50
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    reference = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=n + 2, cycle_momentum=False)
-    optimizer.step()
-    values = []
-    for _ in range(n + 1):
-        reference.step()
-        values.append(optimizer.param_groups[0]["lr"])
-    peak = (0.3 * (n + 2) - 1) / (n + 1)  # torch puts the peak at pct_start * total_steps - 1 of total_steps - 1
-    ours = schedules.one_cycle(n, peak=peak)
-    np.testing.assert_allclose(ours, np.array(values[:n]) / max(values[:n]), rtol=1e-12)
+@pytest.mark.parametrize("n", [5, 7, 10, 33, 100, 1000])
+@pytest.mark.parametrize(
+    ("peak", "start", "end"), [(0.3, 0.04, 4e-6), (0.5, 0.1, 0.0), (1 / 3, 0.04, 0.01), (0.9, 0.5, 0.2)]
+)
+def test_one_cycle_vs_torch(n, peak, start, end):
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    final = start / end if end else 1e300
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        1.0,
+        total_steps=n,
+        pct_start=peak,
+        div_factor=1 / start,
+        final_div_factor=final,
+        cycle_momentum=False,
+    )
+    theirs = []
+    for _ in range(n):
+        theirs.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step() if len(theirs) < n else None
+    ours = schedules.one_cycle(n, peak=peak, start=start, end=end)
+    np.testing.assert_allclose(ours, np.array(theirs) / max(theirs), rtol=1e-12, atol=1e-15)
+
+
+def test_wsd_without_a_stable_phase_for_all_pairs_that_add_up_to_one():
+    for tenths in range(1001):
+        cooldown, warmup = tenths / 1000, 1 - tenths / 1000
+        for pair in ((cooldown, warmup), (cooldown, (1000 - tenths) / 1000), (cooldown, round(1.0 - cooldown, 3))):
+            values = schedules.wsd(10, cooldown=pair[0], warmup=pair[1])
+            assert values.max() == 1.0
+    with pytest.raises(InputError, match="warmup"):
+        schedules.wsd(10, cooldown=0.9, warmup=0.1 + 1e-9)
+    with pytest.raises(InputError, match="cooldown"):
+        schedules.wsd(10, cooldown=1.1, warmup=0.0)
+
+
+@pytest.mark.parametrize("warmup", [0.29, 0.57, 0.58, 0.01, 0.07, 1.0])
+def test_rewarm_takes_whole_steps_of_warmup(warmup):
+    values = schedules.rewarm(200, warmup=warmup, minimum=0.0)
+    assert int(np.argmax(values[100:])) + 1 == round(100 * warmup)
 
 
 def test_rewarm_vs_gpt_neox_formula():

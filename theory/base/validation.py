@@ -10,6 +10,9 @@ import numpy.typing as npt
 from .errors import LastIterateError
 
 Array = npt.NDArray[np.float64]
+MAX_COUNT = 10**9
+"""More steps, points or repetitions than any run holds in memory."""
+MAX_SEED = 2**64 - 1
 
 
 class InputError(LastIterateError, ValueError):
@@ -29,30 +32,56 @@ class InputError(LastIterateError, ValueError):
 
     def __str__(self) -> str:
         """Return the message in one line, with long values shortened."""
-        shown = self.value if isinstance(self.value, str) else repr(self.value)
-        shown = " ".join(shown.split())
+        shown = " ".join(_shown(self.value).split())
         if len(shown) > 160:
             shown = f"{shown[:157]}..."
         return f"{self.argument}: expected {self.expected}, got {shown}"
 
 
-def check_vector(values: Any, name: str) -> Array:
-    """Return ``values`` as a new or shared one-dimensional finite float64 array, or raise `InputError`."""
-    expected = "a one-dimensional array of finite real numbers"
+def _shown(value: object) -> str:
+    """Return a text for any value: a repr may be endless, and it may fail."""
+    if isinstance(value, str):
+        return value[:1000]
+    if isinstance(value, (list, tuple)) and len(value) > 50:
+        return f"a {type(value).__name__} of {len(value)} values"
+    try:
+        return repr(value)
+    except Exception as error:  # whatever a foreign __repr__ raises
+        return f"a {type(value).__name__} ({type(error).__name__} in its repr)"
+
+
+def check_array(values: Any, name: str, ndim: int, expected: str) -> Array:
+    """Return a new C-ordered finite float64 array of ``ndim`` dimensions, or raise `InputError`.
+
+    Always a copy, so that nothing the caller does later changes a result. A masked array is refused, because its hidden
+    values would count.
+    """
+    parts = values if isinstance(values, (list, tuple)) else [values]
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+        raise InputError(name, "a masked array", f"{expected}, without a mask")
     try:
         array = np.asarray(values)
-    except ValueError as error:
-        raise InputError(name, "a ragged sequence", expected) from error
-    if array.ndim != 1:
+    except Exception as error:  # ragged, a tensor that requires gradients, whatever a foreign __array__ raises
+        reason = "a ragged sequence" if isinstance(error, ValueError) else f"{type(values).__name__}: {error}"
+        raise InputError(name, reason, expected) from error
+    if array.ndim != ndim:
         raise InputError(name, f"an array of shape {array.shape}", expected)
-    if array.dtype.kind not in "fiu" and array.size > 0:
-        raise InputError(name, f"dtype {array.dtype} ({array.ravel()[0]!r}, ...)", expected)
-    array = np.ascontiguousarray(array, dtype=np.float64)
+    if array.dtype.kind not in "fiu":
+        first = f" ({_shown(array.flat[0])}, ...)" if array.size else ""
+        raise InputError(name, f"dtype {array.dtype}{first}", expected)
+    with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite and is refused below
+        array = np.array(array, dtype=np.float64, order="C")
     finite = np.isfinite(array)
     if not finite.all():
-        index = int(np.argmin(finite))
-        raise InputError(name, f"{name}[{index}] = {array[index]}", expected)
+        index = np.unravel_index(int(np.argmin(finite)), array.shape)
+        where = ", ".join(map(str, index))
+        raise InputError(name, f"{name}[{where}] = {array[index]}", expected)
     return array
+
+
+def check_vector(values: Any, name: str) -> Array:
+    """Return ``values`` as a new one-dimensional finite float64 array, or raise `InputError`."""
+    return check_array(values, name, 1, "a one-dimensional array of finite real numbers")
 
 
 def check_steps(steps: Any, name: str = "steps", *, allow_empty: bool = False) -> Array:
@@ -70,14 +99,27 @@ def check_steps(steps: Any, name: str = "steps", *, allow_empty: bool = False) -
     return array
 
 
+def check_real(value: Any, name: str, expected: str) -> float:
+    """Return a number as float, be it infinite; bools, durations and numbers beyond float64 are an error."""
+    if type(value) is np.ndarray and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, (bool, np.bool_, np.timedelta64)) or not isinstance(value, Real):
+        raise InputError(name, value, expected)
+    try:
+        return float(value)
+    except Exception as error:  # an integer of 400 digits, or whatever a foreign __float__ raises
+        raise InputError(name, value, expected) from error
+
+
+def is_number(value: Any) -> bool:
+    """Return whether the argument is one number rather than a sequence of them."""
+    return isinstance(value, Real) or (isinstance(value, np.ndarray) and value.ndim == 0)
+
+
 def check_positive(value: Any, name: str, *, allow_zero: bool = False) -> float:
     """Return a finite positive (or, with ``allow_zero``, nonnegative) float."""
     expected = "a nonnegative finite number" if allow_zero else "a positive finite number"
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value.item()
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise InputError(name, value, expected)
-    number = float(value)
+    number = check_real(value, name, expected)
     if not math.isfinite(number) or number < 0.0 or (number == 0.0 and not allow_zero):
         raise InputError(name, value, expected)
     return number
@@ -86,18 +128,18 @@ def check_positive(value: Any, name: str, *, allow_zero: bool = False) -> float:
 def check_fraction(value: Any, name: str, *, low: float = 0.0, high: float = 1.0) -> float:
     """Return a float in the closed interval [low, high]."""
     expected = f"a number between {low:g} and {high:g}"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise InputError(name, value, expected)
-    number = float(value)
+    number = check_real(value, name, expected)
     if not low <= number <= high:
         raise InputError(name, value, expected)
     return number
 
 
-def check_count(value: Any, name: str, *, minimum: int = 1) -> int:
-    """Return an int of at least ``minimum``; a bool or a float is an error."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral) or int(value) < minimum:
-        raise InputError(name, value, f"an integer of at least {minimum}")
+def check_count(value: Any, name: str, *, minimum: int = 1, maximum: int = MAX_COUNT) -> int:
+    """Return an int from ``minimum`` to ``maximum``; a bool or a float is an error."""
+    no_count = isinstance(value, (bool, np.bool_, np.timedelta64)) or not isinstance(value, Integral)
+    if no_count or not minimum <= int(value) <= maximum:
+        beyond = not no_count and int(value) > maximum
+        raise InputError(name, value, f"an integer of at {f'most {maximum:,}' if beyond else f'least {minimum}'}")
     return int(value)
 
 
@@ -110,7 +152,7 @@ def check_flag(value: Any, name: str) -> bool:
 
 def check_gradient_bounds(G: Any, n_steps: int, name: str = "G") -> Array:
     """Return the bounds G_0..G_N as float64[N+1] from a scalar, N+1 values, or N values (the last one repeated)."""
-    if isinstance(G, Real) or (isinstance(G, np.ndarray) and G.ndim == 0):
+    if is_number(G):
         return np.full(n_steps + 1, check_positive(G, name))
     bounds = check_vector(G, name)
     if bounds.size not in (n_steps, n_steps + 1) or bounds.size == 0:
@@ -133,19 +175,9 @@ def check_step_matrix(H: Any, name: str = "H") -> Array:
     lastiterate.theory.base.validation.InputError: H: expected a strictly lower triangular matrix, got H[0, 1] = 1.0
     """
     expected = "a square matrix of finite real numbers, strictly lower triangular"
-    try:
-        matrix = np.asarray(H)
-    except ValueError as error:
-        raise InputError(name, "a ragged sequence", expected) from error
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
+    matrix = check_array(H, name, 2, expected)
+    if matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
         raise InputError(name, f"an array of shape {matrix.shape}", expected)
-    if matrix.dtype.kind not in "fiu":
-        raise InputError(name, f"dtype {matrix.dtype}", expected)
-    matrix = np.ascontiguousarray(matrix, dtype=np.float64)
-    finite = np.isfinite(matrix)
-    if not finite.all():
-        i, j = np.unravel_index(int(np.argmin(finite)), matrix.shape)
-        raise InputError(name, f"{name}[{i}, {j}] = {matrix[i, j]}", expected)
     upper = np.triu(matrix)
     if upper.any():
         i, j = np.unravel_index(int(np.argmax(upper != 0.0)), matrix.shape)
@@ -156,6 +188,6 @@ def check_step_matrix(H: Any, name: str = "H") -> Array:
 def check_choice(value: Any, name: str, known: Any) -> str:
     """Return ``value`` if it is one of the ``known`` names; the message lists them."""
     names = list(known)
-    if value not in names:
+    if not isinstance(value, str) or value not in names:
         raise InputError(name, value, f"one of {', '.join(map(str, names))}")
     return value

@@ -1,7 +1,8 @@
 """Certificates: the multipliers of the inequalities behind a rate, checked in floating point or proved exactly.
 
-Two forms. `SgdCertificate` keeps the O(N) numbers of SGD's closed form; `StepMatrixCertificate` keeps one multiplier a
-pair of points and works for any step matrix. Both come from the class methods of `Certificate`::
+Two forms. `SgdCertificate` (`lastiterate.theory.certificates.sgd`) keeps the O(N) numbers of SGD's closed form;
+`StepMatrixCertificate` keeps one multiplier a pair of points and works for any step matrix. Both come from the class
+methods of `Certificate`::
 
     Certificate.for_sgd(steps, v, sigma, D=1.0, G=1.0)                # v_k = w_k / h_k of the exact rate
     Certificate.step_matrix(H, pairs, tau, norms=None, D=1.0, G=1.0)  # for instance a semidefinite program's duals
@@ -12,24 +13,24 @@ The exact arithmetic lives in ``check_certificate.py``, which needs nothing but 
 import json
 import math
 import os
+import sys
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.errors import LastIterateError
 from lastiterate.theory.base.files import write_atomically
+from lastiterate.theory.base.result import Result
 from lastiterate.theory.base.validation import (
     InputError,
     check_count,
     check_gradient_bounds,
     check_positive,
     check_step_matrix,
-    check_steps,
     check_vector,
 )
 
@@ -38,16 +39,17 @@ from .arithmetic import (
     check_pairs,
     exact_bound,
     feasible_norms,
-    gradient_form,
     round_to_grid,
-    sgd_conditions,
+    scaled_form,
     value_sums,
 )
-from .check_certificate import prove
-from .reading import check_keys, check_length, common, numbers, parse, read_pairs
+from .check_certificate import SCHEMA, decimal, number, prove
+from .reading import check_length, parse, sgd_fields, step_matrix_fields
+
+if TYPE_CHECKING:
+    from .sgd import SgdCertificate
 
 Array = npt.NDArray[np.float64]
-SCHEMA = 1
 
 
 class CertificateError(LastIterateError, ValueError):
@@ -72,15 +74,15 @@ class Check:
     @property
     def ok(self) -> bool:
         """Whether the residual is within the tolerance."""
-        return self.residual <= self.tolerance
+        return bool(self.residual <= self.tolerance)  # not for NaN
 
     def __bool__(self) -> bool:
         """Return `ok`."""
         return self.ok
 
 
-@dataclass(frozen=True, kw_only=True)
-class Certificate(ABC):
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Certificate(Result, ABC):
     """The multipliers behind an upper bound on f(x_N) - f*; see `SgdCertificate` and `StepMatrixCertificate`.
 
     Attributes
@@ -103,9 +105,21 @@ class Certificate(ABC):
     True
     """
 
+    _shown = ("value", "lower", "n_steps", "D")
+
     D: float
-    G: Array = field(repr=False)
+    G: Array
     value: float
+
+    @property
+    def n_steps(self) -> int:
+        """N."""
+        return self.G.size - 1
+
+    @property
+    def lower(self) -> float:
+        """The value that some function of the class reaches; 0 unless the certificate is two-sided."""
+        return 0.0
 
     @staticmethod
     def for_sgd(steps: Any, v: Any, sigma: Any, D: Any = 1.0, G: Any = 1.0) -> "SgdCertificate":
@@ -128,19 +142,9 @@ class Certificate(ABC):
         SgdCertificate
             With the value that the multipliers give; nothing is verified until `check` or `prove`.
         """
-        h = check_steps(steps, allow_empty=True)
-        bounds, distance = check_gradient_bounds(G, h.size), check_positive(D, "D")
-        s_N, multipliers = check_positive(sigma, "sigma"), check_vector(v, "v")
-        if multipliers.size == h.size:
-            s_1 = s_N + float(h[1:] @ multipliers[1:])
-            first = multipliers[0] * s_1 / (s_1 + h[0] * multipliers[0]) if h.size else 1.0 / s_N
-            multipliers = np.append(first, multipliers)
-        check_length(multipliers, "v", h.size + 1)
-        if multipliers.min() <= 0.0:
-            index = int(np.argmin(multipliers))
-            raise InputError("v", f"v[{index}] = {multipliers[index]}", "positive multipliers")
-        value = sgd_conditions(h, multipliers, s_N, distance, bounds)[1]
-        return SgdCertificate(D=distance, G=bounds, value=value, steps=h, v=multipliers, s_N=s_N)
+        from .sgd import SgdCertificate
+
+        return SgdCertificate.of(steps, v, sigma, D, G)
 
     @staticmethod
     def step_matrix(
@@ -185,8 +189,10 @@ class Certificate(ABC):
         given = None if norms is None else np.maximum(check_vector(norms, "norms"), 0.0)
         if given is not None:
             check_length(given, "norms", size)
-        nu = feasible_norms(matrix, multipliers, optimum, weight, bounds, given)
+        nu = feasible_norms(matrix, multipliers, optimum, weight, distance, bounds, given)
         exact = exact_bound(weight, distance, nu, bounds)
+        if not Fraction(sys.float_info.min) <= exact <= Fraction(sys.float_info.max):
+            raise InputError("tau", tau, "multipliers of a bound between 2.3e-308 and 1.8e308")
         return StepMatrixCertificate(
             D=distance,
             G=bounds,
@@ -228,24 +234,30 @@ class Certificate(ABC):
             If a condition fails or the bound exceeds the stated value by more than rounding explains.
         """
         digits = check_count(digits, "digits")
-        found = self.check()
-        if not found:
-            raise CertificateError(f"not a proof: residual {found.residual:.3g} in floating point")
         try:
+            value = number(self.value, "value", positive=True)
             bound = prove(self._document(), digits)
         except ValueError as error:
             raise CertificateError(str(error)) from error
         size = self.G.size
         slack = Fraction(max(1e-12, size * 2.0**-52)) + Fraction(3 * size, 10**digits)
-        if bound > Fraction(self.value) * (1 + slack):
-            raise CertificateError(f"the multipliers prove {float(bound)!r}, not the stated {self.value!r}")
+        if bound > value * (1 + slack):
+            raise CertificateError(f"the multipliers prove {decimal(bound, 'ROUND_CEILING')}, not {self.value!r}")
         return bound
+
+    def prove_lower(self) -> Fraction:
+        """Return what some function of the class surely reaches: 0 where the certificate has no lower side."""
+        return Fraction(0)
+
+    def interval(self, digits: int = 20) -> tuple[Fraction, Fraction]:
+        """Prove both sides: the worst case of f(x_N) - f* lies between the two numbers (see `prove`)."""
+        return self.prove_lower(), self.prove(digits)
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """Return the certificate as JSON text and, given a path, write it there atomically."""
         text = json.dumps({"schema": SCHEMA, **self._document()}, allow_nan=False)
         if path is not None:
-            write_atomically(Path(path), text + "\n")
+            write_atomically(path, text + "\n")
         return text
 
     @staticmethod
@@ -258,69 +270,18 @@ class Certificate(ABC):
             Saying where a malformed document fails: which key is missing, which entry is not a finite number.
         """
         doc = parse(source)
-        check_keys(doc, "certificate", {"schema", "kind"})
-        if doc["schema"] != SCHEMA or isinstance(doc["schema"], bool):
-            raise InputError("schema", doc["schema"], f"{SCHEMA}")
-        if doc["kind"] == "sgd":
-            return SgdCertificate.from_document(doc)
-        if doc["kind"] == "step-matrix":
-            return StepMatrixCertificate.from_document(doc)
-        raise InputError("kind", doc["kind"], "sgd or step-matrix")
+        if type(doc.get("schema")) is not int or doc["schema"] != SCHEMA:
+            raise InputError("schema", doc.get("schema"), f"{SCHEMA}")
+        if doc.get("kind") == "sgd":
+            from .sgd import SgdCertificate
+
+            return SgdCertificate(**sgd_fields(doc))
+        if doc.get("kind") == "step-matrix":
+            return StepMatrixCertificate(**step_matrix_fields(doc))
+        raise InputError("kind", doc.get("kind"), "sgd or step-matrix")
 
 
-@dataclass(frozen=True, kw_only=True)
-class SgdCertificate(Certificate):
-    """O(N) certificate of SGD (Zamani & Glineur, arXiv 2307.11134, as an inequality).
-
-    For any 0 < v_{-1} <= v_0 <= ... <= v_{N-1} and s_N > 0, with w_k = h_k v_k and s_k = s_{k+1} + w_k such that
-    Q_k = v_{k-1} s_k is nonincreasing in k = 0..N,
-
-        f(x_N) - f*  <=  (v_{-1}^2 D^2 + sum_k w_k^2 G_k^2 + s_N^2 G_N^2) / (2 Q_N).
-
-    The multipliers of f* >= f_k + <g_k, x* - x_k> are then w_k / Q_N, those of f_r >= f_t + <g_t, x_r - x_t> (r < t)
-    are w_t (v_r - v_{r-1}) / Q_N, for a constant Q_k.
-
-    Attributes
-    ----------
-    steps : ndarray, shape (N,)
-        The step sizes.
-    v : ndarray, shape (N+1,)
-        v_{-1}, v_0, ..., v_{N-1}.
-    s_N : float
-        The weight of the last point.
-    """
-
-    steps: Array = field(repr=False)
-    v: Array = field(repr=False)
-    s_N: float = field(repr=False)
-
-    def check(self) -> Check:
-        """Check the two monotonicities and the value; the tolerance is what rounding explains over N steps."""
-        residual, value = sgd_conditions(self.steps, self.v, self.s_N, self.D, self.G)
-        mismatch = abs(value - self.value) / value if value > 0.0 else math.inf
-        return Check(max(residual, mismatch), (self.steps.size + 8) * 2.0**-50)
-
-    def _document(self) -> dict[str, Any]:
-        return {
-            "kind": "sgd",
-            "value": self.value,
-            "D": self.D,
-            "G": self.G.tolist(),
-            "steps": self.steps.tolist(),
-            "v": self.v.tolist(),
-            "s_N": self.s_N,
-        }
-
-    @classmethod
-    def from_document(cls, doc: dict[str, Any]) -> Self:
-        """Build the certificate from a parsed JSON object, checking types, lengths and finiteness."""
-        check_keys(doc, "certificate", {"schema", "kind", "value", "D", "G", "steps", "v", "s_N"})
-        steps, v = check_steps(numbers(doc["steps"], "steps"), allow_empty=True), numbers(doc["v"], "v")
-        check_length(v, "v", steps.size + 1)
-        return cls(**common(doc, steps.size + 1), steps=steps, v=v, s_N=check_positive(doc["s_N"], "s_N"))
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class StepMatrixCertificate(Certificate):
     """Certificate of any step matrix: one multiplier for every inequality of the worst-case problem.
 
@@ -343,24 +304,33 @@ class StepMatrixCertificate(Certificate):
         (tau D^2 + sum_i norms_i G_i^2) / 2, exactly.
     """
 
-    H: Array = field(repr=False)
-    pairs: Array = field(repr=False)
-    optimum: Array = field(repr=False)
-    minimum: Array = field(repr=False)
-    norms: Array = field(repr=False)
+    H: Array
+    pairs: Array
+    optimum: Array
+    minimum: Array
+    norms: Array
     tau: float
-    bound: Fraction = field(repr=False)
+    bound: Fraction
 
     def check(self) -> Check:
         """Check the signs, the function values and the bound exactly, the semidefiniteness by its least eigenvalue."""
-        negative = -min(float(x.min()) for x in (self.pairs, self.optimum, self.minimum, self.norms))
+        signs = np.concatenate([self.pairs.ravel(), self.optimum, self.minimum, self.norms, [self.tau]])
+        finite = math.isfinite(self.value) and np.isfinite(signs).all() and float(np.abs(signs[:-1]).sum()) < math.inf
+        if not (finite and signs.min() >= 0.0 < self.tau and self.value > 0.0):
+            return Check(math.inf, 0.0)
         values = max(map(abs, value_sums(self.pairs, self.optimum, self.minimum)))
-        stated = exact_bound(self.tau, self.D, self.norms, self.G) == self.bound and self.value == float(self.bound)
-        if not (negative <= 0.0 < self.tau and values == 0.0 and stated):
-            return Check(max(negative, values, float(not stated)), 0.0)
-        form = gradient_form(self.H, self.pairs, self.optimum, self.tau) + np.diag(self.norms)
-        scaled = form * np.outer(self.G, self.G) / self.value
-        return Check(max(0.0, -float(np.linalg.eigvalsh(scaled)[0])), self.G.size * 2.0**-48)
+        exact = exact_bound(self.tau, self.D, self.norms, self.G)
+        if values != 0.0 or exact != self.bound or abs(Fraction(self.value) - exact) > exact * Fraction(1, 2**53):
+            return Check(max(values, 1.0), 0.0)
+        form = scaled_form(self.H, self.pairs, self.optimum, self.norms, self.tau, self.D, self.G, self.value)
+        tolerance = self.G.size * 2.0**-48
+        if np.isfinite(form).all():
+            return Check(max(0.0, -float(np.linalg.eigvalsh(form)[0])), tolerance)
+        try:  # float64 does not reach: exact arithmetic tells
+            prove(self._document())
+        except ValueError:
+            return Check(math.inf, tolerance)
+        return Check(0.0, tolerance)
 
     def _document(self) -> dict[str, Any]:
         rows, columns = np.nonzero(self.pairs)
@@ -378,35 +348,3 @@ class StepMatrixCertificate(Certificate):
             "minimum": self.minimum.tolist(),
             "pairs": list(map(list, zip(rows.tolist(), columns.tolist(), entries.tolist(), strict=True))),
         }
-
-    @classmethod
-    def from_document(cls, doc: dict[str, Any]) -> Self:
-        """Build the certificate from a parsed JSON object, checking types, lengths and finiteness."""
-        names = {"schema", "kind", "value", "bound", "D", "G", "H", "tau", "norms", "optimum", "minimum", "pairs"}
-        check_keys(doc, "certificate", names)
-        rows: Any = doc["H"]
-        if not isinstance(rows, list) or not rows:
-            raise InputError("H", rows, "a list of rows")
-        size = len(rows)
-        H = np.zeros((size, size))
-        for k, row in enumerate(rows):
-            values = numbers(row, f"H[{k}]")
-            check_length(values, f"H[{k}]", k)
-            H[k, :k] = values
-        vectors: dict[str, Any] = {name: numbers(doc[name], name) for name in ("norms", "optimum", "minimum")}
-        for name, vector in vectors.items():
-            check_length(vector, name, size)
-        try:
-            exact = Fraction(doc["bound"]) if isinstance(doc["bound"], str) else None
-        except (ValueError, ZeroDivisionError):
-            exact = None
-        if exact is None:
-            raise InputError("bound", doc["bound"], "an exact fraction such as '1/3'")
-        return cls(
-            **common(doc, size),
-            H=H,
-            pairs=read_pairs(doc["pairs"], size),
-            tau=check_positive(doc["tau"], "tau"),
-            bound=exact,
-            **vectors,
-        )

@@ -5,13 +5,19 @@ g_0, ..., g_{k-1} taken at x_0, ..., x_{k-1}. It is what the worst-case semidefi
 take, so that one analysis serves SGD, momentum, averaging and dual averaging.
 """
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lastiterate.theory.base.validation import InputError, check_positive, check_step_matrix, check_steps, check_vector
+from lastiterate.theory.base.validation import (
+    InputError,
+    check_positive,
+    check_step_matrix,
+    check_steps,
+    check_vector,
+    is_number,
+)
 
 Array = npt.NDArray[np.float64]
 
@@ -228,7 +234,7 @@ def averaging_weights(c: Any, n_steps: int, name: str = "c") -> Array:
 
 def scalings(beta: Any, n_steps: int, name: str = "beta") -> Array:
     """Return the positive scalings beta_1..beta_N of dual averaging from a number or an array."""
-    if _is_scalar(beta):
+    if is_number(beta):
         return np.full(n_steps, check_positive(beta, name))
     values = check_vector(beta, name)
     if values.size != n_steps:
@@ -239,14 +245,9 @@ def scalings(beta: Any, n_steps: int, name: str = "beta") -> Array:
     return values
 
 
-def _is_scalar(value: Any) -> bool:
-    """Whether ``value`` is one number rather than one a step."""
-    return isinstance(value, Real) or (isinstance(value, np.ndarray) and value.ndim == 0)
-
-
 def _in_range(value: Any, n_steps: int, name: str, *, upper_open: bool) -> Array:
     """Broadcast a number to every step, or check an array; values in [0, 1] or [0, 1)."""
-    if _is_scalar(value):
+    if is_number(value):
         values = np.full(n_steps, check_positive(value, name, allow_zero=True))
     else:
         values = check_vector(value, name)
@@ -255,6 +256,6 @@ def _in_range(value: Any, n_steps: int, name: str, *, upper_open: bool) -> Array
     bad = (values < 0.0) | ((values >= 1.0) if upper_open else (values > 1.0))
     if bad.any():
         index = int(np.argmax(bad))
-        shown = value if _is_scalar(value) else f"{name}[{index}] = {values[index]}"
+        shown = value if is_number(value) else f"{name}[{index}] = {values[index]}"
         raise InputError(name, shown, f"at least 0 and {'less than' if upper_open else 'at most'} 1")
     return values

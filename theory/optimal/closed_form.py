@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from lastiterate.theory.base.jit import JIT
+from lastiterate.theory.base.jit import compiled
 from lastiterate.theory.base.validation import Array, check_count, check_gradient_bounds, check_positive, check_steps
 from lastiterate.theory.rates.sgd import exact_rate
 
@@ -25,7 +24,7 @@ class OptimalSchedule:
         The step sizes themselves, not only their shape.
     value : float
         The bound on f(x_N) - f* with them.
-    bound : str
+    kind : str
         ``"exact"``: no schedule and no function can do better against each other; or ``"theorem10"``.
     last_value : float
         The fictitious step h_N of the Theorem 10 optimum; zero for the exact one.
@@ -33,7 +32,7 @@ class OptimalSchedule:
 
     steps: Array = field(repr=False)
     value: float
-    bound: str
+    kind: str
     last_value: float = 0.0
 
 
@@ -110,8 +109,8 @@ def optimal_continuation(
 
     Let m be the length of the prefix, N = m + n_steps and W = sum_{k=m}^{N} G_k^{-2}. A tail of weight s_m = w_{m:N}
     costs at least s_m^2 / W in the bound of `exact_rate`, attained by w_k = s_m G_k^{-2} / W for k >= m. So the best
-    total is the exact rate of the prefix alone with its last point's gradient bound replaced by W^{-1/2}: one global
-    search over one number. For constant G the new steps decay linearly from the height that the prefix calls for.
+    total is the exact rate of the prefix alone with its last point's gradient bound replaced by W^{-1/2}: for constant
+    and nonincreasing G one bracketed root. For constant G the new steps decay linearly from the height that the prefix calls for.
 
     Parameters
     ----------
@@ -190,7 +189,7 @@ def theorem10_optimum(n_steps: int, D: float = 1.0, G: float | npt.ArrayLike = 1
     count = check_count(n_steps, "n_steps")
     distance = check_positive(D, "D")
     caps = check_gradient_bounds(G, count)
-    steps, root_c = _theorem10_shape(caps)
+    steps, root_c = compiled(_theorem10_shape)(caps)
     steps *= distance / root_c
     return OptimalSchedule(steps[:-1], distance * root_c, "theorem10", float(steps[-1]))
 
@@ -202,7 +201,6 @@ def _inverse_squares(caps: Array) -> tuple[float, Array, Array]:
     return low, weights, np.cumsum(weights[::-1])[::-1]
 
 
-@njit(**JIT)
 def _theorem10_shape(caps: Array) -> tuple[Array, float]:
     """Steps h_0..h_N for t_{-1} = 1, and sqrt(c_0)."""
     steps = np.empty(caps.size)

@@ -1,4 +1,4 @@
-"""The performance-estimation problem as cone data, and the calls to the solvers.
+"""The performance-estimation problem as cone data, and the call of the cone solver.
 
 Vectors are measured in their caps: u_0 = (x_0 - x*) / D and u_{i+1} = g_i / G_i, so that the Gram matrix P = <u_k, u_l>
 has a diagonal of at most one. The program handed to the solver is the *dual*: its unknowns are the multipliers of the
@@ -11,11 +11,9 @@ because its matrix is sparse outside one dense block and the Gram matrix comes b
 
 import signal
 import threading
-import time
-import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -24,13 +22,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.base.validation import Array
 
 Index = npt.NDArray[np.int64]
 
 TOLERANCE = 1e-10
 MARGIN = 1e-9
+REGULARISATION = 1e-12
+"""Of a tighter solve: the solver's own 1e-8 spoils problems whose steps differ by many orders of magnitude."""
 MAX_ITERATIONS = 120
 
 
@@ -84,6 +83,12 @@ class Inequalities:
         return cls(np.concatenate([later, every]), np.concatenate([earlier, np.full(n_points, -1)]))
 
     @classmethod
+    def backward(cls, n_points: int) -> "Inequalities":
+        """The halved set and f_i >= f* for every point: all that survive noise in the gradients."""
+        half, every = cls.halved(n_points), np.arange(n_points)
+        return half.adding(np.full(n_points, -1), every)
+
+    @classmethod
     def full(cls, n_points: int) -> "Inequalities":
         """All ordered pairs of points and x*."""
         first, second = np.nonzero(~np.eye(n_points + 1, dtype=bool))
@@ -108,7 +113,10 @@ class ConeSolution:
 
 @dataclass(frozen=True)
 class ConeData:
-    """Minimise cost.x: equal @ x = right, x[signed] >= 0, constant + psd @ x the svec of a semidefinite matrix."""
+    """Minimise cost.x over equal @ x = right, x[signed] >= 0, unequal @ x >= least, constant + psd @ x semidefinite.
+
+    The last one is the svec of a matrix. The first ``n_inequalities`` unknowns are multipliers of inequalities.
+    """
 
     cost: Array
     equal: Any
@@ -117,6 +125,8 @@ class ConeData:
     constant: Array
     signed: Index
     n_inequalities: int
+    unequal: Any = None
+    least: Array = field(default_factory=lambda: np.zeros(0))
 
 
 def cone_data(problem: Scaled, kept: Inequalities) -> ConeData:
@@ -156,28 +166,26 @@ def cone_data(problem: Scaled, kept: Inequalities) -> ConeData:
     )
 
 
+def installed() -> bool:
+    """Whether the cone solver, Clarabel, is there."""
+    return find_spec("clarabel") is not None
+
+
 def solve(
     data: ConeData,
-    solver: str,
     *,
-    time_limit: float | None,
-    tolerance: float,
-    report: Callable[[int, float], None] | None,
+    time_limit: float | None = None,
+    tolerance: float = TOLERANCE,
+    report: Callable[[int, float], None] | None = None,
 ) -> ConeSolution:
-    """Solve with Clarabel directly (no modelling overhead) or with any other conic solver through cvxpy."""
-    if solver == "CLARABEL":
-        return _solve_clarabel(data, time_limit, tolerance, report)
-    return _solve_cvxpy(data, solver, time_limit, tolerance)
-
-
-def _solve_clarabel(
-    data: ConeData, time_limit: float | None, tolerance: float, report: Callable[[int, float], None] | None
-) -> ConeSolution:
+    """Solve with Clarabel, called directly."""
     clarabel: Any = import_module("clarabel")  # a compiled module that ships no types
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.direct_solve_method = "faer"
     settings.presolve_enable = False
+    if tolerance < TOLERANCE:
+        settings.static_regularization_constant = REGULARISATION
     settings.max_iter = MAX_ITERATIONS
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = tolerance
     if time_limit is not None:
@@ -186,15 +194,21 @@ def _solve_clarabel(
     signs = sparse.csc_matrix(
         (-np.ones(data.signed.size), (np.arange(data.signed.size), data.signed)), shape=(data.signed.size, n)
     )
-    matrix = sparse.vstack([data.equal, signs, -data.psd], format="csc")
-    right = np.concatenate([data.right, np.zeros(data.signed.size), data.constant])
-    order = _order(order_size)
+    parts, right, count = [data.equal, signs], [data.right, np.zeros(data.signed.size)], data.signed.size
+    if data.unequal is not None:
+        parts.append(-data.unequal)
+        right.append(-data.least)
+        count += data.least.size
+    matrix = sparse.vstack([*parts, -data.psd], format="csc")
+    order = order_of(order_size)
     cones = [
         clarabel.ZeroConeT(data.right.size),
-        clarabel.NonnegativeConeT(data.signed.size),
+        clarabel.NonnegativeConeT(count),
         clarabel.PSDTriangleConeT(order),
     ]
-    solver = clarabel.DefaultSolver(sparse.csc_matrix((n, n)), data.cost, matrix, right, cones, settings)
+    solver = clarabel.DefaultSolver(
+        sparse.csc_matrix((n, n)), data.cost, matrix, np.concatenate([*right, data.constant]), cones, settings
+    )
     with _interrupt_flag() as interrupted:
 
         def stop(info: Any) -> bool:
@@ -210,7 +224,7 @@ def _solve_clarabel(
     return ConeSolution(
         multipliers=unknowns[: data.n_inequalities],
         cap_multipliers=unknowns[data.n_inequalities :],
-        gram=_from_svec(multipliers[-order_size:]),
+        gram=from_svec(multipliers[-order_size:]),
         levels=-multipliers[: data.right.size],
         status=str(solution.status),
         iterations=int(solution.iterations),
@@ -231,67 +245,21 @@ def _interrupt_flag() -> Any:
         signal.signal(signal.SIGINT, previous)
 
 
-def _solve_cvxpy(data: ConeData, solver: str, time_limit: float | None, tolerance: float) -> ConeSolution:
-    cp: Any = import_module("cvxpy")
-    check_installed(solver)
-    order = _order(data.psd.shape[0])
-    unknowns, slack = cp.Variable(data.cost.size), cp.Variable((order, order), PSD=True)
-    cone = _svec_to_matrix(order) @ (data.psd @ unknowns + data.constant) == cp.vec(slack, order="F")
-    balance = data.equal @ unknowns == data.right
-    constraints = [balance, unknowns[data.signed] >= 0, cone]
-    model = cp.Problem(cp.Minimize(data.cost @ unknowns), constraints)
-    options: dict[str, Any] = {}
-    if solver == "SCS":  # a first-order method: what it reaches in this many iterations is repaired and certified
-        options = {"eps_abs": tolerance, "eps_rel": tolerance, "max_iters": 20_000}
-        options["time_limit_secs"] = 0.0 if time_limit is None else time_limit  # zero is no limit
-    started = time.monotonic()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "solution may be inaccurate": judged by the bounds that are recomputed
-            model.solve(solver=solver, **options)
-    except (cp.error.SolverError, ValueError) as error:
-        raise SolverError(f"{solver} failed after {time.monotonic() - started:.1f} s: {error}") from error
-    if unknowns.value is None or cone.dual_value is None:
-        raise SolverError(f"{solver} returned no solution (status {model.status})")
-    gram = -np.asarray(cone.dual_value).reshape(order, order)
-    return ConeSolution(
-        multipliers=np.asarray(unknowns.value)[: data.n_inequalities],
-        cap_multipliers=np.asarray(unknowns.value)[data.n_inequalities :],
-        gram=0.5 * (gram + gram.T),
-        levels=-np.asarray(balance.dual_value),
-        status=str(model.status),
-        iterations=int(model.solver_stats.num_iters or 0),
-    )
-
-
-def check_installed(solver: str) -> None:
-    """Raise `SolverError` for a solver that is not there, naming those that are."""
-    if solver == "CLARABEL" and find_spec("clarabel") is not None:
-        return
-    cp: Any = import_module("cvxpy")
-    semidefinite = [name for name in cp.installed_solvers() if name in _SEMIDEFINITE]
-    if solver not in semidefinite:
-        raise SolverError(
-            f"solver {solver!r} is not installed or has no semidefinite cone; available: {', '.join(semidefinite)}"
-        )
-
-
-_SEMIDEFINITE = ("CLARABEL", "MOSEK", "COPT", "SDPA", "CVXOPT", "SCS")
-
-
-def _order(size: int) -> int:
+def order_of(size: int) -> int:
+    """Order of a symmetric matrix from the length of its svec."""
     return (int(np.sqrt(8 * size + 1)) - 1) // 2
 
 
-def _upper(order: int) -> tuple[Index, Index]:
+def upper_triangle(order: int) -> tuple[Index, Index]:
     """Rows and columns of the upper triangle, column by column, as Clarabel stores it."""
     column, row = np.tril_indices(order)
     return row, column
 
 
-def _from_svec(vector: Array) -> Array:
-    order = _order(vector.size)
-    row, column = _upper(order)
+def from_svec(vector: Array) -> Array:
+    """Return the symmetric matrix of an svec."""
+    order = order_of(vector.size)
+    row, column = upper_triangle(order)
     matrix = np.zeros((order, order))
     matrix[row, column] = np.where(row == column, vector, vector * np.sqrt(0.5))
     return matrix + np.triu(matrix, 1).T
@@ -299,23 +267,5 @@ def _from_svec(vector: Array) -> Array:
 
 def to_svec(matrix: Array) -> Array:
     """Upper triangle, column by column, with the entries off the diagonal times sqrt 2."""
-    row, column = _upper(matrix.shape[0])
+    row, column = upper_triangle(matrix.shape[0])
     return matrix[row, column] * np.where(row == column, 1.0, np.sqrt(2.0))
-
-
-def _svec_to_matrix(order: int) -> Any:
-    """Sparse map from the svec to all entries of the symmetric matrix, column by column."""
-    row, column = _upper(order)
-    scale = np.where(row == column, 1.0, np.sqrt(0.5))
-    index = np.arange(row.size)
-    off = row != column
-    return sparse.csc_matrix(
-        (
-            np.concatenate([scale, scale[off]]),
-            (
-                np.concatenate([column * order + row, row[off] * order + column[off]]),
-                np.concatenate([index, index[off]]),
-            ),
-        ),
-        shape=(order * order, row.size),
-    )

@@ -91,7 +91,8 @@ def lower_bound(problem: Scaled, gram: Array) -> LowerBound | None:
     gram = (vectors * np.maximum(values, 0.0)) @ vectors.T
     scale = 1.0 / np.sqrt(np.maximum(np.diag(gram), 1.0))
     gram = gram * scale[:, None] * scale[None, :]
-    found = [_least_mixture(problem, gram, interior(problem)) for interior in (_common_slope, _quadratic)]
+    interiors = [interior for make in (_common_slope, _quadratic) if (interior := make(problem)) is not None]
+    found = [_least_mixture(problem, gram, interior) for interior in interiors]
     best = max((bound for bound in found if bound is not None), key=lambda bound: bound.value, default=None)
     if problem.equality:
         np.fill_diagonal(gram[1:, 1:], 1.0)
@@ -113,31 +114,38 @@ def _least_mixture(problem: Scaled, gram: Array, interior: Array) -> LowerBound 
     return None
 
 
-def _common_slope(problem: Scaled) -> Array:
+def _common_slope(problem: Scaled) -> Array | None:
     """Orthogonal gradients plus a small common part along x_0 - x*, strictly feasible where all steps are positive."""
-    reach = np.abs(problem.points[:, 1:]).sum(axis=1).max() / problem.points[0, 0]
-    common = min(0.5, 0.5 / max(reach, 1e-300))
+    reach = np.abs(problem.points[:, 1:]).sum(axis=1).max()
+    common = 0.5 * min(1.0, problem.points[0, 0] / max(reach, 1e-300))
     gram = np.full((problem.n_points + 1, problem.n_points + 1), common**2)
     gram[0, :] = gram[:, 0] = common
     np.fill_diagonal(gram, 1.0)
     return gram
 
 
-def _quadratic(problem: Scaled) -> Array:
-    """The run on a quadratic with many curvatures, strictly feasible for any step matrix with distinct points."""
+def _quadratic(problem: Scaled) -> Array | None:
+    """The run on a quadratic with many curvatures, strictly feasible for any step matrix with distinct points.
+
+    None where the caps differ by more than float64 can follow.
+    """
     n, dimension = problem.n_points, problem.n_points + 1
     spectrum = np.linspace(0.1, 1.0, dimension)
     curvature = 1.0 / max(1.0, float(np.abs(problem.points[:, 1:]).sum(axis=1).max()))
-    while True:
+    while curvature > 1e-150:
         vectors = np.zeros((n + 1, dimension))
         vectors[0] = 1.0 / np.sqrt(dimension)
-        for k in range(n):
-            gradient = curvature * spectrum * (problem.points[k] @ vectors)
-            vectors[k + 1] = gradient / problem.slopes[k]
-        largest = float(np.linalg.norm(vectors[1:], axis=1).max())
-        if largest <= 1.0:
+        with np.errstate(over="ignore", invalid="ignore"):
+            for k in range(n):
+                vectors[k + 1] = curvature * spectrum * (problem.points[k] @ vectors) / problem.slopes[k]
+            largest = float(np.linalg.norm(vectors[1:], axis=1).max())
+        if not np.isfinite(largest):
+            curvature *= 1e-10
+        elif largest <= 1.0:
             return vectors @ vectors.T
-        curvature *= min(0.5, 0.9 / largest)
+        else:
+            curvature *= min(0.5, 0.9 / largest)
+    return None
 
 
 def shortest_distances(allowed: Array, slack: float = ROUNDING) -> Array | None:

@@ -11,6 +11,7 @@ kind               f(x), rows a_i of the matrix, targets b_i
 ``softmax``        mean of logsumexp(W a_i) - (W a_i)[b_i], x = W.ravel(), b_i = 0..K-1
 ``squared``        mean of (a_i x - b_i)^2 / 2
 ``max_affine``     max of a_i x + b_i
+``chain``          max of 0 and <g_t, x>, g_t = alpha_0 e_0 + ... + alpha_{t-1} e_{t-1} + beta_t e_t
 =================  =====================================================================
 
 plus ``l2 / 2 ||x||^2``. Minima are solved to 1e-10 on first use (`minimum`) and kept in memory, or in the
@@ -24,6 +25,7 @@ folder given as ``cache``.
 from .data import Dataset, dataset, load_libsvm
 from .families import (
     absolute_value,
+    chain,
     hinge,
     l1_regression,
     least_squares,
@@ -49,6 +51,7 @@ __all__ = [
     "quadratic",
     "max_affine",
     "max_coordinate",
+    "chain",
     "worst_case_function",
     "Problem",
     "ProblemArrays",

@@ -31,6 +31,7 @@ __all__ = [
     "quadratic",
     "max_affine",
     "max_coordinate",
+    "chain",
     "worst_case_function",
 ]
 
@@ -273,6 +274,34 @@ def max_coordinate(caps: Any, D: float = 1.0) -> Problem:
     return _made(
         "max coordinate", "max_affine", rows, np.append(np.zeros(n), -floor), np.zeros(n), tie="step", known=known
     )
+
+
+def chain(alpha: Any, beta: Any, x0: Any, *, name: str = "chain", tie_tolerance: float = 1e-9) -> Problem:
+    """Return f(x) = max(0, max_t <g_t, x>), g_t = sum_{r<t} alpha_r e_r + beta_t e_t, with a resisting oracle.
+
+    The minimiser is 0. Time and memory are linear in the number of pieces. It is the form of the functions that attain
+    the exact rate (`lastiterate.theory.rates.attained`).
+
+    Parameters
+    ----------
+    alpha, beta, x0 : array of float, shape (n,)
+        The entries of the pieces, and the start. The last alpha has no effect.
+    name : str
+        What to call it.
+    tie_tolerance : float
+        Slack of f, absolute, within which piece t counts as active at query t.
+
+    Examples
+    --------
+    >>> problem = chain([0.0, 0.0], [1.0, 1.0], [0.6, 0.8])
+    >>> problem.value(problem.x0), problem.subgradient(problem.x0, step=1)
+    (0.8, array([0., 1.]))
+    """
+    rows = np.array([check_vector(alpha, "alpha"), _start(beta, np.size(alpha), "beta")])
+    start, size = _start(x0, rows.shape[1]), rows.shape[1]
+    known = Minimum(np.zeros(size), 0.0, 0.0, "closed form")
+    tolerance = check_positive(tie_tolerance, "tie_tolerance", allow_zero=True)
+    return Problem(name, "chain", rows, np.zeros(size + 1), start, tie="step", tie_tolerance=tolerance, known=known)
 
 
 def worst_case_function(

@@ -15,7 +15,10 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.validation import Array, InputError, check_choice, check_step_matrix
 
-KINDS = {"absolute": 0, "hinge": 1, "logistic": 2, "softmax": 3, "squared": 4, "max_affine": 5}
+from .chain import piece_gradient, piece_norms, piece_values
+
+KINDS = {"absolute": 0, "hinge": 1, "logistic": 2, "softmax": 3, "squared": 4, "max_affine": 5, "chain": 6}
+PIECES = ("max_affine", "chain")  # kinds that are a maximum of affine pieces, not a mean over samples
 TIES = {"first": 0, "step": 1}
 _ROOT2 = float(np.sqrt(2.0))
 _RADIUS = 2.0  # where f is not globally Lipschitz, G holds for ||x - x*|| <= 2 D
@@ -61,7 +64,7 @@ class Problem:
     kind : str
         One of `KINDS`.
     matrix : float64[n, p] or scipy.sparse.csr_array
-        Rows a_i.
+        Rows a_i; the two rows alpha and beta of a ``chain``.
     targets : float64[n]
         Right-hand sides, labels +-1, or class numbers 0..K-1.
     x0 : float64[dim]
@@ -72,7 +75,8 @@ class Problem:
         K for ``softmax`` (x holds K blocks of p numbers), else 1.
     tie : str
         Which active piece of ``max_affine`` the oracle returns: the ``first``, or at query k the k-th piece if it is
-        active within ``tie_tolerance`` (``step``, the resisting oracle of worst-case functions).
+        active within ``tie_tolerance`` (``step``, the resisting oracle of worst-case functions; after the last piece
+        of a ``chain`` that one again).
     known : Minimum, optional
         A minimum known in closed form; otherwise it is solved for on first use.
     cache : Path, optional
@@ -96,8 +100,8 @@ class Problem:
 
     @property
     def n_samples(self) -> int:
-        """Number of rows."""
-        return int(self.matrix.shape[0])
+        """Number of samples or pieces."""
+        return self.targets.size
 
     @property
     def n_features(self) -> int:
@@ -117,7 +121,7 @@ class Problem:
     @property
     def stochastic(self) -> bool:
         """Whether f is a mean over samples, so that mini-batches make sense."""
-        return self.kind != "max_affine"
+        return self.kind not in PIECES
 
     @cached_property
     def arrays(self) -> ProblemArrays:
@@ -198,7 +202,7 @@ class Problem:
     def coordinate_bounds(self) -> Array:
         """Bound on each coordinate of every full subgradient, float64[dim]; the global part and l2 as in `G`."""
         size = abs(self.matrix)
-        if self.kind == "max_affine":
+        if self.kind in PIECES:
             bounds = np.asarray(size.max(axis=0).todense() if self.sparse else size.max(axis=0)).ravel()
         elif self.kind == "squared":
             return np.full(self.dim, self.G)
@@ -216,6 +220,8 @@ class Problem:
 
     @cached_property
     def _row_norms(self) -> Array:
+        if self.kind == "chain":
+            return piece_norms(self.matrix)
         return np.sqrt(np.asarray((self.matrix * self.matrix).sum(axis=1)).ravel())
 
     @property
@@ -227,7 +233,7 @@ class Problem:
     def _loss_bounds(self) -> tuple[float, float]:
         """(full, stochastic) gradient bounds of the loss alone; for ``squared`` they multiply ||x - x*||."""
         row = self._row_norms
-        if self.kind == "max_affine":
+        if self.kind in PIECES:
             return float(row.max()), float(row.max())
         if self.kind == "absolute" and self.G_exact:
             return float(np.linalg.norm(row) / self.n_samples), float(np.sqrt(np.mean(row**2)))
@@ -249,12 +255,14 @@ class Problem:
 
     def _margins(self, x: Array, rows: Any = slice(None)) -> Array:
         """a_i x for the chosen rows, float64[n]; for ``softmax`` float64[n, K]."""
+        if self.kind == "chain":
+            return piece_values(self.matrix, x)[rows]
         if self.kind == "softmax":
             return np.asarray(self.matrix[rows] @ x.reshape(self.n_outputs, self.n_features).T)
         return np.asarray(self.matrix[rows] @ x)
 
     def losses(self, x: Array, rows: Any = slice(None)) -> Array:
-        """Return the value of each sample (each piece for ``max_affine``), l2 term included, float64[n]."""
+        """Return the value of each sample or piece, l2 term included, float64[n]."""
         margins, targets = self._margins(x, rows), self.targets[rows]
         if self.kind == "absolute":
             values = np.abs(margins - targets)
@@ -276,10 +284,12 @@ class Problem:
     def value(self, x: Array, rows: Any = slice(None)) -> float:
         """Return f(x), or the mean over the chosen rows."""
         losses = self.losses(x, rows)
-        return float(losses.max() if self.kind == "max_affine" else losses.mean())
+        return float(losses.max() if self.kind in PIECES else losses.mean())
 
     def subgradient(self, x: Array, rows: Any = slice(None), step: int = 0) -> Array:
         """Return a subgradient at x, float64[dim]: full or over a mini-batch; ``step`` is the query number."""
+        if self.kind == "chain":
+            return piece_gradient(self.matrix, self.piece(x, step))
         if self.kind == "max_affine":
             gradient = self.matrix[[self.piece(x, step)]]
             gradient = np.asarray(gradient.todense() if self.sparse else gradient).ravel()
@@ -303,9 +313,12 @@ class Problem:
         return np.asarray(slopes.T @ self.matrix[rows]).ravel() / len(targets) + self.l2 * x
 
     def piece(self, x: Array, step: int = 0) -> int:
-        """Return the index of the piece that the oracle of ``max_affine`` answers with at query ``step``."""
+        """Return the index of the piece that the oracle answers with at query ``step``."""
         values = self._margins(x) + self.targets
         top = int(np.argmax(values))
+        if self.kind == "chain":
+            step = min(step, self.n_features - 1)
+            return step if values[step] >= values[top] - self.tie_tolerance else top
         if self.tie == "step" and step < self.n_samples:
             slack = self.tie_tolerance * (1.0 + abs(values[top]))
             return step if values[step] >= values[top] - slack else top

@@ -1,14 +1,14 @@
-"""Near-optimal multipliers for any step matrix.
+"""Near-optimal multipliers between neighbours for any step matrix.
 
-The multipliers b_tr of f_r >= f_t + <g_t, x_r - x_t> (mostly r < t) and a_t of f* >= f_t + <g_t, x* - x_t> form a unit
-flow from the last point to the optimum. With k_r = (1, -H[r]), which is x_r - x* in the basis (x_0 - x*, g_0, ...,
-g_N), the quadratic form that must be semidefinite is
+The multipliers b_tr of f_r >= f_t + <g_t, x_r - x_t>, here with r = t - 1 only, and a_t of f* >= f_t + <g_t, x* - x_t>
+form a unit flow from the last point to the optimum. With k_r = (1, -H[r]), which is x_r - x* in the basis (x_0 - x*,
+g_0, ..., g_N), the quadratic form that must be semidefinite is
 
     Z = diag(tau, nu) - sym(e_N, k_N) + sum_tr b_tr sym(e_t - e_r, k_r),   sym(x, y) = x y^T + y x^T,
 
 so that minimising (tau D^2 + sum nu_t G_t^2) / 2 over b, tau, nu is convex. A log-barrier Newton method needs nothing
 but NumPy, starts from an explicit interior point and keeps every iterate strictly feasible: whatever it returns is a
-valid bound. One iteration costs O(M^3 + N^3) for M pairs, about a millisecond at N = 15 and 50 at N = 40.
+valid bound. One iteration costs O(M^3 + N^3) for M = N pairs.
 """
 
 from typing import Any, NamedTuple
@@ -32,10 +32,8 @@ class Multipliers(NamedTuple):
     value: float
 
 
-def best_multipliers(
-    H: Array, D: float, G: Array, gap: float = 1e-5, band: int | None = None, forward: int = 0
-) -> Multipliers:
-    """Minimise the bound over the multipliers of the pairs in reach, to a relative gap.
+def best_multipliers(H: Array, D: float, G: Array, gap: float) -> Multipliers:
+    """Minimise the bound over the multipliers of neighbouring points, to a relative gap.
 
     Parameters
     ----------
@@ -47,13 +45,9 @@ def best_multipliers(
         The gradient bounds.
     gap : float
         How far above the minimum the value may be, relative; an iteration limit may stop earlier.
-    band : int, optional
-        Use f_r >= f_t + <g_t, x_r - x_t> for r < t at most so many steps apart; all of them by default.
-    forward : int
-        Use them for r > t at most so many steps apart, too; with N the result is the exact worst case.
     """
     top = float(G.max())
-    program = _Program(H * (top / D), G / top, band or G.size, forward)
+    program = _Program(H * (top / D), G / top)
     point = program.interior_point()
     weight = program.barrier_terms / program.objective(point)
     for _ in range(60):
@@ -68,12 +62,10 @@ def best_multipliers(
 class _Program:
     """The barrier of the problem in units with D = 1 and max G = 1; a point is (b row by row, tau, nu)."""
 
-    def __init__(self, H: Array, G: Array, band: int, forward: int) -> None:
+    def __init__(self, H: Array, G: Array) -> None:
         size = G.size
-        tails, heads = np.nonzero(np.ones((size, size)) - np.eye(size))
-        near = (tails - heads <= band) & (heads - tails <= forward)
-        self.tails, self.heads = tails[near].astype(np.int64), heads[near].astype(np.int64)
-        self.band, self.forward = band, forward
+        self.tails = np.arange(1, size, dtype=np.int64)
+        self.heads = self.tails - 1
         self.positions = np.hstack([np.ones((size, 1)), -H])
         self.cost = np.append(1.0, G * G) / 2.0
         self.last = np.zeros(size)
@@ -98,16 +90,13 @@ class _Program:
         return self.last + b.sum(axis=0) - b.sum(axis=1), half + half.T
 
     def interior_point(self) -> Array:
-        """Spread the flow evenly over the earlier points in reach and make Z diagonally dominant."""
+        """Let the flow thin out towards the first point and make Z diagonally dominant."""
         size = self.last.size
         b = np.zeros((size, size))
         flow = 1.0
         for t in range(size - 1, 0, -1):
-            first = max(0, t - self.band)
-            b[t, first:t] = flow * (t / (t + 1.0)) / (t - first)
-            flow = b[:, t - 1].sum()
-        ahead = self.heads > self.tails
-        b[self.tails[ahead], self.heads[ahead]] = 0.1 / (size * (self.forward + 1.0)) ** 2
+            flow *= t / (t + 1.0)
+            b[t, t - 1] = flow
         _, form = self.form(b)
         scale = np.sqrt(0.5 / self.cost)
         rows = np.abs(form) @ scale

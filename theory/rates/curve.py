@@ -1,26 +1,38 @@
 """The rate at every horizon of one schedule: what stopping after n steps would have been worth."""
 
+import math
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.jit import Array, room, run
 from lastiterate.theory.base.validation import (
-    Array,
     InputError,
     check_choice,
+    check_flag,
     check_gradient_bounds,
     check_positive,
     check_steps,
+    check_vector,
 )
 
 from .cauchy_sums import CauchyTree, least_theorem10
+from .closed_form import OnePass, largest_sigmas, one_pass, power_of_four
+from .inputs import check_constants
 from .kernels import Scaled
-from .sgd import BOUNDS, LAST_VALUES, exact_rate
-from .sgd import tune_base_lr as tuned_rate
+from .result import frozen
+from .sgd import BOUNDS, rate_of, tuned_rate
+from .theorem10 import LAST_VALUES
+
+__all__ = ["rate_curve", "RateCurve", "ExactCurve"]
+
+_DIRECT = 100  # steps of separate passes that cost what one step of all horizons together does
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RateCurve:
     """Rates over horizons.
 
@@ -32,18 +44,92 @@ class RateCurve:
         The rate of ``base_lr * steps[:n]`` for each.
     base_lr : ndarray of float64
         One where the steps were taken as given; the best base learning rate of each horizon where it was tuned.
-    bound : str
-        ``"exact"``, ``"theorem10"`` or ``"average"``.
+    kind : str
+        ``"exact"``, ``"upper"`` (exact rate for gradient bounds that rise: not known to be attained everywhere),
+        ``"theorem10"`` or ``"average"``.
     """
 
     horizons: npt.NDArray[np.int64] = field(repr=False)
     values: Array = field(repr=False)
     base_lr: Array = field(repr=False)
-    bound: str
+    kind: str
 
     def __len__(self) -> int:
         """Return the number of horizons."""
         return self.horizons.size
+
+
+@dataclass(frozen=True, eq=False)
+class ExactCurve(RateCurve):
+    """Exact rates over horizons for constant G, from which those for every other D and G follow at once.
+
+    Attributes
+    ----------
+    D, G : float
+        The constants that ``values`` holds for.
+    """
+
+    D: float
+    G: float
+    _steps: Array = field(repr=False)
+    _scale: float = field(repr=False)
+    _passes: OnePass = field(repr=False)
+
+    @cached_property
+    def sigma(self) -> Array:
+        """The weight of the last point of each horizon at the optimum, the largest of the minimisers, float64[n]."""
+        reach = math.sqrt(self.D) / math.sqrt(self.G) * math.sqrt(self._scale)
+        tuned = bool((self.base_lr != 1.0).any())
+        out = room(self._steps.size, self._steps.size)
+        run(largest_sigmas, self._steps * self._scale, 0.0 if tuned else reach, out)
+        sigma = np.asarray(out)[self.horizons - 1] / math.sqrt(self._scale) * np.sqrt(self.base_lr)
+        return frozen(np.where(self._passes.total > 0.0, sigma, reach / math.sqrt(self._scale)))
+
+    def at(self, D: float | npt.ArrayLike, G: float | npt.ArrayLike, tune_base_lr: bool = False) -> RateCurve:
+        """Return the curve for other constants, without another pass over the steps.
+
+        Parameters
+        ----------
+        D, G : float or array_like, shape (k,)
+            The constants; with arrays, of one length, ``values`` and ``base_lr`` have shape (k, n).
+        tune_base_lr : bool
+            Whether to tune the base learning rate for each horizon.
+
+        Returns
+        -------
+        RateCurve
+            An `ExactCurve` for two numbers.
+
+        Raises
+        ------
+        InputError
+            For constants that are not positive or differ in length.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> curve = rate_curve(np.full(1000, 0.03), bound="exact", horizons=[10, 100, 1000])
+        >>> curve.at([1.0, 2.0], 1.0).values.round(3)
+        array([[0.7  , 0.142, 0.086],
+               [1.7  , 0.387, 0.111]])
+        """
+        check_flag(tune_base_lr, "tune_base_lr")
+        if np.ndim(D) == 0 and np.ndim(G) == 0:
+            distance, caps = check_constants(D, G, self._steps.size)
+            values, base_lr = _exact_values(self._passes, distance, float(caps[0]), self._scale, tune_base_lr)
+            fields = self._steps, self._scale, self._passes
+            return ExactCurve(self.horizons, values, base_lr, self.kind, distance, float(caps[0]), *fields)
+        distances, bounds = (check_vector(np.atleast_1d(value), name) for value, name in ((D, "D"), (G, "G")))
+        if 0 in (distances.size, bounds.size) or (
+            distances.size != bounds.size and 1 not in (distances.size, bounds.size)
+        ):
+            raise InputError(
+                "D, G", f"{distances.size} and {bounds.size} values", "numbers, or as many of one as of the other"
+            )
+        pairs = [check_constants(d, g, self._steps.size) for d, g in np.broadcast(distances, bounds)]
+        columns = np.array([(d, g[0]) for d, g in pairs])[:, :, None]
+        values, base_lr = _exact_values(self._passes, columns[:, 0], columns[:, 1], self._scale, tune_base_lr)
+        return RateCurve(self.horizons, values, base_lr, self.kind)
 
 
 def rate_curve(
@@ -58,9 +144,10 @@ def rate_curve(
 ) -> RateCurve:
     r"""Return the rate at every horizon: ``values[i]`` is the rate of ``steps[:horizons[i]]``.
 
-    The Theorem 10 curve takes O(N log N) for all horizons together, to 1e-10, relative, by the sums of
-    `lastiterate.theory.rates.cauchy_sums`; the average-iterate curve takes O(N); the exact curve takes O(n) for each
-    horizon n, so that for long runs a number of log-spaced horizons is the better choice.
+    The exact curve for constant G takes near-linear time for all horizons together, to 1e-12, relative
+    (`lastiterate.theory.rates.horizons`), and serves every other D and G without another pass (`ExactCurve.at`); for G
+    that varies it takes O(n) for each horizon n, so that a number of log-spaced horizons is the better choice. The
+    Theorem 10 curve takes O(N log N), to 1e-10 (`lastiterate.theory.rates.cauchy_sums`), the average-iterate curve O(N).
 
     Parameters
     ----------
@@ -82,7 +169,8 @@ def rate_curve(
     Returns
     -------
     RateCurve
-        ``.horizons``, ``.values`` and ``.base_lr``. A horizon without a positive step cannot be tuned and has
+        ``.horizons``, ``.values`` and ``.base_lr``; for the exact rate with constant G an `ExactCurve`, with ``.sigma``
+        and ``.at(D, G, tune_base_lr)``. A horizon without a positive step cannot be tuned and has
         ``base_lr`` 1.
 
     Raises
@@ -101,15 +189,15 @@ def rate_curve(
     array([4.065, 1.162, 0.327])
     """
     check_choice(bound, "bound", BOUNDS)
-    if not isinstance(tune_base_lr, bool):
-        raise InputError("tune_base_lr", tune_base_lr, "True or False")
+    check_flag(tune_base_lr, "tune_base_lr")
     checked = check_steps(steps)
     distance = check_positive(D, "D")
     caps = check_gradient_bounds(G, checked.size)
     lengths = _check_horizons(horizons, checked.size)
-    curve = {"exact": _exact, "average": _average}.get(bound)
-    if curve is not None:
-        return RateCurve(lengths, *curve(checked, distance, caps, lengths, tune_base_lr), bound)
+    if bound == "exact":
+        return _exact(checked, distance, caps, lengths, tune_base_lr)
+    if bound == "average":
+        return RateCurve(lengths, *_average(checked, distance, caps, lengths, tune_base_lr), bound)
     if isinstance(last_value, str):
         check_choice(last_value, "last_value", LAST_VALUES)
     else:
@@ -145,16 +233,40 @@ def _check_horizons(horizons: str | int | npt.ArrayLike, longest: int) -> npt.ND
     return given.astype(np.int64)
 
 
-def _exact(
-    steps: Array, distance: float, caps: Array, lengths: npt.NDArray[np.int64], tuned: bool
-) -> tuple[Array, Array]:
-    values, base_lr = np.empty(lengths.size), np.ones(lengths.size)
-    constant = bool((caps == caps[0]).all())
-    for index, n in enumerate(lengths.tolist()):
-        run, bounds = steps[:n], float(caps[0]) if constant else caps[: n + 1]
-        rate = (tuned_rate if tuned and run.any() else exact_rate)(run, distance, bounds)
-        values[index], base_lr[index] = rate.value, rate.base_lr
-    return values, base_lr
+def _exact(steps: Array, distance: float, caps: Array, lengths: npt.NDArray[np.int64], tuned: bool) -> RateCurve:
+    if (caps == caps[0]).all():
+        scale = power_of_four(float(steps.max()))
+        passes = _passes(steps if scale == 1.0 else steps * scale, lengths)
+        values, base_lr = _exact_values(passes, distance, float(caps[0]), scale, tuned)
+        return ExactCurve(lengths, values, base_lr, "exact", distance, float(caps[0]), frozen(steps), scale, passes)
+    rates = [
+        (tuned_rate if tuned and steps[:n].any() else rate_of)(steps[:n], distance, caps[: n + 1])
+        for n in lengths.tolist()
+    ]
+    values, base_lr = frozen([rate.value for rate in rates]), frozen([rate.base_lr for rate in rates])
+    return RateCurve(lengths, values, base_lr, "exact" if all(rate.exact for rate in rates) else "upper")
+
+
+def _passes(steps: Array, lengths: npt.NDArray[np.int64]) -> OnePass:
+    """`one_pass` of every horizon."""
+    if lengths.sum() <= _DIRECT * steps.size:
+        return OnePass(*(np.array(column) for column in zip(*(run(one_pass, steps[:n]) for n in lengths), strict=True)))
+    from .horizons import passes_of_all_horizons
+
+    return OnePass(*(column[lengths - 1] for column in passes_of_all_horizons(steps[: lengths[-1]])))
+
+
+def _exact_values(passes: OnePass, D: Any, G: Any, scale: float, tuned: bool) -> tuple[Array, Array]:
+    """The rates and base learning rates; one pair (D, G), or columns of them."""
+    reach = np.sqrt(D) / np.sqrt(G) * math.sqrt(scale)
+    moving = passes.total > 0.0
+    if tuned:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = D * G * np.where(moving, passes.tuned_rate, 1.0)
+            base_lr = np.where(moving, (reach / passes.tuned_reach) ** 2, 1.0)
+    else:
+        values, base_lr = D * G * passes.rates(reach), np.ones(np.broadcast_shapes(np.shape(reach), moving.shape))
+    return frozen(values), frozen(base_lr)
 
 
 def _average(

@@ -4,6 +4,7 @@ Everything here is an *upper bound* unless it says exact. ``lam[k]`` is lambda_k
 """
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,17 +13,21 @@ import numpy.typing as npt
 from lastiterate.theory.base.validation import (
     InputError,
     check_count,
+    check_flag,
     check_gradient_bounds,
     check_positive,
     check_steps,
 )
-from lastiterate.theory.certificates.certificate import Certificate, StepMatrixCertificate
 from lastiterate.theory.methods import step_matrix as step_matrices
 from lastiterate.theory.methods.step_matrix import scalings
+from lastiterate.theory.pep import cone
 
-from .certified import SEARCH_LIMIT, CertifiedRate, assemble, lipschitz_rate, searched_rate
-from .ramp import pair_multipliers
-from .sgd import Rate, exact_rate
+from .certified import SEARCH_LIMIT, CertifiedRate, lipschitz_rate, program_rate, proved_rate
+from .last_row import dual_averaging_lower
+from .planar import planar_bound
+from .ramp import Ramp
+from .result import Rate
+from .sgd import exact_rate
 
 Array = npt.NDArray[np.float64]
 
@@ -36,32 +41,52 @@ class DualAveraging(NamedTuple):
 
 
 def dual_averaging_rate(
-    lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0, *, search_limit: int = SEARCH_LIMIT
+    lam: Any,
+    beta: Any,
+    D: Any = 1.0,
+    G: Any = 1.0,
+    *,
+    search_limit: int = SEARCH_LIMIT,
+    stochastic: bool = False,
 ) -> CertifiedRate:
     r"""Bound f(x_N) - f* at the last point of dual averaging.
 
     * For a constant beta the method is SGD with steps lambda_k / beta: the exact rate.
-    * Up to N = ``search_limit``: the best multipliers, of all pairs of points up to N = 16 (the worst case to 1e-5),
-      beyond from later to earlier points only, measured up to 1 per cent above the worst case.
-    * For nondecreasing beta at any N, *recursion*: with the weights w, v, s of SGD with steps h_k = lambda_k /
+    * *program*, up to N = ``search_limit`` and for any scalings: the semidefinite program of all multipliers, the worst
+      case but for the solver's accuracy. Left out where no cone solver (Clarabel) is installed; ``.method`` says so.
+    * For nondecreasing beta and positive weights at any N the least of three:
+      *planar*, O(N): `lastiterate.theory.rates.planar`, 0.5 to 2.5 per cent above the worst case for beta like sqrt(k)
+      and k; *recursion*, where beta grows little: with the weights w, v, s of SGD with steps h_k = lambda_k /
       beta_{k+1}, the inner products that dual averaging leaves behind have coefficients of one sign and cost
 
           f(x_N) - f*  <=  R_SGD(sigma) + sum_{0<r<N} v_r (1 / beta_r - 1 / beta_{r+1}) Lambda_r W_r,
 
-      Lambda_r = sum_{k<r} lambda_k G_k, W_r = sum_{k>r} w_k G_k. Loose where beta grows a lot: averaging or
-      `converted_dual_averaging_rate` is what dual averaging is good at.
-    * f(x_N) - f* <= G_N (D + sum_k lambda_k G_k / beta_N) where that is smaller.
+      Lambda_r = sum_{k<r} lambda_k G_k, W_r = sum_{k>r} w_k G_k; *lipschitz*, f(x_N) - f* <=
+      G_N (D + sum_k lambda_k G_k / beta_N).
 
     Parameters
     ----------
     lam : array_like, shape (N,)
-        The weights lambda_0, ..., lambda_{N-1}, at least zero.
+        The weights lambda_0, ..., lambda_{N-1}; beyond the program positive, else at least zero.
     beta : float or array_like, shape (N,)
-        The positive scalings beta_1, ..., beta_N.
+        The positive scalings beta_1, ..., beta_N, beyond the program nondecreasing.
     D, G : float, float or array_like
         The distance bound and the gradient bounds.
     search_limit : int
-        Largest N for which the multipliers are searched.
+        Largest N for the program.
+    stochastic : bool
+        Whether the value must hold in expectation for noisy gradients: then the program uses no inequality from an
+        earlier gradient to a later point. All the other bounds hold in expectation anyhow.
+
+    Returns
+    -------
+    CertifiedRate
+        ``.value``, ``.exact``, ``.lower``, ``.method``, ``.certificate()``.
+
+    Raises
+    ------
+    InputError
+        For weights that are zero or scalings that decrease, beyond the reach of the program, or another bad argument.
 
     Examples
     --------
@@ -71,27 +96,37 @@ def dual_averaging_rate(
     """
     weights, scale, distance, caps = _checked(lam, beta, D, G)
     limit = check_count(search_limit, "search_limit", minimum=0)
+    noisy, solver = check_flag(stochastic, "stochastic"), cone.installed()
     steps = weights / scale
+    matrix = partial(step_matrices.dual_averaging, weights, scale)
+    lower = partial(dual_averaging_lower, weights, scale, distance, caps)
+    run = (matrix, steps, distance, caps, lower)
+    if weights.size == 0 or bool((scale == scale[0]).all()):
+        found = exact_rate(steps, distance, caps)
+        return proved_rate(_as_sgd(found, found.value), found, "closed form", *run)
+    if solver and weights.size <= limit:
+        return program_rate(matrix(), steps, distance, caps, stochastic=noisy, lower=lower)
+    alone = "" if solver else " (no cone solver)"
+    planar = planar_bound(weights, scale, distance, caps)
     found = exact_rate(steps, distance, caps)
-    constant = weights.size == 0 or bool((scale == scale[0]).all())
-    if not constant and weights.size <= limit:
-        return searched_rate(step_matrices.dual_averaging(weights, scale), steps, distance, caps)
     w = found.weights
-    v = np.append(1.0 / np.cumsum(w[::-1])[::-1], 0.0)[: w.size]
+    v = 1.0 / np.cumsum(w[::-1])[::-1]
     loads = np.cumsum(weights * caps[:-1])
     later = np.cumsum((w * caps)[::-1])[::-1]
     shrink = v[2:] * (1.0 / scale[:-1] - 1.0 / scale[1:])
-    value = found.value + float(shrink @ (loads[:-1] * later[2:]))
-    lipschitz = float(caps[-1]) * (distance + (float(loads[-1] / scale[-1]) if weights.size else 0.0))
-    if not constant and ((np.diff(scale) < 0.0).any() or not value < lipschitz):
-        return lipschitz_rate(lipschitz, lambda: step_matrices.dual_averaging(weights, scale), steps, distance, caps)
+    recursion = _as_sgd(found, found.value + float(shrink @ (loads[:-1] * later[2:])))
+    bounds = [
+        proved_rate(planar, None, "planar" + alone, *run),
+        proved_rate(recursion, None, "recursion" + alone, *run),
+        lipschitz_rate(float(loads[-1] / scale[-1]), *run),
+    ]
+    return min(bounds, key=float)
 
-    def prove() -> StepMatrixCertificate:
-        pairs, tau = pair_multipliers(np.zeros(w.size), v, w)
-        return Certificate.step_matrix(step_matrices.dual_averaging(weights, scale), pairs, tau, D=distance, G=caps)
 
-    method = "closed form" if constant else "recursion"
-    return assemble(value, found if constant else None, method, steps, distance, caps, prove)
+def _as_sgd(found: Rate, value: float) -> Ramp:
+    """Return the multipliers of SGD with the weights of ``found``."""
+    v = np.append(1.0 / np.cumsum(found.weights[::-1])[::-1], 0.0)[: found.weights.size]
+    return Ramp(value, np.zeros(v.size), v, found.weights)
 
 
 def dual_averaging_average_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0) -> Rate:
@@ -118,10 +153,8 @@ def dual_averaging_average_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0)
     return Rate(
         value=value,
         base_lr=1.0,
-        sigma=0.0,
         tolerance=0.0,
-        bound="average",
-        exact=False,
+        kind="average",
         n_steps=weights.size,
         _steps=weights / scale,
         _D=distance,
@@ -181,10 +214,8 @@ def converted_dual_averaging_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.
     return Rate(
         value=value,
         base_lr=1.0,
-        sigma=float(weights[-1]),
         tolerance=0.0,
-        bound="upper",
-        exact=False,
+        kind="upper",
         n_steps=scale.size,
         _steps=weights[:-1] / scale,
         _D=distance,

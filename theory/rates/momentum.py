@@ -9,8 +9,8 @@ The same x belongs to a whole line of eta: one value is free. Forwards the recur
 decays, so it is run backwards here, where every term is positive.
 """
 
-import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,25 +18,35 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.validation import (
     check_count,
+    check_flag,
     check_gradient_bounds,
     check_positive,
     check_steps,
 )
-from lastiterate.theory.certificates.certificate import Certificate, StepMatrixCertificate
 from lastiterate.theory.methods import step_matrix as step_matrices
 from lastiterate.theory.methods.averaging import spa_from_momentum
 from lastiterate.theory.methods.step_matrix import averaging_weights, momentum_factors
+from lastiterate.theory.pep import cone
 
-from .certified import SEARCH_LIMIT, CertifiedRate, assemble, chain_rate, lipschitz_rate, searched_rate
-from .ramp import backward_pass, pair_multipliers, ramped_bound
-from .sgd import exact_rate
+from .blocks import block_bound
+from .certified import SEARCH_LIMIT, CertifiedRate, chain_rate, lipschitz_rate, program_rate, proved_rate
+from .last_row import averaging_lower
+from .ramp import Ramp, last_reach, ramp_bound
+from .sgd import Rate, exact_rate
 
 Array = npt.NDArray[np.float64]
 CHAIN_FACTOR = 8
 
 
 def momentum_rate(
-    steps: Any, beta: Any = 0.9, D: Any = 1.0, G: Any = 1.0, *, search_limit: int = SEARCH_LIMIT
+    steps: Any,
+    beta: Any = 0.9,
+    D: Any = 1.0,
+    G: Any = 1.0,
+    *,
+    search_limit: int = SEARCH_LIMIT,
+    stochastic: bool = False,
+    blocks: bool = True,
 ) -> CertifiedRate:
     """Bound f(x_N) - f* for SGD with momentum as in ``torch.optim.SGD``; see `spa_rate`.
 
@@ -48,13 +58,14 @@ def momentum_rate(
         The momentum in [0, 1).
     D, G : float, float or array_like
         The distance bound and the gradient bounds.
-    search_limit : int
-        Largest N for which the multipliers are searched.
+    search_limit, stochastic, blocks
+        As in `spa_rate`.
 
     Returns
     -------
     CertifiedRate
-        ``.value``, ``.exact`` (False where the value is only an upper bound), ``.method``, ``.certificate()``.
+        ``.value``, ``.exact`` (False where the value is only an upper bound), ``.lower``, ``.method``,
+        ``.certificate()``.
 
     Examples
     --------
@@ -67,25 +78,37 @@ def momentum_rate(
     if not factors[1:].any():
         return _plain(alpha, D, G)
     eta, c = spa_from_momentum(alpha, factors)
-    return _rate(eta, c, D, G, search_limit, lambda: step_matrices.momentum(alpha, factors))
+    matrix = partial(step_matrices.momentum, alpha, factors)
+    return _rate(eta, c, D, G, search_limit, stochastic, blocks, matrix)
 
 
-def spa_rate(steps: Any, c: Any, D: Any = 1.0, G: Any = 1.0, *, search_limit: int = SEARCH_LIMIT) -> CertifiedRate:
+def spa_rate(
+    steps: Any,
+    c: Any,
+    D: Any = 1.0,
+    G: Any = 1.0,
+    *,
+    search_limit: int = SEARCH_LIMIT,
+    stochastic: bool = False,
+    blocks: bool = True,
+) -> CertifiedRate:
     r"""Bound f(x_N) - f* for stochastic primal averaging with step sizes ``steps`` and averaging weights ``c``.
 
-    In this order, the first that applies:
+    The closed form where it applies, else the program up to N = ``search_limit``, else the least of the others:
 
-    * *closed form*, O(N), exact (verified numerically against semidefinite programs): with m_k = 1 / c_k - 1, m_0 = 0,
+    * *closed form*, O(N), exact (the function of `.lower` attains it): with m_k = 1 / c_k - 1, m_0 = 0,
       (1 + m_k) (q_k - q_{k+1}) = m_{k+1} (q_{k+1} - q_{k+2}), q_N = 1, q_{N+1} = 0, the bound is that of SGD with steps
       h_k q_{k+1} and distance q_0 D, divided by q_0, if alpha_k = v_k - v_{k-1} >= 0 and (1 + m_k) alpha_k >= m_{k+1}
       alpha_{k+1} for k <= N-2, v_k = q_{k+1} / A_{k+1};
-    * *search*, up to N = ``search_limit``: the least bound that the interpolation inequalities prove
-      (`lastiterate.theory.rates.chain`), up to N = 16 from all of them, which is the worst case to 1e-5, beyond
-      from those between later and earlier points: an upper bound, at most 3 per cent above in the cases tried;
-    * *ramp*, O(N): the theorem of `lastiterate.theory.rates.ramp`, an upper bound, good where N c >> 1;
-    * *chain*, up to N = 8 ``search_limit``, where it is smaller: the search with neighbouring points only, N + 1
-      multipliers, an upper bound that is good where N c is at most about 4;
+    * *program*: the semidefinite program of all multipliers, the worst case but for the solver's accuracy;
+    * *blocks*, any N, seconds: `lastiterate.theory.rates.blocks`, measured equal to the worst case to 1e-6 for
+      momentum 0.9 from N = 40 on;
+    * *ramp*, O(N): the theorem of `lastiterate.theory.rates.ramp`, good where N c >> 1;
+    * *chain*, up to N = 8 ``search_limit``: neighbouring points only, N + 1 multipliers, good where N c is at most
+      about 4;
     * *lipschitz*: f(x_N) - f* <= G_N (D + sum_j H[N, j] G_j), where none of these is smaller.
+
+    Where no cone solver (Clarabel) is installed, program and blocks are left out, and ``.method`` says so.
 
     Parameters
     ----------
@@ -96,12 +119,17 @@ def spa_rate(steps: Any, c: Any, D: Any = 1.0, G: Any = 1.0, *, search_limit: in
     D, G : float, float or array_like
         The distance bound and the gradient bounds.
     search_limit : int
-        Largest N for which all multipliers are searched: a tenth of a second at N = 20, seconds at N = 40.
+        Largest N for the program: a tenth of a second at N = 20, seconds at N = 40.
+    stochastic : bool
+        Whether the value must hold in expectation for noisy gradients: then the program uses no inequality from an
+        earlier gradient to a later point. All the other bounds hold in expectation anyhow.
+    blocks : bool
+        Whether to try the blocks, which take seconds.
 
     Returns
     -------
     CertifiedRate
-        ``.value``, ``.exact``, ``.method``, ``.certificate()``.
+        ``.value``, ``.exact``, ``.lower``, ``.method``, ``.certificate()``.
 
     Examples
     --------
@@ -113,7 +141,8 @@ def spa_rate(steps: Any, c: Any, D: Any = 1.0, G: Any = 1.0, *, search_limit: in
     weights = averaging_weights(c, eta.size)
     if (weights == 1.0).all():
         return _plain(eta, D, G)
-    return _rate(eta, weights, D, G, search_limit, lambda: step_matrices.spa(eta, weights))
+    matrix = partial(step_matrices.spa, eta, weights)
+    return _rate(eta, weights, D, G, search_limit, stochastic, blocks, matrix)
 
 
 def _plain(steps: Array, D: Any, G: Any) -> CertifiedRate:
@@ -122,31 +151,47 @@ def _plain(steps: Array, D: Any, G: Any) -> CertifiedRate:
     caps = check_gradient_bounds(G, steps.size)
     sums = np.cumsum(found.weights[::-1])[::-1]
     v = np.append(1.0 / sums, 0.0)[: steps.size + 1]
-
-    def prove() -> StepMatrixCertificate:
-        pairs, tau = pair_multipliers(np.zeros(v.size), v, found.weights)
-        return Certificate.step_matrix(step_matrices.sgd(steps), pairs, tau, D=D, G=caps)
-
-    return assemble(found.value, found, "closed form", steps, float(D), caps, prove)
+    proof = Ramp(found.value, np.zeros(v.size), v, found.weights)
+    lower = partial(averaging_lower, steps, 1.0, float(D), caps)
+    return proved_rate(proof, found, "closed form", partial(step_matrices.sgd, steps), steps, float(D), caps, lower)
 
 
-def _rate(eta: Array, c: Array, D: Any, G: Any, search_limit: int, step_matrix: Callable[[], Array]) -> CertifiedRate:
+def _rate(
+    eta: Array,
+    c: Array,
+    D: Any,
+    G: Any,
+    search_limit: int,
+    stochastic: bool,
+    blocks: bool,
+    step_matrix: Callable[[], Array],
+) -> CertifiedRate:
     """Return the best bound that applies; ``step_matrix`` makes H when a certificate asks for it."""
     distance, caps = check_positive(D, "D"), check_gradient_bounds(G, eta.size)
     limit = check_count(search_limit, "search_limit", minimum=0)
-    closed = _closed_form(eta, c, distance, caps, step_matrix)
+    noisy, blocks = check_flag(stochastic, "stochastic"), check_flag(blocks, "blocks")
+    lower = partial(averaging_lower, eta, c, distance, caps)
+    run = (step_matrix, eta, distance, caps, lower)
+    closed = _closed_form(eta, c, distance, caps)
     if closed is not None:
-        return closed
-    if eta.size <= limit:
-        return searched_rate(step_matrix(), eta, distance, caps)
-    bound = _ramp(eta, c, distance, caps, step_matrix)
+        return proved_rate(closed[0], closed[1], "closed form", *run)
+    solver = cone.installed()
+    if solver and eta.size <= limit:
+        return program_rate(step_matrix(), eta, distance, caps, stochastic=noisy, lower=lower)
+    alone = "" if solver else " (no cone solver)"
+    bounds = [
+        proved_rate(ramp_bound(eta, c, distance, caps), None, "ramp" + alone, *run),
+        lipschitz_rate(last_reach(eta, c, caps), *run),
+    ]
+    if solver and blocks:
+        bounds.append(proved_rate(block_bound(eta, c, distance, caps), None, "blocks", *run))
     if eta.size <= CHAIN_FACTOR * limit:
-        return min(bound, chain_rate(step_matrix(), eta, distance, caps), key=float)
-    return bound
+        bounds.append(chain_rate(step_matrix(), eta, distance, caps, lower))
+    return min(bounds, key=float)
 
 
-def _closed_form(eta: Array, c: Array, D: float, caps: Array, step_matrix: Callable[[], Array]) -> CertifiedRate | None:
-    """Return the exact rate where the sign conditions hold."""
+def _closed_form(eta: Array, c: Array, D: float, caps: Array) -> tuple[Ramp, Rate] | None:
+    """Return the proof and the rate of SGD behind it where the sign conditions hold."""
     if c.min() <= 0.0:
         return None
     m = np.append(0.0, 1.0 / c - 1.0)
@@ -161,58 +206,4 @@ def _closed_form(eta: Array, c: Array, D: float, caps: Array, step_matrix: Calla
     slack = 1e-12 * v[-1]
     if alpha.min() < -slack or (((1.0 + m[:-2]) * alpha[:-1] - m[1:-1] * alpha[1:]) < -slack).any():
         return None
-
-    def prove() -> StepMatrixCertificate:
-        pairs, tau = pair_multipliers(m, v, found.weights)
-        return Certificate.step_matrix(step_matrix(), pairs, tau, D=D, G=caps)
-
-    return assemble(found.value / q[0], found, "closed form", eta, D, caps, prove)
-
-
-def _ramp(eta: Array, c: Array, D: float, caps: Array, step_matrix: Callable[[], Array]) -> CertifiedRate:
-    """Return the bound of `averaging_bound` at the best sigma of a refined grid, or the Lipschitz bound."""
-    top = float(caps.max())
-    unit = D / top
-    h, G = eta / unit, caps / top
-    last_row = 0.0
-    for reach, share in zip(np.cumsum(h * G[:-1]), c, strict=True):
-        last_row += float(share * (reach - last_row))
-    lipschitz = float(G[-1]) * (1.0 + last_row)
-    # the fixed-point iteration is chaotic where the ramp is loose: searched on rounded numbers, mu and sigma do not
-    # depend on the last bits, that is, on the units of D, G and the steps
-    mu, sigma = _best_ramp(_rounded(h), _rounded(c), _rounded(G), float(_rounded(np.array([lipschitz]))[0]))
-    full = np.divide(1.0 - c, c, out=np.full_like(c, np.inf), where=c > 0.0)
-    mu[1:] = np.minimum(mu[1:], full)
-    v, w = np.zeros(h.size + 1), np.zeros(h.size + 1)
-    value = backward_pass(h, c, G, 1.0, sigma, mu, v, w, np.zeros(h.size + 1))
-    if not value < lipschitz:
-        return lipschitz_rate(lipschitz * D * top, step_matrix, eta, D, caps)
-
-    def prove() -> StepMatrixCertificate:
-        pairs, tau = pair_multipliers(mu, v, w)
-        return Certificate.step_matrix(step_matrix(), pairs, tau / unit, D=D, G=caps)
-
-    return assemble(value * D * top, None, "ramp", eta, D, caps, prove)
-
-
-def _best_ramp(h: Array, c: Array, G: Array, lipschitz: float) -> tuple[Array, float]:
-    """Return mu and sigma of the least bound on a grid of sigma that is refined three times."""
-    high = math.sqrt(2.0 * lipschitz * (1.0 + min(h.size, 1.0 / max(c[-1], 1e-9)))) / G[-1]
-    low, mu, best_mu = high * 1e-4 / math.sqrt(h.size), np.zeros(h.size + 1), np.zeros(h.size + 1)
-    value, sigma, rounds = math.inf, high, 30 if h.size <= 10_000 else 4
-    for count in (20, 10, 10, 10):
-        grid = np.geomspace(low, high, count)
-        values = np.empty(count)
-        for index, candidate in enumerate(grid.tolist()):
-            values[index] = ramped_bound(h, c, G, 1.0, candidate, rounds, mu)
-            if values[index] < value:
-                value, sigma, best_mu = float(values[index]), candidate, mu.copy()
-        best = int(np.argmin(values))
-        low, high = grid[max(best - 1, 0)], grid[min(best + 1, count - 1)]
-    return best_mu, sigma
-
-
-def _rounded(values: Array) -> Array:
-    """Round to 36 significant bits."""
-    mantissa, exponent = np.frexp(values)
-    return np.ldexp(np.rint(np.ldexp(mantissa, 36)), exponent - 36)
+    return Ramp(found.value / q[0], m, v, found.weights), found

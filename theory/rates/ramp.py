@@ -22,13 +22,95 @@ With mu = m and all K = 0 this is the exact closed form. It fails in the first 1
 value, and in the last ones; there mu ramps up as fast as the signs allow (by fixed-point iteration) and w_k is raised.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from lastiterate.theory.base.jit import JIT
+from lastiterate.theory.base.result import Result, result
+
+__all__ = ["Ramp", "ramp_bound"]
 
 Array = npt.NDArray[np.float64]
+
+
+@result
+class Ramp(Result):
+    """Multipliers of the form of the ramp, and the bound on f(x_N) - f* that they prove."""
+
+    value: float
+    mu: Array
+    v: Array
+    w: Array
+    unit: float = 1.0
+
+    def __float__(self) -> float:
+        """Return the bound."""
+        return self.value
+
+    def multipliers(self) -> tuple[Array, float, None, None]:
+        """Return ``pairs[r, t]`` and tau; the multipliers of the norms follow by diagonal dominance."""
+        pairs, tau = pair_multipliers(self.mu, self.v, self.w)
+        return pairs, tau / self.unit, None, None
+
+
+def ramp_bound(eta: Array, c: Array, D: float, caps: Array) -> Ramp:
+    """Bound f(x_N) - f* for momentum in averaging form (checked arguments) at the best sigma of a refined grid.
+
+    Parameters
+    ----------
+    eta, c : ndarray, shape (N,)
+        Step sizes of the z sequence and averaging weights.
+    D : float
+        Bound on the distance from x_0 to a minimiser.
+    caps : ndarray, shape (N+1,)
+        Bounds on the subgradient norms.
+    """
+    top = float(caps.max())
+    unit = D / top
+    h, G = eta / unit, caps / top
+    # the fixed-point iteration is chaotic where the ramp is loose: searched on rounded numbers, mu and sigma do not
+    # depend on the last bits, that is, on the units of D, G and the steps
+    largest = float(_rounded(np.array([G[-1] * (1.0 + last_reach(h, c, G))]))[0])
+    mu, sigma = _best_ramp(_rounded(h), _rounded(c), _rounded(G), largest)
+    full = np.divide(1.0 - c, c, out=np.full_like(c, np.inf), where=c > 0.0)
+    mu[1:] = np.minimum(mu[1:], full)
+    v, w = np.zeros(h.size + 1), np.zeros(h.size + 1)
+    value = backward_pass(h, c, G, 1.0, sigma, mu, v, w, np.zeros(h.size + 1))
+    return Ramp(value * D * top, mu, v, w, unit)
+
+
+def last_reach(eta: Array, c: Array, caps: Array) -> float:
+    """Return the longest way from x_0 to x_N, sum_j H[N, j] G_j."""
+    longest = 0.0
+    for reach, share in zip(np.cumsum(eta * caps[:-1]), c, strict=True):
+        longest += float(share * (reach - longest))
+    return longest
+
+
+def _best_ramp(h: Array, c: Array, G: Array, lipschitz: float) -> tuple[Array, float]:
+    """Return mu and sigma of the least bound on a grid of sigma that is refined three times."""
+    high = math.sqrt(2.0 * lipschitz * (1.0 + min(h.size, 1.0 / max(c[-1], 1e-9)))) / G[-1]
+    low, mu, best_mu = high * 1e-4 / math.sqrt(h.size), np.zeros(h.size + 1), np.zeros(h.size + 1)
+    value, sigma, rounds = math.inf, high, 30 if h.size <= 10_000 else 4
+    for count in (20, 10, 10, 10):
+        grid = np.geomspace(low, high, count)
+        values = np.empty(count)
+        for index, candidate in enumerate(grid.tolist()):
+            values[index] = ramped_bound(h, c, G, 1.0, candidate, rounds, mu)
+            if values[index] < value:
+                value, sigma, best_mu = float(values[index]), candidate, mu.copy()
+        best = int(np.argmin(values))
+        low, high = grid[max(best - 1, 0)], grid[min(best + 1, count - 1)]
+    return best_mu, sigma
+
+
+def _rounded(values: Array) -> Array:
+    """Round to 36 significant bits."""
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(np.rint(np.ldexp(mantissa, 36)), exponent - 36)
 
 
 @njit(**JIT)

@@ -13,6 +13,7 @@ from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
+    check_array,
     check_gradient_bounds,
     check_positive,
     check_steps,
@@ -140,7 +141,10 @@ def trajectory_bound(
     >>> round(trajectory_bound([[1.0], [0.25]], [[1.0], [1.0]], steps=[0.75]).value, 3)
     0.25
     """
-    x, g = _check_matrix(points, "points"), _check_matrix(gradients, "gradients")
+    matrix = "a finite real array of shape (N+1, d)"
+    x, g = (check_array(given, name, 2, matrix) for given, name in ((points, "points"), (gradients, "gradients")))
+    if x.size == 0:
+        raise InputError("points", f"an array of shape {x.shape}", matrix)
     if x.shape != g.shape:
         raise InputError("gradients", f"shape {g.shape}", f"the shape of points, {x.shape}")
     distance = check_positive(D, "D")
@@ -154,21 +158,6 @@ def trajectory_bound(
     share = _best_mixture(heights, g, distance, mix / mix.sum())
     minimum = float(share @ heights) - distance * float(np.linalg.norm(share @ g))
     return RecordedBound(float(f[-1]) - minimum, share, "values")
-
-
-def _check_matrix(values: npt.ArrayLike, name: str) -> Array:
-    expected = "a finite real array of shape (N+1, d)"
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise InputError(name, "a ragged sequence", expected) from error
-    if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "fiu":
-        raise InputError(name, f"dtype {array.dtype}, shape {array.shape}", expected)
-    array = array.astype(np.float64)
-    if not np.isfinite(array).all():
-        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-        raise InputError(name, f"{name}[{row}] = {array[row]}", expected)
-    return array
 
 
 def _check_weights(

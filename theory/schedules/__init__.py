@@ -28,7 +28,7 @@ from .decaying import (
     wsd,
 )
 from .families import FAMILIES, parse
-from .files import read_schedule, write_schedule
+from .files import ScheduleFile, read_schedule, read_schedule_file, write_schedule
 from .rising import one_cycle, rewarm, smooth_nonmonotonic, two_point_linear, two_point_spline
 
 __all__ = [
@@ -56,7 +56,9 @@ __all__ = [
     "join",
     "scale",
     "parse",
+    "ScheduleFile",
     "read_schedule",
+    "read_schedule_file",
     "write_schedule",
     "FAMILIES",
 ]

@@ -87,7 +87,7 @@ def cosine(n_steps: int, minimum: float = 0.0) -> Array:
     array([1.        , 0.58578644, 0.17157288])
     """
     m = check_fraction(minimum, "minimum")
-    return normalised(m + (1.0 - m) * _half_cosine(progress(n_steps)))
+    return normalised(m + (1.0 - m) * half_cosine(progress(n_steps)))
 
 
 def generalised_cosine(n_steps: int, power: float = 1.0, minimum: float = 0.0) -> Array:
@@ -97,7 +97,7 @@ def generalised_cosine(n_steps: int, power: float = 1.0, minimum: float = 0.0) -
     array([1.        , 0.34314575, 0.02943725])
     """
     m = check_fraction(minimum, "minimum")
-    return normalised(m + (1.0 - m) * _half_cosine(progress(n_steps)) ** check_positive(power, "power"))
+    return normalised(m + (1.0 - m) * half_cosine(progress(n_steps)) ** check_positive(power, "power"))
 
 
 def circular(n_steps: int, power: float = 1.0) -> Array:
@@ -162,7 +162,7 @@ def wsd(n_steps: int, cooldown: float = 0.2, kind: str = "linear", warmup: float
     kind : {"linear", "sqrt", "cosine"}
         Shape of the cooldown with progress u in [0, 1]: 1 - u, 1 - sqrt(u), or half a cosine.
     warmup : float
-        Fraction of training in the linear warm-up, 0 by default.
+        Fraction of training in the linear warm-up, 0 by default; with the cooldown at most 1.
 
     Examples
     --------
@@ -170,7 +170,9 @@ def wsd(n_steps: int, cooldown: float = 0.2, kind: str = "linear", warmup: float
     array([1. , 1. , 0.8, 0.4])
     """
     c = check_fraction(cooldown, "cooldown")
-    w = check_fraction(warmup, "warmup", high=1.0 - c)
+    w = check_fraction(warmup, "warmup")
+    if c + w > 1.0 + 1e-12:  # 0.9 and 0.1 leave 1 - 0.9 < 0.1 by rounding: no stable phase
+        raise InputError("warmup", warmup, f"at most what the cooldown leaves, 1 - {c!r}")
     s = progress(n_steps)
     values = np.ones_like(s)
     if c > 0.0:
@@ -209,7 +211,8 @@ def generalised_rex(n_steps: int, b: float = 0.5) -> Array:
     return normalised((1.0 - s) / (1.0 - (1.0 - check_fraction(b, "b")) * s))
 
 
-def _half_cosine(s: Array) -> Array:
+def half_cosine(s: Array) -> Array:
+    """Return half a cosine from 1 at s = 0 to 0 at s = 1."""
     return np.cos(0.5 * np.pi * s) ** 2  # equals (1 + cos(pi s))/2 without cancellation near s = 1
 
 
@@ -224,5 +227,5 @@ def _one_minus_sqrt(u: Array) -> Array:
 COOLDOWNS: dict[str, Callable[[Array], Array]] = {
     "linear": _linear,
     "sqrt": _one_minus_sqrt,
-    "cosine": _half_cosine,
+    "cosine": half_cosine,
 }

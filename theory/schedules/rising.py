@@ -4,23 +4,28 @@ import numpy as np
 
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_fraction, check_positive
 
-from .decaying import cosine, normalised, progress
+from .decaying import cosine, half_cosine, normalised, progress
 
 
 def one_cycle(n_steps: int, peak: float = 0.3, start: float = 0.04, end: float = 4e-6) -> Array:
-    """One cycle: half a cosine up from ``start`` to 1 at the fraction ``peak``, half a cosine down to ``end``.
+    """One cycle: half a cosine up from ``start`` to 1, half a cosine down to ``end``.
 
-    The defaults are those of ``torch.optim.lr_scheduler.OneCycleLR`` (div_factor 25, final_div_factor 1e4).
+    The rates of ``torch.optim.lr_scheduler.OneCycleLR`` with ``total_steps=n_steps`` and ``pct_start=peak``, divided by
+    their maximum; the defaults are its own (div_factor 25, final_div_factor 1e4). Unlike the other families it is
+    sampled as torch does: step 0 takes ``start``, step ``peak n_steps - 1`` (if whole) takes 1, the last one ``end``.
 
-    >>> one_cycle(3, peak=0.5).round(3)
-    array([0.52, 1.  , 0.5 ])
+    >>> one_cycle(5, peak=0.6).round(3)
+    array([0.04, 0.52, 1.  , 0.5 , 0.  ])
     """
     p = check_fraction(peak, "peak")
     low, last = check_fraction(start, "start"), check_fraction(end, "end")
-    s = progress(n_steps)
-    rising = low + (1.0 - low) * 0.5 * (1.0 - np.cos(np.pi * np.minimum(s, p) / p)) if p > 0.0 else s
-    falling = last + (1.0 - last) * 0.5 * (1.0 + np.cos(np.pi * (np.maximum(s, p) - p) / (1.0 - p))) if p < 1.0 else s
-    return normalised(np.where(s < p, rising, falling))
+    k = np.arange(check_count(n_steps, "n_steps"), dtype=np.float64)
+    top, final = p * k.size - 1.0, k.size - 1.0
+    up = k / top if top > 0.0 else np.ones_like(k)
+    down = (k - top) / (final - top) if final > top else np.zeros_like(k)
+    rising = 1.0 + (low - 1.0) * half_cosine(np.clip(up, 0.0, 1.0))
+    falling = last + (1.0 - last) * half_cosine(np.clip(down, 0.0, 1.0))
+    return normalised(np.where(k <= top, rising, falling))
 
 
 def two_point_knots(x0: float, y1: float, dx1: float, dx2: float, dy2: float) -> tuple[Array, Array]:
@@ -95,9 +100,10 @@ def rewarm(n_steps: int, finished: float = 0.5, warmup: float = 0.01, peak: floa
     Parameters
     ----------
     finished : float
-        Fraction of the steps that belong to the finished run, a cosine from 1 to ``minimum``.
+        Fraction of the steps that belong to the finished run, a cosine from 1 to ``minimum``; rounded to whole steps,
+        at least one on either side.
     warmup : float
-        Linear warm-up of the continuation, as a fraction of the *new* steps.
+        Linear warm-up of the continuation, as a fraction of the *new* steps, rounded to whole steps.
     peak, minimum : float
         Largest and smallest value of the continuation, relative to the first run's peak.
 
@@ -116,7 +122,7 @@ def rewarm(n_steps: int, finished: float = 0.5, warmup: float = 0.01, peak: floa
     new = n - first
     # gpt-neox counts from it = 1 (its AnnealingLR), so the first new step is already above zero
     it = np.arange(1, new + 1, dtype=np.float64)
-    ramp = int(check_fraction(warmup, "warmup") * new)
+    ramp = round(check_fraction(warmup, "warmup") * new)
     decay = low + (top - low) * np.cos(0.5 * np.pi * np.clip((it - ramp) / max(new - ramp + 1, 1), 0.0, 1.0)) ** 2
     second = np.where(it <= ramp, top * it / max(ramp, 1), decay)
     return normalised(np.concatenate([cosine(first, minimum=low), second]))

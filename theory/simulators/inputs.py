@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.validation import (
+    MAX_SEED,
     Array,
     InputError,
     check_choice,
@@ -31,7 +32,7 @@ def read_schedules(steps: Any, n_steps: int | None) -> tuple[Array, list[str]]:
         named = [(steps, steps)]
     elif isinstance(steps, Sequence) and any(np.iterable(value) for value in steps):
         named = [(value if isinstance(value, str) else f"schedule {i}", value) for i, value in enumerate(steps)]
-    elif np.ndim(steps) == 2:
+    elif isinstance(steps, np.ndarray) and steps.ndim == 2:
         named = [(f"schedule {i}", value) for i, value in enumerate(steps)]
     else:
         named = [("schedule", steps)]
@@ -68,11 +69,9 @@ def read_seeds(seeds: Any) -> list[int]:
         if count > _MOST_SEEDS:
             raise InputError("seeds", count, f"at most {_MOST_SEEDS} seeds, or a sequence of them")
         return list(range(count))
-    chosen = [check_count(seed, "seeds", minimum=0) for seed in seeds]
+    chosen = [check_count(seed, "seeds", minimum=0, maximum=MAX_SEED) for seed in seeds]
     if not chosen:
         raise InputError("seeds", "an empty sequence", "at least one")
-    if any(seed >= 2**64 for seed in chosen):
-        raise InputError("seeds", max(chosen), "integers below 2^64")
     return chosen
 
 

@@ -14,18 +14,18 @@ from rich.text import Text
 _PICTURES = (".png", ".pdf", ".svg")
 
 
-def _picture(path: Path | None) -> Path | None:
+def picture(path: Path | None) -> Path | None:
     """Refuse a picture that could not be written, before the work that it would show."""
     if path is not None and path.suffix.lower() not in _PICTURES:
         from lastiterate.theory.base.validation import InputError
 
-        raise InputError("--plot", str(path), f"a file that ends in {', '.join(_PICTURES)}")
+        raise InputError("picture", str(path), f"a file that ends in {', '.join(_PICTURES)}")
     return path
 
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
 PlotOption = Annotated[
-    Path | None, typer.Option("--plot", callback=_picture, help="Write a picture to this file (png, pdf or svg).")
+    Path | None, typer.Option("--plot", callback=picture, help="Write a picture to this file (png, pdf or svg).")
 ]
 
 

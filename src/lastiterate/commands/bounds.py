@@ -1,28 +1,17 @@
 """Commands ``bound`` and ``compare``: what theory says of schedules."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ._output import JsonFlag, PlotOption, emit
+from ._output import JsonFlag, PlotOption, emit, picture
+from ._schedules import Given, factor, load, load_all
 
-Horizon = Annotated[int, typer.Option("--steps", "-n", help="Number of steps N.")]
+Horizon = Annotated[int | None, typer.Option("--steps", "-n", help="Number of steps N; 1000, or that of a file.")]
 Distance = Annotated[float, typer.Option("-D", "--distance", help="Distance from the start to a minimiser.")]
 GradientBound = Annotated[float, typer.Option("-G", "--gradient", help="Bound on the subgradient norm.")]
-
-DEFAULT_FAMILIES = [
-    "linear",
-    "one_minus_sqrt",
-    "rex",
-    "cosine",
-    "polynomial:power=2",
-    "wsd:cooldown=0.2",
-    "exponential",
-    "inverse_sqrt",
-    "stepwise",
-    "constant",
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,21 +22,26 @@ def register(app: typer.Typer) -> None:
 
 def bound(
     schedule: Annotated[str, typer.Argument(help="A family such as wsd:cooldown=0.2, or a schedule file.")],
-    n_steps: Horizon = 1000,
+    n_steps: Horizon = None,
     D: Distance = 1.0,
     G: GradientBound = 1.0,
     base_lr: Annotated[
-        float | None, typer.Option(help="Base learning rate; tuned to the exact bound if absent.")
+        float | None, typer.Option(help="Base learning rate; tuned to each bound if absent, none for absolute steps.")
     ] = None,
     momentum: Annotated[float | None, typer.Option(help="Momentum beta of SGD (needs --base-lr).")] = None,
     as_json: JsonFlag = False,
     plot: PlotOption = None,
+    where: Annotated[
+        Path | None, typer.Option("--where", callback=picture, help="Picture of where the schedule loses.")
+    ] = None,
 ) -> None:
     """Bound the last iterate of one schedule: exact rate, Theorem 10 and the average iterate."""
     import lastiterate as li
+    from lastiterate.experiments.plots.sensitivity import in_words, sensitivity
     from lastiterate.theory.base.validation import InputError
 
-    steps = load_schedule(schedule, n_steps)
+    given = load(schedule, n_steps, 1000)
+    steps, base_lr = given.steps, factor(given, base_lr)
     if momentum is not None and base_lr is None:
         raise InputError("--base-lr", None, "a base learning rate beside --momentum")
     rows: list[dict[str, Any]] = []
@@ -61,55 +55,59 @@ def bound(
         else:
             value = rate_of(li.schedules.scale(steps, base_lr), D=D, G=G).value
             rows.append({"bound": kind, "rate": value, "over optimum": value / unit, "base_lr": base_lr})
-    if momentum is not None:
-        rate = li.exact_rate(li.schedules.scale(steps, base_lr), D=D, G=G, momentum=momentum)
+    if momentum is not None and base_lr is not None:
+        rate = li.momentum_rate(li.schedules.scale(steps, base_lr), momentum, D, G)
         name = f"momentum {momentum:g}, {'exact' if rate.exact else 'upper bound'}"
         rows.append({"bound": name, "rate": rate.value, "over optimum": rate.value / unit, "base_lr": base_lr})
+    exact = li.exact_rate(li.schedules.scale(steps, rows[0]["base_lr"]), D=D, G=G)
     extra = {"schedule": schedule, "n_steps": int(steps.size), "D": D, "G": G, "optimum DG/sqrt(N+1)": unit}
+    extra |= in_words(exact)
     emit(rows, as_json=as_json, title=f"{schedule}, N = {steps.size}", extra=extra)
     if plot is not None:
         _plot_bound(steps, rows[0]["base_lr"], D, G, schedule, plot)
+    if where is not None:
+        save(sensitivity(exact)[0].figure, where)
 
 
 def compare(
     schedules: Annotated[list[str] | None, typer.Argument(help="Schedules; ten families if none is given.")] = None,
-    n_steps: Horizon = 1000,
+    n_steps: Horizon = None,
     D: Distance = 1.0,
     G: GradientBound = 1.0,
     as_json: JsonFlag = False,
     plot: PlotOption = None,
 ) -> None:
-    """Compare schedules at their best base learning rates, in units of the optimum DG/sqrt(N+1)."""
-    rows = compared(schedules or DEFAULT_FAMILIES, n_steps, D, G)
-    title = f"Rates at the best base learning rate, units of DG/sqrt(N+1), N = {n_steps}"
-    emit(rows, as_json=as_json, title=title, extra={"n_steps": n_steps, "D": D, "G": G} if as_json else None)
+    """Compare schedules at their best base learning rates, in units of the optimum DG/sqrt(N+1).
+
+    The absolute steps of a file are taken as they are.
+    """
+    from lastiterate.theory.rates.compare import DEFAULT_FAMILIES
+
+    given = load_all(list(schedules or DEFAULT_FAMILIES), n_steps, 1000)
+    rows = compared(given, D, G)
+    n = int(given[0].steps.size)
+    title = f"Rates at the best base learning rate, units of DG/sqrt(N+1), N = {n}"
+    emit(rows, as_json=as_json, title=title, extra={"n_steps": n, "D": D, "G": G} if as_json else None)
     if plot is not None:
-        _plot_comparison([str(row["schedule"]) for row in rows], n_steps, rows, plot)
+        _plot_comparison({schedule.name: schedule.steps for schedule in given}, rows, plot)
 
 
-def compared(schedules: list[str], n_steps: int, D: float, G: float) -> list[dict[str, Any]]:
-    """Return one row a schedule, best exact rate first."""
-    import lastiterate as li
+def compared(schedules: list[Given], D: float, G: float) -> list[dict[str, Any]]:
+    """Return one row a schedule, best exact rate first; absolute steps are not tuned."""
+    from lastiterate.theory.rates.compare import compare as compare_schedules
 
-    rows: list[dict[str, Any]] = []
-    for text in schedules:
-        steps = load_schedule(text, n_steps)
-        unit = D * G / (steps.size + 1) ** 0.5
-        tuned = {kind: li.tune_base_lr(steps, D=D, G=G, bound=kind) for kind in _rates(li)}
-        rates = {kind: result.value / unit for kind, result in tuned.items()}
-        rows.append({"schedule": text, **rates, "base_lr": tuned["exact"].base_lr})
+    tunable = {given.name: given.steps for given in schedules if not given.absolute}
+    rows = [asdict(row) for row in compare_schedules(tunable, D=D, G=G)] if tunable else []
+    rows += [_as_they_are(given, D, G) for given in schedules if given.absolute]
     return sorted(rows, key=lambda row: row["exact"])
 
 
-def load_schedule(text: str, n_steps: int) -> Any:
-    """Return the steps of a specification, or of a schedule file (json, csv, npy) whose length then is the horizon."""
+def _as_they_are(given: Given, D: float, G: float) -> dict[str, Any]:
     import lastiterate as li
 
-    if Path(text).suffix in (".json", ".csv", ".npy"):
-        from lastiterate.theory.schedules.files import read_schedule
-
-        return read_schedule(Path(text))
-    return li.schedules.parse(text, n_steps)
+    unit = D * G / (given.steps.size + 1) ** 0.5
+    rates = {kind: rate_of(given.steps, D=D, G=G).value / unit for kind, rate_of in _rates(li).items()}
+    return {"schedule": given.name, **rates, "base_lr": 1.0}
 
 
 def _rates(li: Any) -> dict[str, Any]:
@@ -130,12 +128,12 @@ def _plot_bound(steps: Any, base_lr: float, D: float, G: float, title: str, path
     save(figure, path)
 
 
-def _plot_comparison(names: list[str], n_steps: int, rows: list[dict[str, Any]], path: Path) -> None:
+def _plot_comparison(steps: dict[str, Any], rows: list[dict[str, Any]], path: Path) -> None:
     import lastiterate as li
 
     figure, (left, right) = _figure()
-    li.plots.schedules({name: load_schedule(name, n_steps) for name in names}, ax=left)
-    li.plots.rates({name: row["exact"] for name, row in zip(names, rows, strict=True)}, ax=right)
+    li.plots.schedules({row["schedule"]: steps[row["schedule"]] for row in rows}, ax=left)
+    li.plots.rates({row["schedule"]: row["exact"] for row in rows}, ax=right)
     save(figure, path)
 
 

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from ._output import JsonFlag, PlotOption, emit
+from ._schedules import factor, load
 
 Horizon = Annotated[int, typer.Option("--steps", "-n", help="Number of steps N.")]
 Distance = Annotated[float, typer.Option("-D", "--distance", help="Distance from the start to a minimiser.")]
 Gradient = Annotated[str, typer.Option("-G", "--gradient", help="Bound on the subgradient norm, or a file of bounds.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Schedule file: .json, .csv or .npy.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Schedule file of absolute steps: .json or .csv.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +34,6 @@ def design(
     tail: Annotated[str | None, typer.Option(help="Schedule file of the steps fixed at the end.")] = None,
     budget: Annotated[float | None, typer.Option(help="Upper limit on the sum of the steps.")] = None,
     max_ratio: Annotated[float | None, typer.Option(help="Largest ratio of neighbouring steps.")] = None,
-    model: Annotated[str | None, typer.Option(help="steps or weights; chosen by the options if absent.")] = None,
     out: Out = None,
     as_json: JsonFlag = False,
     plot: PlotOption = None,
@@ -51,30 +51,22 @@ def design(
         monotone=monotone,
         warmup=warmup,
         blocks=blocks,
-        prefix=None if prefix is None else _steps(prefix),
-        tail=None if tail is None else _steps(tail),
+        prefix=None if prefix is None else _absolute("--prefix", prefix),
+        tail=None if tail is None else _absolute("--tail", tail),
         budget=budget,
         max_ratio=max_ratio,
-        model=model,
     )
-    rows: list[dict[str, Any]] = [
-        {"schedule": "designed", "rate": found.value, "over lower bound": found.value / found.lower_bound},
-        {
-            "schedule": "before polishing",
-            "rate": found.convex_value,
-            "over lower bound": found.convex_value / found.lower_bound,
-        },
-    ]
+    rows = [{"schedule": "designed", "rate": found.value, "over no constraints": 1.0 + found.excess}]
     extra = {
         "lower bound": found.lower_bound,
-        "Theorem 10": found.theorem10,
+        "gap": found.gap,
+        "without constraints": found.unconstrained,
         "constraint residual": found.residual,
-        "model": found.model,
         "seconds": found.seconds,
     }
     _write(found.steps, out, "design", extra)
     if plot is not None:
-        _plot({"designed": found.steps, "before polishing": found.convex_steps}, plot)
+        _plot({"designed": found.steps}, plot)
     emit(rows, as_json=as_json, title=f"Design, N = {n_steps}", extra=_with_steps(extra, found.steps, as_json))
 
 
@@ -109,10 +101,24 @@ def optimal(
 
 
 def continue_(
-    prefix: Annotated[str, typer.Argument(help="Schedule file of the steps taken, or a family such as linear.")],
+    prefix: Annotated[
+        str, typer.Argument(help="Schedule file of the steps taken, or a family such as linear; with --seen a log.")
+    ],
     n_steps: Annotated[int, typer.Option("--steps", "-n", help="Number of new steps.")],
-    n_prefix: Annotated[int, typer.Option(help="Steps of the prefix, if it is a family.")] = 1000,
-    base_lr: Annotated[float | None, typer.Option(help="Factor on the prefix; tuned to it if it is a family.")] = None,
+    seen: Annotated[bool, typer.Option("--seen", help="Plan from the norms and learning rates in a log.")] = False,
+    column: Annotated[str | None, typer.Option(help="With --seen: column of the norms.")] = None,
+    lr_column: Annotated[str, typer.Option(help="With --seen: column of the learning rates.")] = "lr",
+    inner_products: Annotated[
+        Path | None, typer.Option(help="With --seen: npy file of the inner products of the subgradients.")
+    ] = None,
+    cap: Annotated[float | None, typer.Option(help="With --seen: upper limit on the new steps.")] = None,
+    rollback: Annotated[
+        str | None, typer.Option(help="With --seen: iterates to roll back to if that is better, such as 500,1000.")
+    ] = None,
+    n_prefix: Annotated[int | None, typer.Option(help="Steps of the prefix; 1000, or that of a file.")] = None,
+    base_lr: Annotated[
+        float | None, typer.Option(help="Factor on the prefix; tuned to it if absent, none for absolute steps.")
+    ] = None,
     D: Distance = 1.0,
     G: Gradient = "1",
     out: Out = None,
@@ -120,16 +126,28 @@ def continue_(
     plot: PlotOption = None,
 ) -> None:
     """Extend a run that was already trained: the best steps after a given prefix."""
+    if seen:
+        from ._seen import continue_seen
+
+        limit = _gradient_bounds(G) if G != "1" else None
+        options = {
+            "column": column,
+            "lr_column": lr_column,
+            "inner_products": inner_products,
+            "base_lr": base_lr or 1.0,
+        }
+        continue_seen(Path(prefix), n_steps, cap, rollback, D, limit, out, as_json, plot, **options)
+        return
     import numpy as np
 
     import lastiterate as li
 
-    taken = _steps(prefix, n_prefix)
+    given = load(prefix, n_prefix, 1000)
+    taken, base_lr = given.steps, factor(given, base_lr)
     caps = _gradient_bounds(G)
-    is_file = Path(prefix).suffix in (".json", ".csv", ".npy")
     if base_lr is None:
         first = caps if np.ndim(caps) == 0 else caps[: taken.size + 1]
-        base_lr = 1.0 if is_file else li.tune_base_lr(taken, D=D, G=first).base_lr
+        base_lr = li.tune_base_lr(taken, D=D, G=first).base_lr
     taken = li.schedules.scale(taken, base_lr)
     rest = li.optimal_continuation(prefix=taken, n_steps=n_steps, D=D, G=caps)
     rows = [
@@ -174,19 +192,24 @@ def _gradient_bounds(text: str) -> Any:
     return np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=1)
 
 
-def _steps(text: str, n_steps: int = 1) -> Any:
-    from .bounds import load_schedule
+def _absolute(option: str, text: str) -> Any:
+    """Return the learning rates in a schedule file; multipliers would leave their size open."""
+    from lastiterate.theory.base.validation import InputError
+    from lastiterate.theory.schedules.files import read_schedule_file
 
-    return load_schedule(text, n_steps)
+    found = read_schedule_file(text)
+    if not found.absolute:
+        raise InputError(option, f"{text}, a file of multipliers", 'a file of the kind "steps" (csv: step_size)')
+    return found.values
 
 
 def _write(steps: Any, out: Path | None, command: str, facts: dict[str, Any]) -> None:
-    """Write the steps as they are, that is, as multipliers of a base learning rate of one."""
+    """Write the steps as they are: learning rates that no base learning rate may scale."""
     if out is None:
         return
     from lastiterate.theory.schedules.files import write_schedule
 
-    write_schedule(steps, out, {"command": command, "base_lr": 1.0, **facts})
+    write_schedule(steps, out, {"command": command, **facts}, kind="steps")
 
 
 def _with_steps(extra: dict[str, Any], steps: Any, as_json: bool) -> dict[str, Any]:

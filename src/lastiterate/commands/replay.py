@@ -59,7 +59,7 @@ def replay(
         return
     from lastiterate.experiments.replay.replay import DEFAULT_SCHEDULES
     from lastiterate.experiments.replay.replay import replay as run
-    from lastiterate.experiments.report.html import findings
+    from lastiterate.experiments.report.html import findings, write_report
     from lastiterate.experiments.training.distributed import launched_rank
     from lastiterate.experiments.training.train import TrainingSettings
 
@@ -96,7 +96,7 @@ def replay(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         result.save(out / "replay.json")
-        result.write_report(out / "report.html")
+        write_report(result, out / "report.html")
     sentences = {workload.workload: findings(workload) for workload in result.workloads}
     show(result, sentences, as_json)
     if out is not None and not as_json:
@@ -135,10 +135,10 @@ def report(
 ) -> None:
     """Write the HTML report of a saved replay."""
     from lastiterate.experiments.replay.files import load
-    from lastiterate.experiments.report.html import findings
+    from lastiterate.experiments.report.html import findings, write_report
 
     result = load(results)
-    result.write_report(out)
+    write_report(result, out)
     show(result, {workload.workload: findings(workload) for workload in result.workloads}, as_json)
 
 

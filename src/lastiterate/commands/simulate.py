@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from ._output import JsonFlag, PlotOption, emit
+from ._schedules import Given, load_all
 
 DEFAULT_SCHEDULES = ["linear", "cosine", "wsd:cooldown=0.2", "constant"]
 DEFAULT_GRID = "1e-4..10:16"
@@ -19,8 +20,12 @@ def simulate(
     problem: Annotated[str, typer.Argument(help="absolute:x0=2, or kind:dataset such as logistic:breast_cancer.")],
     schedules: Annotated[list[str] | None, typer.Argument(help="Schedules; four families if none is given.")] = None,
     method: Annotated[str, typer.Option("--method", "-m", help="A method, with options: momentum:beta=0.5.")] = "sgd",
-    n_steps: Annotated[int, typer.Option("--steps", "-n", help="Number of steps N.")] = 1000,
-    base_lr: Annotated[str, typer.Option(help="Numbers 0.1,0.3 or a geometric grid LOW..HIGH:COUNT.")] = DEFAULT_GRID,
+    n_steps: Annotated[
+        int | None, typer.Option("--steps", "-n", help="Number of steps N; 1000, or that of a file.")
+    ] = None,
+    base_lr: Annotated[
+        str | None, typer.Option(help=f"Numbers 0.1,0.3 or a geometric grid LOW..HIGH:COUNT; {DEFAULT_GRID} if absent.")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... of batches and noise.")] = 1,
     batch_size: Annotated[int | None, typer.Option(help="Samples a batch; the full objective if absent.")] = None,
     replacement: Annotated[bool, typer.Option("--replacement", help="Draw batches with replacement.")] = False,
@@ -40,17 +45,17 @@ def simulate(
     from lastiterate.theory.base.validation import check_choice
     from lastiterate.theory.problems.texts import parse_problem
 
-    from .bounds import load_schedule, save
+    from .bounds import save
 
     if iterate is not None:
         check_choice(iterate, "--iterate", ("last", "best", "average"))
     name, options = parse_spec(method, "method")
-    steps = {text: load_schedule(text, n_steps) for text in schedules or DEFAULT_SCHEDULES}
+    given = load_all(schedules or DEFAULT_SCHEDULES, n_steps, 1000)
     run = li.simulate(
         parse_problem(problem),
         name,
-        steps,
-        base_lr=_grid(base_lr),
+        {schedule.name: schedule.steps for schedule in given},
+        base_lr=_base_lrs(given, base_lr),
         seeds=seeds,
         batch_size=batch_size,
         replacement=replacement,
@@ -98,6 +103,20 @@ def _row(run: Any, s: int, best: Any) -> dict[str, Any]:
 
 def _rounded(value: Any) -> Any:
     return float(f"{value:.3g}") if isinstance(value, float) else value
+
+
+def _base_lrs(given: list[Given], text: str | None) -> Any:
+    """Return the base learning rates: those asked for, or 1 for absolute steps, which share no grid with others."""
+    from lastiterate.theory.base.validation import InputError
+
+    absolute = [schedule.name for schedule in given if schedule.absolute]
+    if not absolute:
+        return _grid(text or DEFAULT_GRID)
+    if text is not None:
+        raise InputError("--base-lr", text, f"none beside the absolute steps in {absolute[0]}")
+    if len(absolute) < len(given):
+        raise InputError("schedules", ", ".join(schedule.name for schedule in given), "absolute steps only, or none")
+    return 1.0
 
 
 def _grid(text: str) -> Any:

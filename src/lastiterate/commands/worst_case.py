@@ -17,7 +17,9 @@ def register(app: typer.Typer) -> None:
 
 def worst_case(
     schedule: Annotated[str, typer.Argument(help="A family such as linear, a schedule file, or a matrix H (.npy).")],
-    n_steps: Annotated[int, typer.Option("--steps", "-n", help="Number of steps N.")] = 20,
+    n_steps: Annotated[
+        int | None, typer.Option("--steps", "-n", help="Number of steps N; 20, or that of a file.")
+    ] = None,
     method: Annotated[str, typer.Option(help=", ".join(METHODS) + ".")] = "sgd",
     beta: Annotated[float, typer.Option(help="Momentum; for spa the averaging weight is 1 - beta.")] = 0.9,
     base_lr: Annotated[
@@ -86,21 +88,25 @@ def _plot(result: Any, found: Any, path: Path) -> None:
 
 
 def _step_matrix(
-    schedule: str, n_steps: int, method: str, beta: float, base_lr: float | None, D: float, G: float
+    schedule: str, n_steps: int | None, method: str, beta: float, base_lr: float | None, D: float, G: float
 ) -> tuple[Any, float | None]:
     """Return the step matrix and the base learning rate that was used."""
     import numpy as np
 
     import lastiterate as li
-    from lastiterate.theory.base.validation import check_choice, check_fraction
+    from lastiterate.theory.base.validation import InputError, check_choice, check_fraction
 
-    from .bounds import load_schedule
+    from ._schedules import factor, load
 
     check_choice(method, "--method", METHODS)
     check_fraction(beta, "--beta")
     if Path(schedule).suffix == ".npy" and np.load(schedule, allow_pickle=False).ndim == 2:
-        return li.step_matrix.check_step_matrix(np.load(schedule, allow_pickle=False)), None
-    shape = load_schedule(schedule, n_steps)
+        H = li.step_matrix.check_step_matrix(np.load(schedule, allow_pickle=False))
+        if n_steps not in (None, len(H) - 1):
+            raise InputError("--steps", n_steps, f"{len(H) - 1}, the number of steps of the matrix")
+        return H, None
+    given = load(schedule, n_steps, 20)
+    shape, base_lr = given.steps, factor(given, base_lr)
     if base_lr is None:
         base_lr = li.tune_base_lr(shape, D=D, G=G).base_lr * (1.0 - beta if method == "momentum" else 1.0)
     steps = li.schedules.scale(shape, base_lr)

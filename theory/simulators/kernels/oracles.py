@@ -1,7 +1,7 @@
 # pyright: reportMissingParameterType=false
 """Compiled values and subgradients: one oracle a family of losses and layout of the data (see ``protocol.py``).
 
-The losses of a_i x are in ``margins.py``; here are multinomial logistic regression and the maximum of affine pieces.
+The losses of a_i x are in ``margins.py``; here are multinomial logistic regression and maxima of affine pieces.
 Numba does not notice edits of `regularised` in the cache of the functions here.
 """
 
@@ -133,7 +133,33 @@ def sparse_max_affine(k, x, rows, values, index, target, params, with_value, wor
     return regularised(params[L2], x, best, g)
 
 
+@njit(**KERNEL)
+def chain_pieces(k, x, rows, values, index, target, params, with_value, work, g):
+    """Maximum of 0 and the pieces of a chain; piece k, or the last one, whenever it is active within the tolerance."""
+    n, stride = x.size, index[0]
+    alpha, beta = values[:n], values[stride : stride + n]
+    wanted = min(k, n - 1)
+    top, best, asked, before = n, 0.0, 0.0, 0.0
+    for t in range(n):
+        piece = before + beta[t] * x[t]
+        before += alpha[t] * x[t]
+        if t == wanted:
+            asked = piece
+        if not piece <= best:  # a NaN stays
+            top, best = t, piece
+    if asked >= best - params[TOLERANCE]:
+        top = wanted
+    for j in range(g.size):
+        g[j] = 0.0 if j > top else alpha[j]
+    if g.size and top < n:
+        g[top] = beta[top]
+    elif g.size:
+        g[:] = 0.0
+    return best
+
+
 _FAMILY = {
+    "chain": (chain_pieces, chain_pieces),
     "max_affine": (dense_max_affine, sparse_max_affine),
     "softmax": (dense_softmax, sparse_softmax),
 }

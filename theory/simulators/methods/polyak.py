@@ -233,7 +233,7 @@ def _projection_bound(facts: RunFacts, f_star: Any, progress: float, source: str
         reason = "the bound needs constant options"
     elif abs(f_star - problem.f_star) > 1e-9 * (1.0 + abs(problem.f_star)):
         reason = "the bound needs the exact f*"
-    elif facts.stochastic and (abs(problem.f_star) > 1e-9 or problem.kind == "max_affine"):
+    elif facts.stochastic and (abs(problem.f_star) > 1e-9 or not problem.stochastic):
         reason = "no interpolation: samples have other minima than f"
     elif facts.stochastic and problem.G_stochastic * (1.0 + 1e-12) < facts.G:
         reason = "noisy gradients do not belong to the loss that is seen"

@@ -1,0 +1,82 @@
+"""Fits on disk: one npz file with the logs, the parameters, and the rest as JSON; no pickled objects."""
+
+import io
+import json
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.laws.registry import LAWS
+
+from .fit_law import FittedLaw, law_for, parameters_of
+from .intervals import uncertainty
+from .least_squares import Problem
+from .log import LossLog
+from .samples import group_names, sample
+from .selection import Score
+
+if TYPE_CHECKING:
+    from .result import LossFit
+
+SCHEMA = 1
+
+
+def save(fit: "LossFit", path: str | Path) -> None:
+    """See `LossFit.save`."""
+    target = Path(path)
+    if target.suffix != ".npz":
+        raise InputError("path", str(path), "a file that ends in .npz")
+    arrays: dict[str, Any] = {"theta": fit.fitted.solution.theta}
+    logs: list[dict[str, Any]] = []
+    for index, log in enumerate(fit.logs):
+        arrays |= {f"steps{index}": log.steps, f"at{index}": log.at, f"loss{index}": log.loss}
+        described = {name: getattr(log, name) for name in ("weight_decay", "init_std", "group", "name", "notes")}
+        logs.append(described)
+    rest = {
+        "schema": SCHEMA,
+        "law": fit.law,
+        "on": fit.on,
+        "scale": fit.fitted.solution.scale,
+        "logs": logs,
+        "scores": [asdict(score) for score in fit.scores],
+        "notes": fit.notes,
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, fit=np.array(json.dumps(rest)), **arrays)
+    with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".partial", delete=False) as partial:
+        partial.write(buffer.getvalue())
+    try:
+        os.replace(partial.name, target)
+    except OSError:
+        Path(partial.name).unlink(missing_ok=True)
+        raise
+
+
+def load(path: str | Path) -> "LossFit":
+    """See `LossFit.load`."""
+    from .result import LossFit
+
+    try:
+        stored = np.load(Path(path), allow_pickle=False)
+        rest = json.loads(str(stored["fit"]))
+        known = rest["schema"] == SCHEMA and rest["law"] in LAWS
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError("path", f"{path} ({error})", "a fit that was saved by LossFit.save") from error
+    if not known:
+        raise InputError("path", f"{path} of schema {rest['schema']}, law {rest['law']}", f"schema {SCHEMA}")
+    logs: list[LossLog] = []
+    for i, described in enumerate(rest["logs"]):
+        described["notes"] = tuple(described["notes"])
+        logs.append(LossLog(stored[f"steps{i}"], stored[f"at{i}"], stored[f"loss{i}"], **described))
+    samples, groups = sample(logs, rest["on"]), group_names(logs)
+    law = law_for(rest["law"], samples)
+    problem = Problem(law, samples, parameters_of(law, samples, groups))
+    solution = problem.at(stored["theta"], float(rest["scale"]))
+    fitted = FittedLaw(law, problem, solution, uncertainty(problem, solution, rest["on"]))
+    scores = tuple(Score(**score) for score in rest["scores"])
+    return LossFit(rest["law"], rest["on"], tuple(logs), fitted, scores, tuple(rest["notes"]))

@@ -1,0 +1,297 @@
+r"""Replanning: the best remaining steps of a run, given the subgradients that it has met so far.
+
+After the steps h_0..h_{m-1} let y = rho_* x* + sum_r rho_r x_r be any convex combination of the minimiser and the points
+seen. The optimal tail with W = sum_{k>=m} G_k^-2 gives f(x_N) - f(y) <= |x_m - y| / W^{1/2} (linear decay, from x_m to
+y), so with delta_r = f(x_r) - f* and the best y
+
+    f(x_N) - f* <= max over (X, delta, u) of min_y sum_r rho_r delta_r + <u, x_m - y>,   |u| <= W^{-1/2},
+
+X = x_0 - x* and u, the sum of the subgradients to come, being unknown vectors that agree with everything seen:
+|X| <= D, <g_j, x_j - x*> >= delta_j >= 0, and f(x_i) >= f(x_j) + <g_j, x_i - x_j>. All but <u, X> is linear in the
+unknowns, since the inner products of seen subgradients are numbers; and
+
+    <u, X> <= ( t D^2 + 1 / (t W) ) / 2 - | t^{1/2} X' - t^{-1/2} u' |^2 / 2    for every t > 0,
+
+X' and u' being the parts in the span of the seen subgradients. For each t that leaves a second-order cone program, of a
+size that does not depend on the dimension; its value is quasi-convex in t. This is the plan of Grimmer and Wang's
+subgame perfect method (arXiv 2511.13639), restricted to step sizes.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lastiterate.theory.base.validation import (
+    Array,
+    InputError,
+    check_count,
+    check_positive,
+    check_steps,
+)
+from lastiterate.theory.optimal.closed_form import optimal_continuation
+from lastiterate.theory.optimal.refinement import check_norms
+from lastiterate.theory.pep.cone import SolverError
+from lastiterate.theory.rates.sgd import exact_rate
+
+__all__ = ["Replan", "replan"]
+
+_SPAN = 1e-10  # eigenvalues below this share of the largest are rounding
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Replan:
+    """The rest of a run, planned from what it has met.
+
+    Attributes
+    ----------
+    value : float
+        Bound on f - f* at the end of the new steps.
+    steps : float64[n_steps]
+        The steps to take.
+    start : int
+        The iterate to take them from: m, the present one, unless a rollback is better.
+    minimax_value : float
+        The same for the continuation that ignores what was seen and trusts ``G`` alone.
+    stop_value : float
+        Bound on f(x_m) - f* if the run stops now.
+    kind : str
+        ``"exact"`` or ``"upper"``.
+    """
+
+    value: float
+    steps: Array
+    start: int
+    minimax_value: float
+    stop_value: float
+    kind: str
+
+    def __post_init__(self) -> None:
+        """Protect the array."""
+        self.steps.setflags(write=False)
+
+    def __repr__(self) -> str:
+        """Show what going on is worth."""
+        return (
+            f"Replan({self.kind}, value={self.value:.6g}, minimax={self.minimax_value:.6g}, "
+            f"stop={self.stop_value:.6g}, start={self.start}, n_steps={self.steps.size})"
+        )
+
+    def __float__(self) -> float:
+        """Return the bound."""
+        return self.value
+
+
+def replan(
+    steps: npt.ArrayLike,
+    norms: npt.ArrayLike,
+    n_steps: int,
+    inner_products: npt.ArrayLike | None = None,
+    cap: float | None = None,
+    *,
+    D: float = 1.0,
+    G: float | None = None,
+    checkpoints: npt.ArrayLike | None = None,
+) -> Replan:
+    r"""Return the best remaining steps, given the norms (and inner products) of the subgradients seen.
+
+    With norms alone this *is* ``optimal_continuation(steps, n_steps, D, G=[*norms, G, ..., G])``: nothing better can be
+    had from them. With inner products the bound is the one above (arXiv 2511.13639, restricted to step sizes), an
+    *upper bound* for exact subgradients, never above the former. Stochastic gradients have no use for inner products:
+    they bound nothing.
+
+    Parameters
+    ----------
+    steps : array_like, shape (m,)
+        The steps taken.
+    norms : array_like, shape (m,) or (m+1,)
+        Norms of the subgradients at x_0..x_{m-1}, or x_m too, positive.
+    n_steps : int
+        Steps that remain, at least 1.
+    inner_products : array_like, shape (m, m) or (m+1, m+1), optional
+        <g_i, g_j>, as many as there are norms; for up to a few hundred steps.
+    cap : float, optional
+        Upper limit on the new steps. The tail is then the best one under the limit; not beside inner products.
+    D : float
+        Bound on the distance from x_0 to a minimiser.
+    G : float, optional
+        Bound on the norms to come. Default: the largest norm seen.
+    checkpoints : array_like of int, optional
+        Iterates to which the run may roll back, 0..m; the best start is chosen, the present iterate included. After a
+        spike in the norms give ``G`` as well, or the spike counts as what is to come.
+
+    Returns
+    -------
+    Replan
+        ``.steps``, ``.value``, ``.start``, and for comparison ``.minimax_value`` and ``.stop_value``.
+
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above.
+    SolverError
+        When the cone program fails.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> replan(np.full(50, 0.1), np.linspace(1.0, 0.2, 50), 50, G=0.2)
+    Replan(exact, value=0.0270889, minimax=0.104765, stop=0.070512, start=50, n_steps=50)
+    """
+    taken = check_steps(steps)
+    count = check_count(n_steps, "n_steps")
+    distance = check_positive(D, "D")
+    seen = check_norms(norms)
+    if seen.size not in (taken.size, taken.size + 1):
+        raise InputError(
+            "norms", f"{seen.size} norms", f"{taken.size} or {taken.size + 1} norms for {taken.size} steps"
+        )
+    limit = float(seen.max()) if G is None else check_positive(G, "G")
+    top = None if cap is None else check_positive(cap, "cap")
+    gram = None if inner_products is None else _check_gram(inner_products, seen)
+    if gram is not None and top is not None:
+        raise InputError("cap", cap, "no cap beside inner products")
+    starts = _check_checkpoints(checkpoints, taken.size)
+
+    plans = [_from(taken[:k], seen[: k + 1], count, top, distance, limit) for k in starts]
+    best = min(range(len(starts)), key=lambda index: plans[index][0])
+    value, rest, kind = plans[best]
+    if gram is not None:
+        for k in starts:
+            better, tail = _with_products(taken[:k], gram[: k + 1, : k + 1], count, distance, limit)
+            if better < value:
+                value, rest, kind, best = better, tail, "upper", starts.index(k)
+    ignorant = max(limit, float(seen.max()))
+    minimax = optimal_continuation(taken, count, distance, ignorant).value
+    stop = exact_rate(taken, distance, _bounds(seen, taken.size, 0, limit)).value
+    return Replan(value, rest, starts[best], minimax, stop, kind)
+
+
+def _bounds(seen: Array, n_taken: int, count: int, limit: float) -> Array:
+    """Bounds at x_0..x_N: the norms seen, then the limit."""
+    return np.append(seen, np.full(n_taken + count + 1 - seen.size, limit))
+
+
+def _from(
+    taken: Array, seen: Array, count: int, cap: float | None, distance: float, limit: float
+) -> tuple[float, Array, str]:
+    """Value, steps and kind of the continuation that knows norms only."""
+    bounds = _bounds(seen, taken.size, count, limit)
+    kind = "exact" if (np.diff(bounds) <= 0.0).all() else "upper"
+    plan = optimal_continuation(taken, count, distance, bounds)
+    if cap is None or plan.steps.max() <= cap:
+        return plan.value, plan.steps, kind
+    from .design.design import design_schedule
+
+    limits = np.append(np.maximum(taken, cap), np.full(count, cap))
+    capped = design_schedule(taken.size + count, distance, bounds, prefix=taken, max_step=limits)
+    return capped.value, capped.steps[taken.size :], kind
+
+
+def _check_gram(inner_products: npt.ArrayLike, seen: Array) -> Array:
+    try:
+        gram = np.asarray(inner_products, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError("inner_products", "something else", "a real square matrix") from error
+    expected = (
+        f"a symmetric positive semidefinite matrix of shape ({seen.size}, {seen.size}), the norms on its diagonal"
+    )
+    if gram.shape != (seen.size, seen.size) or not np.isfinite(gram).all():
+        raise InputError("inner_products", f"shape {gram.shape}", expected)
+    scale = float(seen.max()) ** 2
+    if np.abs(gram - gram.T).max() > 1e-8 * scale or np.linalg.eigvalsh(gram)[0] < -1e-8 * scale:
+        raise InputError("inner_products", "a matrix that is not one of inner products", expected)
+    if (np.abs(np.diagonal(gram) - seen**2) > 1e-6 * seen**2).any():
+        raise InputError("inner_products", "a diagonal other than the squared norms", expected)
+    return (gram + gram.T) / 2.0
+
+
+def _check_checkpoints(checkpoints: npt.ArrayLike | None, n_taken: int) -> list[int]:
+    if checkpoints is None:
+        return [n_taken]
+    given = np.asarray(checkpoints)
+    if given.ndim != 1 or given.dtype.kind not in "iu" or given.size == 0 or given.min() < 0 or given.max() > n_taken:
+        raise InputError("checkpoints", checkpoints, f"integers from 0 to {n_taken}")
+    return sorted({*given.tolist(), n_taken})
+
+
+def _with_products(taken: Array, gram: Array, count: int, distance: float, limit: float) -> tuple[float, Array]:
+    """Bound and steps when inner products are known; in units D = 1 and largest norm 1."""
+    from scipy.optimize import minimize_scalar
+
+    unit = math.sqrt(float(np.diagonal(gram).max()))
+    weight = count + 1 if gram.shape[0] == taken.size else count  # of points whose norm is only bounded
+    weight = weight / (limit / unit) ** 2 + (unit**2 / gram[-1, -1] if gram.shape[0] > taken.size else 0.0)
+    program = _Program(taken * (unit / distance), gram / unit**2, weight)
+    grid = -0.5 * math.log(weight) + np.linspace(-3.0, 3.0, 9)
+    coarse = [program.solve(math.exp(log))[0] for log in grid]
+    best = int(np.argmin(coarse))
+    bracket = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
+    found = minimize_scalar(
+        lambda log: program.solve(math.exp(log))[0], bounds=bracket, method="bounded", options={"xatol": 1e-4}
+    )
+    value, tau = program.solve(math.exp(found.x))
+    bounds = np.full(count + 1, limit)
+    if gram.shape[0] > taken.size:
+        bounds[0] = math.sqrt(gram[-1, -1])
+    inverse = (unit / bounds) ** 2
+    tails = np.cumsum(inverse[::-1])[::-1]
+    steps = (tau / tails[0] ** 2) * inverse[:-1] * tails[1:]
+    return value * distance * unit, steps * (distance / unit)
+
+
+class _Program:
+    """The cone program for one t; parameters keep its structure from one t to the next."""
+
+    def __init__(self, taken: Array, gram: Array, weight: float) -> None:
+        import cvxpy as cp
+
+        size = gram.shape[0]
+        h = np.append(taken, np.zeros(size - taken.size))
+        values, vectors = np.linalg.eigh(gram)
+        kept = values > _SPAN * values[-1]
+        factor = vectors[:, kept] * np.sqrt(values[kept])
+        self.weight = weight
+        self.height: Any = cp.Variable()
+        excess: Any = cp.Variable(size)
+        far, ahead, product = cp.Variable(factor.shape[1]), cp.Variable(factor.shape[1]), cp.Variable()
+        self.root, self.constant, self.inverse_root = (
+            cp.Parameter(nonneg=True),
+            cp.Parameter(),
+            cp.Parameter(nonneg=True),
+        )
+        travel = np.triu(np.ones((size, size))) * h  # row r: the steps from x_r to x_m
+        walked = gram * h  # <g_j, h_k g_k>
+        before = np.concatenate([np.zeros((size, 1)), np.cumsum(walked, axis=1)], axis=1)  # of sums over k < i
+        own = before[np.arange(size), np.arange(size)]
+        drop = before[:, :size].T - own[None, :]  # <g_j, x_j - x_i> at [i, j]
+        i, j = np.nonzero(~np.eye(size, dtype=bool))
+        self.length = cp.norm(ahead) <= weight**-0.5
+        self.far_row = self.height <= product - h @ (factor @ ahead)
+        self.problem = cp.Problem(
+            cp.Maximize(self.height),
+            [
+                self.far_row,
+                self.height <= excess - travel @ (factor @ ahead),
+                factor @ far >= excess + own,
+                excess[i] >= excess[j] - drop[i, j],
+                excess >= 0.0,
+                product <= self.constant - 0.5 * cp.sum_squares(self.root * far - self.inverse_root * ahead),
+                cp.norm(far) <= 1.0,
+                self.length,
+            ],
+        )
+
+    def solve(self, t: float) -> tuple[float, float]:
+        """The bound for this t, and s_m^2, the price of |u|^2."""
+        import cvxpy as cp
+
+        self.root.value, self.inverse_root.value = math.sqrt(t), 1.0 / math.sqrt(t)
+        self.constant.value = (t + 1.0 / (t * self.weight)) / 2.0
+        self.problem.solve(solver=cp.CLARABEL)
+        if self.problem.status not in ("optimal", "optimal_inaccurate"):
+            raise SolverError(f"the cone program of the replan ended as {self.problem.status}")
+        tau = float(self.far_row.dual_value) / t + math.sqrt(self.weight) * float(self.length.dual_value)
+        return float(self.height.value), tau

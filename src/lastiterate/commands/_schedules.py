@@ -1,0 +1,56 @@
+"""Schedules on the command line: a family with its options, or a file whose numbers keep their meaning."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ENDINGS = (".json", ".csv", ".npy")
+
+
+@dataclass(frozen=True)
+class Given:
+    """A schedule as it was named, its values, and whether they are learning rates that nothing may scale."""
+
+    name: str
+    steps: Any
+    absolute: bool = False
+
+
+def load(text: str, n_steps: int | None, default: int) -> Given:
+    """Return one schedule; see `load_all`."""
+    return load_all([text], n_steps, default)[0]
+
+
+def load_all(texts: list[str], n_steps: int | None, default: int) -> list[Given]:
+    """Return the schedules, all of one horizon: the one asked for, else that of the files, else the default.
+
+    A file has its own length: a horizon that disagrees with it is an error, not a hint.
+    """
+    import lastiterate as li
+    from lastiterate.theory.base.validation import InputError
+    from lastiterate.theory.schedules.files import read_schedule_file
+
+    files = {text: read_schedule_file(Path(text)) for text in texts if Path(text).suffix in ENDINGS}
+    for text, file in files.items():
+        horizon = file.n_steps if n_steps is None else n_steps
+        first = next(iter(files.values())).n_steps
+        if horizon != file.n_steps or first != file.n_steps:
+            other = n_steps if n_steps is not None else first
+            raise InputError("--steps", other, f"{file.n_steps}, the number of steps in {text}")
+    if n_steps is None:
+        n_steps = next((file.n_steps for file in files.values()), default)
+    return [
+        Given(text, files[text].values, files[text].absolute)
+        if text in files
+        else Given(text, li.schedules.parse(text, n_steps))
+        for text in texts
+    ]
+
+
+def factor(given: Given, base_lr: float | None) -> float | None:
+    """Return the base learning rate to use, None where it is to be tuned: absolute steps take none but 1."""
+    from lastiterate.theory.base.validation import InputError
+
+    if given.absolute and base_lr not in (None, 1.0):
+        raise InputError("--base-lr", base_lr, f"none beside the absolute steps in {given.name}")
+    return 1.0 if given.absolute else base_lr

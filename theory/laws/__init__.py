@@ -1,0 +1,1 @@
+"""Laws that predict the loss of a run from its learning rates, one file a law."""

@@ -1,0 +1,249 @@
+"""The best weights for checkpoints that are already saved, and the best decay of a moving average."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from lastiterate.theory.base.validation import Array, InputError, check_positive, check_steps
+from lastiterate.theory.rates.averages import AverageRate, average_rate
+from lastiterate.theory.rates.bouncing import steepest
+from lastiterate.theory.rates.emulated import MergedRun
+
+__all__ = ["OptimalAverage", "OptimalMerge", "optimal_ema", "optimal_merge", "ema_weights"]
+
+_SMALLEST = 1e-9  # weight kept on every checkpoint while the weights move
+
+
+@dataclass(frozen=True, eq=False)
+class OptimalMerge:
+    """Weights for checkpoints, and what theory says of the merge.
+
+    Attributes
+    ----------
+    weights : ndarray, shape (N+1,)
+        Weights of x_0..x_N, zero but at the checkpoints.
+    value, lower : float
+        The bounds on f at the merge, see `lastiterate.theory.rates.averages.AverageRate`.
+    least : float
+        No weights on these checkpoints have a worst case below this.
+    emulated : ndarray, shape (N,)
+        The schedule whose last iterate the merge is.
+    uniform, last : float
+        The value of equal weights, and of the last checkpoint alone.
+    rate : AverageRate
+        The whole result, with its certificate and its function.
+    """
+
+    weights: Array = field(repr=False)
+    value: float
+    lower: float
+    least: float
+    emulated: Array = field(repr=False)
+    uniform: float
+    last: float
+    rate: AverageRate = field(repr=False)
+
+    def __float__(self) -> float:
+        """Return the value."""
+        return self.value
+
+
+@dataclass(frozen=True, eq=False)
+class OptimalAverage:
+    """The exponential moving average with the smallest worst case.
+
+    Attributes
+    ----------
+    decay : float
+        The factor beta of xbar_k = beta xbar_{k-1} + (1 - beta) x_k, xbar_0 = x_0; zero is no averaging.
+    value : float
+        The bound on f at the average after the last step.
+    last : float
+        The rate of the last iterate without averaging.
+    rate : AverageRate
+        The whole result.
+    """
+
+    decay: float
+    value: float
+    last: float
+    rate: AverageRate = field(repr=False)
+
+    def __float__(self) -> float:
+        """Return the value."""
+        return self.value
+
+
+def optimal_merge(steps: npt.ArrayLike, checkpoints: npt.ArrayLike, D: float = 1.0, G: float = 1.0) -> OptimalMerge:
+    r"""Return the weights that make the worst case of a merge of checkpoints smallest.
+
+    The worst case is convex in the weights (for every function f at sum_k a_k x_k is). A smooth solver lowers the
+    bound that the functions of `lastiterate.theory.rates.bouncing` attain, which is exact for contiguous windows and
+    nearly so for equal spacing; equal weights and every checkpoint alone are tried beside what it finds, and the least
+    upper bound wins. Every function met gives a lower bound that is linear in the weights; ``least`` is the smallest
+    value that the largest of them all can have.
+
+    Parameters
+    ----------
+    steps : array_like, shape (N,)
+        Step sizes of the run.
+    checkpoints : array_like of int
+        Indices of the saved iterates among x_0..x_N.
+    D, G : float
+        Bounds on the distance and the subgradient norms.
+
+    Returns
+    -------
+    OptimalMerge
+        ``.weights``, ``.value``, ``.lower``, ``.least``, ``.emulated``.
+
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above, among them indices that repeat or that no iterate has.
+
+    Examples
+    --------
+    Eight consecutive checkpoints after constant steps emulate a decay; eight spaced ones help less:
+
+    >>> import numpy as np
+    >>> steps = np.full(64, 0.125)
+    >>> round(optimal_merge(steps, range(57, 65)).value, 4), round(optimal_merge(steps, range(8, 65, 8)).value, 4)
+    (0.1816, 0.2352)
+    """
+    taken = check_steps(steps)
+    points = _check_checkpoints(checkpoints, taken.size)
+    unit = check_positive(G, "G") / check_positive(D, "D")
+    chosen, least = _lowered(taken * unit, points)
+    tried = [average_rate(taken, _spread(shares, points, taken.size), D, G) for shares in chosen]
+    best = min(tried, key=lambda rate: rate.value)
+    alone = [average_rate(taken, _spread(np.ones(1), points[i : i + 1], taken.size), D, G) for i in range(points.size)]
+    best = min([best, *alone], key=lambda rate: rate.value)
+    return OptimalMerge(
+        weights=best.weights,
+        value=best.value,
+        lower=best.lower,
+        least=min(least * D * G, best.value),
+        emulated=best.emulated,
+        uniform=tried[0].value,
+        last=alone[-1].value,
+        rate=best,
+    )
+
+
+def _check_checkpoints(checkpoints: npt.ArrayLike, n_steps: int) -> npt.NDArray[np.int64]:
+    expected = f"different integers from 0 to {n_steps}"
+    points = np.asarray(checkpoints)
+    if points.ndim != 1 or points.size == 0 or points.dtype.kind not in "iu":
+        raise InputError("checkpoints", checkpoints, expected)
+    points = np.sort(points).astype(np.int64)
+    if points[0] < 0 or points[-1] > n_steps or (np.diff(points) == 0).any():
+        raise InputError("checkpoints", checkpoints, expected)
+    return points
+
+
+def _spread(shares: Array, points: npt.NDArray[np.int64], n_steps: int) -> Array:
+    """Return the weights of all points."""
+    weights = np.zeros(n_steps + 1)
+    weights[points] = shares / shares.sum()
+    return weights
+
+
+def _lowered(steps: Array, points: npt.NDArray[np.int64]) -> tuple[list[Array], float]:
+    """Return equal weights, those that lower the attained bound most, and a bound for all weights (D = G = 1)."""
+    from scipy.optimize import linprog, minimize
+
+    equal = np.full(points.size, 1.0 / points.size)
+    if points.size == 1 or not steps.any():
+        return [equal], 0.0
+    planes: list[Array] = []
+    place = np.count_nonzero(steps[None, :] * (np.arange(steps.size) < points[:, None]), axis=1)
+
+    def bound(shares: Array) -> tuple[float, Array]:
+        kept = np.maximum(shares, _SMALLEST)
+        plane = steepest(MergedRun.of(steps, _spread(kept, points, steps.size), np.ones(1))).heights[place]
+        planes.append(plane)
+        return float(plane @ shares), plane
+
+    found = minimize(
+        bound,
+        equal,
+        jac=True,
+        method="SLSQP",
+        bounds=[(0.0, 1.0)] * points.size,
+        constraints={"type": "eq", "fun": lambda a: a.sum() - 1.0, "jac": lambda a: np.ones((1, a.size))},
+        options={"ftol": 1e-12, "maxiter": 200},
+    )
+    shares = np.where(found.x > 1e-7, found.x, 0.0)
+    cuts = np.column_stack([np.array(planes), -np.ones(len(planes))])
+    program = linprog(
+        np.append(np.zeros(points.size), 1.0),
+        A_ub=cuts,
+        b_ub=np.zeros(len(planes)),
+        A_eq=np.append(np.ones(points.size), 0.0)[None, :],
+        b_eq=[1.0],
+        bounds=[(0.0, None)] * points.size + [(None, None)],
+    )
+    least = float(program.fun) if program.status == 0 else 0.0
+    return [equal, shares / shares.sum()], least
+
+
+def ema_weights(n_steps: int, decay: float) -> Array:
+    """Return the weights that xbar_k = decay xbar_{k-1} + (1 - decay) x_k, xbar_0 = x_0, gives to x_0..x_N.
+
+    >>> ema_weights(2, 0.5)
+    array([0.25, 0.25, 0.5 ])
+    """
+    weights = (1.0 - decay) * decay ** np.arange(n_steps, -1.0, -1.0)
+    weights[0] = decay**n_steps
+    return weights / weights.sum()
+
+
+def optimal_ema(steps: npt.ArrayLike, D: float = 1.0, G: float = 1.0) -> OptimalAverage:
+    r"""Return the decay of an exponential moving average of the iterates with the smallest worst case.
+
+    The emulated schedule is e_k = h_k (1 - beta^(N-k)): a moving average is a decay over the last 1 / (1 - beta) steps.
+
+    Parameters
+    ----------
+    steps : array_like, shape (N,)
+        Step sizes of the run.
+    D, G : float
+        Bounds on the distance and the subgradient norms.
+
+    Returns
+    -------
+    OptimalAverage
+        ``.decay``, ``.value``, ``.last``.
+
+    Raises
+    ------
+    InputError
+        As in `lastiterate.theory.rates.averages.average_rate`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> best = optimal_ema(np.full(1000, 1 / np.sqrt(1001)))
+    >>> round(best.decay, 3), round(best.value * np.sqrt(1001), 3), round(best.last * np.sqrt(1001), 3)
+    (0.993, 1.289, 2.838)
+    """
+    taken = check_steps(steps)
+    check_positive(D, "D")
+    check_positive(G, "G")
+
+    def rate(window: float) -> AverageRate:
+        return average_rate(taken, ema_weights(taken.size, 1.0 - 1.0 / window), D, G)
+
+    low, high, best = 0.0, math.log(100.0 * taken.size), rate(1.0)
+    last, decay = best.value, 0.0
+    for _ in range(5):
+        grid = np.linspace(low, high, 9)
+        for i, log_window in enumerate(grid.tolist()):
+            tried = rate(math.exp(log_window))
+            if tried.value < best.value:
+                best, decay = tried, 1.0 - math.exp(-log_window)
+                low, high = grid[max(i - 1, 0)], grid[min(i + 1, 8)]
+    return OptimalAverage(decay, best.value, last, best)

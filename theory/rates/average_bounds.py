@@ -1,0 +1,151 @@
+"""Upper bounds on the average of SGD's iterates, each with the multipliers that prove it (D = 1, largest G = 1).
+
+The points are x_0..x_n of the merged run, then the average; ``pairs[r, t]`` multiplies f_r >= f_t + <g_t, x_r - x_t>.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from lastiterate.theory.base.jit import JIT
+from lastiterate.theory.base.validation import Array
+from lastiterate.theory.methods.step_matrix import sgd
+
+from .chain import best_multipliers
+from .emulated import Chain, MergedRun, cheapest_chain, closing_sigma, one_pass, raised_chain
+from .sgd import exact_rate
+from .vector_weights import VectorWeights, cheapest_vectors, vector_weights
+
+__all__ = ["Proof", "Upper", "least_upper", "matrix_of"]
+
+_SEARCHED = 24  # steps up to which all multipliers are searched: a third of a second
+_REFINED, _GREEDY = 1_000, 20_000  # steps from the first checkpoint on, times checkpoints, for the vectors: a second
+_PASSES = 3e8  # steps times checkpoints for the rates of the points themselves: about a second
+
+
+class Proof(NamedTuple):
+    """The multipliers that `lastiterate.theory.certificates.certificate.Certificate.step_matrix` takes."""
+
+    pairs: Array
+    tau: float
+    norms: Array | None = None
+    monotone: Array | None = None
+
+
+class Upper(NamedTuple):
+    """A bound, where it comes from, and a function that returns its proof."""
+
+    value: float
+    method: str
+    prove: Callable[[], Proof]
+
+
+def least_upper(run: MergedRun) -> Upper:
+    """Return the exact rate where Theorem M gives it, else the least of the bounds that the length allows."""
+    if run.steps.size == 0:
+        return Upper(float(run.caps[0]), "lipschitz", lambda: _of_points(run))
+    if run.even:
+        sigma, rate = closing_sigma(run.emulated, run.tails)
+        if sigma > 0.0:
+            return Upper(rate, "closed form", lambda: _of_chain(run, raised_chain(run, sigma)))
+    return min(_bounds(run), key=lambda bound: bound.value)
+
+
+def _bounds(run: MergedRun) -> Iterator[Upper]:
+    """Yield the bounds that hold for any weights."""
+    chain = cheapest_chain(run)
+    yield Upper(chain.value, "chain", lambda: _of_chain(run, chain))
+    size, checkpoints = run.steps.size, int(np.count_nonzero(run.weights))
+    if size * checkpoints <= _PASSES:
+        yield Upper(_mean_of_losses(run), "mean of losses", lambda: _of_points(run))
+    if run.even and size <= _SEARCHED:
+        found = best_multipliers(matrix_of(run), 1.0, np.ones(size + 2), 1e-5)
+        yield Upper(found.value, "search", lambda: Proof(found.pairs, found.tau, found.norms))
+        return  # the vectors are one choice of these multipliers
+    work = (size - int(np.argmax(run.weights > 0.0))) * checkpoints
+    if work <= _GREEDY:
+        start = math.sqrt(run.steps[-1] * run.weights[-1])
+        vectors = cheapest_vectors(run) if work <= _REFINED else vector_weights(run, start)
+        if vectors is not None:
+            yield Upper(vectors.value, "vectors", lambda: _of_vectors(run, vectors))
+
+
+def matrix_of(run: MergedRun) -> Array:
+    """Return the step matrix of the points x_0..x_n and the average."""
+    size = run.steps.size + 1
+    H = np.zeros((size + 1, size + 1))
+    H[:size, :size] = sgd(run.steps)
+    H[size, : size - 1] = run.emulated
+    return H
+
+
+@njit(**JIT)
+def _prefix_rates(steps: Array, points: npt.NDArray[np.intp]) -> Array:
+    """Return the exact rate at each of the points for D = G = 1."""
+    rates = np.empty(points.size)
+    for i in range(points.size):
+        first, squares, free, total, _ = one_pass(steps[: points[i]])
+        rates[i] = 1.0 - total if first <= 1.0 else 0.5 * (1.0 / first**2 + squares) - free
+    return rates
+
+
+def _mean_of_losses(run: MergedRun) -> float:
+    """Return sum_k a_k R_k with the rates R_k of the points themselves: Jensen's inequality."""
+    points = np.flatnonzero(run.weights)
+    if run.even:
+        rates = _prefix_rates(run.steps, points)
+    else:
+        rates = np.array([exact_rate(run.steps[:k], 1.0, run.caps[: k + 1]).value for k in points])
+    return float(run.weights[points] @ rates)
+
+
+def _of_chain(run: MergedRun, chain: Chain) -> Proof:
+    """Return the multipliers of a chain; the last inequalities are at the average where its slope is bounded."""
+    n = run.steps.size
+    rises, w = np.maximum(np.diff(chain.v), 0.0), run.steps * chain.v[1:]
+    sums = np.cumsum(np.append(w, chain.sigma)[::-1])[::-1]
+    pairs, monotone = np.zeros((n + 2, n + 2)), np.zeros(n + 2)
+    pairs[:n, :n] = np.triu(np.outer(rises, w), 1)
+    excess = np.maximum(sums[:-1] * chain.v[:-1] - sums[1:] * chain.v[1:] - run.weights[:-1], 0.0)
+    monotone[:n] = np.minimum(excess, w * chain.v[0])
+    if run.even:  # sigma v_{n-1} = a_n, and the move from x_n to the average is inside the others
+        pairs[:n, n + 1] = np.maximum(run.weights[:n] + chain.sigma * np.diff(chain.v), 0.0)
+    else:
+        pairs[:n, n] = chain.sigma * rises
+        pairs[: n + 1, n + 1] = run.weights
+    return Proof(pairs, float(chain.v[0]) ** 2, monotone=monotone)
+
+
+def _of_vectors(run: MergedRun, found: VectorWeights) -> Proof:
+    """Return the multipliers that `vector_weights` stands for."""
+    n = run.steps.size
+    c = np.zeros((n + 1, n + 1))  # c[t, r + 1] = c_{t,r}
+    y = found.rows
+    c[:, 0] = y @ found.zeta
+    c[:, 1:] = np.tril((y @ y[:-1].T) / run.steps, -1)
+    pairs = np.zeros((n + 2, n + 2))
+    pairs[:n, : n + 1] = np.triu(np.maximum(np.diff(c, axis=1), 0.0).T, 1)
+    pairs[: n + 1, n + 1] = run.weights
+    beyond = 1.0 - found.distance
+    tau = float(found.zeta @ found.zeta) * found.distance**2 + beyond
+    norms = np.sum(y**2, axis=1) + beyond * c[:, 0]
+    return Proof(pairs, tau, np.append(norms, 0.0))
+
+
+def _of_points(run: MergedRun) -> Proof:
+    """Return the multipliers of the mean of the losses: those of every point's own rate, times its weight."""
+    n = run.steps.size
+    pairs, norms, tau = np.zeros((n + 2, n + 2)), np.zeros(n + 2), 0.0
+    for k in np.flatnonzero(run.weights).tolist():
+        weight = float(run.weights[k])
+        w = exact_rate(run.steps[:k], 1.0, run.caps[: k + 1]).weights
+        v = 1.0 / np.cumsum(w[::-1])[::-1]  # v_{-1}, v_0, ...
+        pairs[:k, : k + 1] += weight * np.triu(np.outer(np.maximum(np.diff(v), 0.0), w), 1)
+        norms[: k + 1] += weight * w * w
+        tau += weight * float(v[0]) ** 2
+        pairs[k, n + 1] = weight
+    return Proof(pairs, tau, norms)

@@ -1,0 +1,198 @@
+r"""The average of SGD's iterates as the last iterate of an emulated schedule, and when the rate is that schedule's.
+
+With weights a_0..a_N on the iterates and A_k = sum_{j>k} a_j, the average is xbar = x_0 - sum_k h_k A_k g_k: the last
+iterate of the schedule e_k = h_k A_k. Let s, w be the recursion of the exact rate for the steps e, v_k = A_k / s_{k+1}
+and v_{-1} = 1 / s_0, and n the last point with a positive weight.
+
+**Theorem M.** If v_{-1} <= v_0 <= ... <= v_{n-2}, the worst case of f(xbar) - f* is exactly the rate of e.
+
+The upper bound adds f_r >= f_t + <g_t, x_r - x_t> with the multipliers w_t (v_r - v_{r-1}), r < t < n, f_r >= f(xbar) +
+<g, x_r - xbar> with a_r + sigma (v_r - v_{r-1}) and f* >= f_t + <g_t, x* - x_t> with w_t / s_0; for any weights, raised
+multipliers give a valid bound (`Chain`). All go from later to earlier points, so it holds for stochastic gradients too.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from lastiterate.theory.base.jit import JIT
+from lastiterate.theory.base.validation import Array
+
+__all__ = ["Chain", "MergedRun", "cheapest_chain", "closing_sigma", "one_pass", "raised_chain"]
+
+_TIE = 1e-12  # a multiplier below zero by less, relative, is rounding
+
+
+@dataclass(frozen=True, eq=False)
+class MergedRun:
+    """The part of a run that an average uses: no zero steps, no points after the last positive weight.
+
+    Attributes
+    ----------
+    steps : float64[n]
+        The positive steps h before the last weighted point, in units of D / G.
+    weights : float64[n+1]
+        Weights of the points between them; points that coincide share theirs.
+    tails : float64[n]
+        A_k, the weight behind step k, positive.
+    caps : float64[n+1]
+        Bounds on the slopes at the points, in units of the largest.
+    taken : int64[n]
+        Where these steps stand in the run.
+    """
+
+    steps: Array
+    weights: Array
+    tails: Array
+    caps: Array
+    taken: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, steps: Array, weights: Array, caps: Array) -> "MergedRun":
+        """Leave out what does not move the average; ``caps`` is one number or one a point."""
+        taken = np.arange(steps.size) if steps.all() else np.flatnonzero(steps)
+        if taken.size < steps.size:
+            point = np.searchsorted(taken, np.arange(steps.size + 1))  # how many positive steps lead to it
+            weights = np.bincount(point, weights=weights, minlength=taken.size + 1).astype(np.float64)
+            caps = caps[np.append(taken, steps.size)] if caps.size > 1 else caps
+            steps = steps[taken]
+        n = weights.size - 1 - int(np.argmax(weights[::-1] > 0.0))
+        tails = np.ascontiguousarray(np.cumsum(weights[n:0:-1])[::-1])
+        bounds = caps[: n + 1] if caps.size > 1 else np.ones(n + 1)
+        return cls(steps[:n], weights[: n + 1], tails, bounds, taken[:n])
+
+    @cached_property
+    def even(self) -> bool:
+        """Whether one bound holds for all slopes, and so for the one at the average."""
+        return bool((self.caps == 1.0).all())
+
+    @property
+    def emulated(self) -> Array:
+        """The emulated schedule e_k = h_k A_k, float64[n]."""
+        return self.steps * self.tails
+
+
+class Chain(NamedTuple):
+    """Multipliers of one real number a point: ``v`` holds v_{-1}..v_{n-1}, ``sigma`` the weight of the average."""
+
+    value: float
+    v: Array
+    sigma: float
+
+
+@njit(**JIT)
+def one_pass(steps: Array) -> tuple[float, float, float, float, int]:
+    """Return M_0, Q, the sum of the free steps, the sum of all steps, and how many steps bind, for the exact rate."""
+    first, squares, free, total, binding = 0.0, 0.0, 0.0, 0.0, 0
+    for k in range(steps.size - 1, -1, -1):
+        root = math.sqrt(steps[k])
+        if first < root:
+            first, squares, free, binding = 2.0 * root, 2.0 * steps[k], total, k + 1
+        else:
+            w = steps[k] / first
+            first += w
+            squares += w * w
+        total += steps[k]
+    return first, squares, free, total, binding
+
+
+@njit(**JIT)
+def closing_sigma(steps: Array, tails: Array) -> tuple[float, float]:
+    """Return a sigma at which the rate of the emulated steps is proved for the average (or zero), and that rate.
+
+    D = G = 1. On the free steps either root of s^2 - s_k s + e_k may follow; the smaller one is taken where the larger
+    would make v fall.
+    """
+    n = steps.size
+    first, squares, free, total, binding = one_pass(steps)
+    s = np.empty(n + 1)
+    if first <= 1.0:
+        binding, rate = 0, 1.0 - total
+        s[0] = 1.0
+    else:
+        rate = 0.5 * (1.0 / (first * first) + squares) - free
+        s[binding] = math.sqrt(steps[binding - 1])
+        for k in range(binding - 1, -1, -1):
+            s[k] = s[k + 1] + steps[k] / s[k + 1]
+    above = 1.0 / s[0]
+    for k in range(n):
+        if k >= binding:
+            larger = 0.5 * (s[k] + math.sqrt(max(s[k] * s[k] - 4.0 * steps[k], 0.0)))
+            s[k + 1] = larger
+            if k < n - 1 and tails[k] / larger < above * (1.0 - _TIE):
+                s[k + 1] = steps[k] / larger
+                if s[k + 1] ** 2 < 4.0 * steps[k + 1]:
+                    return 0.0, rate
+        if k < n - 1:
+            v = tails[k] / s[k + 1]
+            if v < above * (1.0 - _TIE):
+                return 0.0, rate
+            above = v
+    return s[n], rate
+
+
+@njit(**JIT)
+def _raise(steps: Array, weights: Array, caps: Array, floors: Array, sigma: float, v: Array) -> float:
+    """Fill v for a given sigma, each v_k but the last at least its floor, and return the bound."""
+    n = steps.size
+    v[n] = weights[n] / sigma
+    s, product, squares = sigma, weights[n], (sigma * caps[n]) ** 2
+    for k in range(n - 1, -1, -1):
+        w = steps[k] * v[k + 1]
+        s += w
+        squares += (w * caps[k]) ** 2
+        product += weights[k]
+        v[k] = product / s
+        if k > 0 and v[k] < floors[k - 1]:
+            v[k] = floors[k - 1]
+            product = v[k] * s
+    return 0.5 * (v[0] * v[0] + squares)
+
+
+def _floors(run: MergedRun) -> Array:
+    """Return max_{r<=k} sqrt(a_r / h_r), k < n: what v_k must reach at least."""
+    return np.maximum.accumulate(np.sqrt(run.weights[:-1] / run.steps))
+
+
+def raised_chain(run: MergedRun, sigma: float) -> Chain:
+    """Return the bound of one real number a point at a given sigma, valid for any weights (D = 1, largest G = 1).
+
+    For 0 < v_{-1} <= ... <= v_{n-2}, w_k = h_k v_k, s_k = s_{k+1} + w_k, s_n = sigma = a_n / v_{n-1} and
+    s_k v_{k-1} >= s_{k+1} v_k + a_k the bound is (v_{-1}^2 + sum_k w_k^2 G_k^2 + sigma^2 G_n^2) / 2. A v_k of at least
+    max_{r<=k} sqrt(a_r / h_r) keeps the signs; where that is more than equality asks for, f_k >= f* removes the excess.
+    """
+    v = np.empty(run.steps.size + 1)
+    return Chain(_raise(run.steps, run.weights, run.caps, _floors(run), sigma, v), v, sigma)
+
+
+def _largest_sigma(run: MergedRun) -> float:
+    """Return the largest sigma for which the multipliers of the last inequalities are nonnegative.
+
+    They are a_k + sigma (v_k - v_{k-1}) at the average itself. Where the bounds on the slopes differ none is known
+    there: the last inequalities are those at x_n, with sigma (v_k - v_{k-1}).
+    """
+    floors = _floors(run)
+    if not run.even:
+        return float(run.weights[-1] / floors[-1]) if floors[-1] > 0.0 else math.inf
+    if run.steps.size == 1 or floors[-2] == 0.0:
+        return math.inf
+    return float((run.weights[-1] + run.weights[-2]) / floors[-2])
+
+
+def cheapest_chain(run: MergedRun) -> Chain:
+    """Return the least `raised_chain` on a grid of log sigma that is refined four times."""
+    most, floor = _largest_sigma(run), float(_floors(run)[-1])
+    root = math.sqrt(run.steps[-1] * run.weights[-1])
+    best = raised_chain(run, float(run.weights[-1]) / floor if floor > 0.0 else root)
+    middle, reach = math.log(root), 6.0
+    for _ in range(4):
+        for log_sigma in np.linspace(middle - reach, middle + reach, 13).tolist():
+            if log_sigma < math.log(most):
+                best = min(best, raised_chain(run, math.exp(log_sigma)), key=lambda chain: chain.value)
+        middle, reach = math.log(best.sigma), reach / 6.0
+    return best
