@@ -248,9 +248,9 @@ def batch_change(
     Examples
     --------
     >>> import numpy as np
-    >>> norms = np.ones(1000)
-    >>> [round(batch_change(norms, 100.0, b, 4.0).value, 2) for b in (1.0, 1e4, 1e8)]
-    [3.99, 2.52, 1.99]
+    >>> norms = np.ones(20000)
+    >>> [round(batch_change(norms, 30.0, b, 4.0).value, 2) for b in (1.0, 900.0, 1e6)]
+    [3.99, 2.53, 2.0]
     """
     g, s = _check_log(norms, noise)
     check_choice(same, "same", ("tokens", "steps"))
