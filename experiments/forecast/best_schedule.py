@@ -129,4 +129,3 @@ def _rows(constraints: Constraints, basis: Any, fixed: Array) -> tuple[Array, Ar
     if not matrices:
         return np.zeros((0, basis.shape[1])), np.zeros(0), np.zeros(0)
     return np.vstack(matrices), np.concatenate(lows), np.concatenate(highs)
-

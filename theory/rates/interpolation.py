@@ -93,7 +93,9 @@ def schedule_free_rate(
     """
     h = check_steps(steps)
     w = following_weights(h, weights)
-    return _rate(h, w / w.sum(), averaging_weights(beta, h.size, "beta"), check_positive(D, "D"), check_positive(G, "G"))
+    return _rate(
+        h, w / w.sum(), averaging_weights(beta, h.size, "beta"), check_positive(D, "D"), check_positive(G, "G")
+    )
 
 
 def generalised_primal_averaging_rate(

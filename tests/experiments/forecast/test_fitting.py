@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from loss_logs import THETA, log_of, steps_of
 
 from lastiterate.experiments.forecast.fitting import fit_losses
 from lastiterate.experiments.forecast.log import LossLog
 from lastiterate.experiments.forecast.result import ForecastWarning, LossFit
 from lastiterate.theory.base.validation import InputError
-from loss_logs import THETA, log_of, steps_of
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,9 @@ def test_parameters_are_recovered(fit):
 
 
 def test_finals_alone_fit_as_well():
-    logs = [log_of(s, n_steps=n, peak=p) for s in ("cosine", "wsd", "constant") for n in (3000, 6000) for p in (5e-4, 1e-3)]
+    logs = [
+        log_of(s, n_steps=n, peak=p) for s in ("cosine", "wsd", "constant") for n in (3000, 6000) for p in (5e-4, 1e-3)
+    ]
     fit = fit_losses(logs, "norm_memory", "final")
     assert fit.forecast(steps_of("linear")).final == pytest.approx(log_of("linear").loss[-1], abs=2e-3)
     assert fit.score.left_out < 2e-3
@@ -87,10 +89,15 @@ def test_one_run_without_a_cooldown_says_what_is_missing():
 
 
 def test_extrapolation_is_said(fit):
-    said = {key: fit.extrapolation(steps) for key, steps in {
-        "inside": steps_of("cosine"), "peak": steps_of("cosine", peak=4e-3), "horizon": steps_of("cosine", 20_000),
-        "rewarmed": np.concatenate([steps_of("cosine", 3000), steps_of("cosine", 3000)]),
-    }.items()}
+    said = {
+        key: fit.extrapolation(steps)
+        for key, steps in {
+            "inside": steps_of("cosine"),
+            "peak": steps_of("cosine", peak=4e-3),
+            "horizon": steps_of("cosine", 20_000),
+            "rewarmed": np.concatenate([steps_of("cosine", 3000), steps_of("cosine", 3000)]),
+        }.items()
+    }
     assert said["inside"] == ()
     assert "peak 0.004" in said["peak"][0]
     assert "times the longest" in said["horizon"][0]

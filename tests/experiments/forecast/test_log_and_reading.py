@@ -96,8 +96,15 @@ def test_a_log_that_starts_late_needs_steps(tmp_path):
 
 def history(kind="linear", **config):
     settings = {
-        "lr": 1e-3, "iterations": 100, "warmup_steps": 10, "scheduler": "wsd", "wsd_fract_decay": 0.5,
-        "decay_type": kind, "weight_decay": 0.1, "init_std": 0.02, **config,
+        "lr": 1e-3,
+        "iterations": 100,
+        "warmup_steps": 10,
+        "scheduler": "wsd",
+        "wsd_fract_decay": 0.5,
+        "decay_type": kind,
+        "weight_decay": 0.1,
+        "init_std": 0.02,
+        **config,
     }
     k = np.arange(60, 101, 10)
     rates = 1e-3 * (1.0 - (k - 1 - 50) / 50 if kind == "linear" else 1.0 - np.sqrt((k - 1 - 50) / 50))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from loss_logs import log_of, steps_of
 
 from lastiterate.experiments.forecast.fitting import fit_losses
 from lastiterate.experiments.forecast.log import LossLog
@@ -9,7 +10,6 @@ from lastiterate.experiments.forecast.result import ForecastWarning
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.laws.protocol import Run
 from lastiterate.theory.laws.registry import LAWS
-from loss_logs import log_of, steps_of
 
 
 @pytest.fixture(scope="module")

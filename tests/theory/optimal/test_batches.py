@@ -16,7 +16,9 @@ from lastiterate.theory.optimal.batches import batch_change, gradient_bounds, op
 
 def problem(seed, n_steps):
     rng = np.random.default_rng(seed)
-    return np.exp(rng.uniform(-2.0, 1.0, n_steps)), np.exp(rng.uniform(-1.0, 1.5, n_steps)) * (rng.random(n_steps) > 0.1)
+    return np.exp(rng.uniform(-2.0, 1.0, n_steps)), np.exp(rng.uniform(-1.0, 1.5, n_steps)) * (
+        rng.random(n_steps) > 0.1
+    )
 
 
 @settings(max_examples=40, deadline=None)
