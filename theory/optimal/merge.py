@@ -36,7 +36,7 @@ class OptimalMerge(Bounding):
         The whole result, with its certificate and its function.
     """
 
-    _shown = ("kind", "value", "lower", "least", "uniform", "last")
+    _shown = ("kind", "value", "lower", "least", "last")
 
     weights: Array
     value: float
