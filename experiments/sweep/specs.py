@@ -14,6 +14,8 @@ import numpy as np
 
 from lastiterate.theory.base.validation import MAX_SEED, InputError, check_count, check_positive
 
+__all__ = ["RunSpec", "as_spec", "grid", "grid_fields", "read_sweep"]
+
 KINDS = ("problem", "workload", "function")
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["compiled", "room", "run"]
+
 Array = npt.NDArray[np.float64]
 
 JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
