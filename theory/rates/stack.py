@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from lastiterate.theory.base.jit import PLAIN, Array
-from lastiterate.theory.base.result import result
+from lastiterate.theory.base.result import Kind, result
 
 from .closed_form import OnePass, one_pass_of_rows, power_of_four
 from .inputs import check_base_lr, check_rate
@@ -116,7 +116,8 @@ def stacked_rate(
     count, n_steps = steps.shape
     if caps.size > 1 or n_steps > PLAIN:
         rows = tuple(one_rate(row, D, caps) for row in steps)
-        kind = min((row.kind for row in rows), key=("upper", "attained", "exact").index)
+        weakest: tuple[Kind, ...] = ("upper", "attained", "exact")
+        kind = next(kind for kind in weakest if any(row.kind == kind for row in rows))
         values, base_lr = frozen([row.value for row in rows]), frozen([row.base_lr for row in rows])
         tolerance = max(row.tolerance for row in rows)
         return RateStack(values, base_lr, tolerance, kind, n_steps, steps, D, caps, _rows=rows)
