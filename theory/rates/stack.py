@@ -118,7 +118,7 @@ def stacked_rate(
     count, n_steps = steps.shape
     if caps.size > 1 or n_steps > PLAIN:
         rows = tuple(one_rate(row, D, caps) for row in steps)
-        kind = next(kind for kind in _WEAKEST_FIRST if any(row.kind == kind for row in rows))
+        kind: Kind = next(kind for kind in _WEAKEST_FIRST if any(row.kind == kind for row in rows))
         values, base_lr = frozen([row.value for row in rows]), frozen([row.base_lr for row in rows])
         tolerance = max(row.tolerance for row in rows)
         return RateStack(values, base_lr, tolerance, kind, n_steps, steps, D, caps, _rows=rows)
