@@ -16,6 +16,7 @@ from .result import SgdRate, frozen
 
 __all__ = ["RateStack", "stacked_rate"]
 
+_FEW = 8  # schedules that are as fast one at a time
 _WEAKEST_FIRST: tuple[Kind, ...] = ("upper", "attained", "exact")
 
 
@@ -116,7 +117,7 @@ def stacked_rate(
 ) -> RateStack:
     """Return the rates of the rows of ``steps``; ``one_rate`` is what gives the rate of one row."""
     count, n_steps = steps.shape
-    if caps.size > 1 or n_steps > PLAIN:
+    if caps.size > 1 or n_steps > PLAIN or count < _FEW:
         rows = tuple(one_rate(row, D, caps) for row in steps)
         kind: Kind = next(kind for kind in _WEAKEST_FIRST if any(row.kind == kind for row in rows))
         values, base_lr = frozen([row.value for row in rows]), frozen([row.base_lr for row in rows])
