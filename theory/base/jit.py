@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 
 JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 JIT_PARALLEL: dict[str, Any] = {**JIT, "parallel": True}
-PLAIN = 4_000  # steps up to which a recursion runs as it stands, which is faster than importing Numba
+PLAIN = 10_000  # steps up to which a recursion runs as it stands: importing Numba takes longer
 
 
 @cache

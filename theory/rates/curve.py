@@ -1,6 +1,10 @@
 """The rate at every horizon of one schedule: what stopping after n steps would have been worth."""
 
 import math
+<<<<<<< HEAD
+=======
+from dataclasses import field
+>>>>>>> 2d178b4 (Make rates results like the others, and give the old bounds lower ends)
 from functools import cached_property
 from typing import Any
 
@@ -8,7 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.jit import Array, room, run
+<<<<<<< HEAD
 from lastiterate.theory.base.result import Kind, Result, result
+=======
+from lastiterate.theory.base.result import Result, result
+>>>>>>> 2d178b4 (Make rates results like the others, and give the old bounds lower ends)
 from lastiterate.theory.base.validation import (
     InputError,
     check_choice,
