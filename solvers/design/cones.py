@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from lastiterate.theory.base.validation import Array, InputError
 from lastiterate.theory.base.errors import SolverError
+from lastiterate.theory.base.validation import Array, InputError
 from lastiterate.theory.rates.sgd import exact_rate
 
 from .certificate import intercept

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.ranges import within_float64
+
 from ..base.validation import Array, InputError, check_count, check_positive
 from .closed_form import optimal_continuation
 from .least_level import least_level
@@ -102,6 +104,7 @@ class AnytimeSchedule:
         return -np.diff(np.concatenate([[1.0], averaging_tails(total, self.average), [0.0]]))
 
 
+@within_float64
 def anytime_schedule(
     n0: int,
     n1: int,

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -87,6 +88,7 @@ class AverageRate:
         return self._function()
 
 
+@within_float64
 def average_rate(
     steps: npt.ArrayLike, weights: str | npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0
 ) -> AverageRate:
