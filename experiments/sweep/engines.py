@@ -7,8 +7,6 @@ and neither backend tells which runs were in flight.
 
 import asyncio
 import os
-import threading
-import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
@@ -18,8 +16,11 @@ from typing import Any
 from lastiterate.theory.base.errors import LastIterateError
 from lastiterate.theory.base.validation import InputError, check_choice, check_count
 
+from .liveness import end_with
+
 ENGINES = ("loky", "dask")
 CONNECT_TIMEOUT_S = 10.0
+_LOOPBACK = "127.0.0.1"
 
 # one thread a worker: two workers with a BLAS pool each would fight over the cores
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -56,7 +57,11 @@ class _Inline(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
+        folder = os.getcwd()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        finally:
+            os.chdir(folder)  # a run may have gone elsewhere
         return future
 
 
@@ -123,17 +128,6 @@ def _n_cores() -> int:
     return cpu_count()
 
 
-def _end_with(driver: int) -> None:
-    """Make this worker end when its driver has been killed, instead of waiting for work for ever."""
-
-    def watch() -> None:
-        while os.getppid() == driver:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="driver-watch", daemon=True).start()
-
-
 class _Loky:
     """A loky pool that replaces itself when a worker has died."""
 
@@ -147,7 +141,7 @@ class _Loky:
         for _ in range(2):
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(
-                    max_workers=self._n_workers, env=dict(_ONE_THREAD), initializer=_end_with, initargs=(os.getpid(),)
+                    max_workers=self._n_workers, env=dict(_ONE_THREAD), initializer=end_with, initargs=(os.getpid(),)
                 )
             try:
                 return self._pool.submit(fn, *args)
@@ -171,12 +165,21 @@ class _Loky:
 def _open_dask(n_jobs: int | None, scheduler: str | None, device: str) -> Generator[Engine, None, None]:
     try:
         from distributed import Client, LocalCluster
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name not in ("distributed", "dask"):
+            raise
         raise EngineError("engine 'dask' needs Dask: pip install 'lastiterate[cluster]'") from error
     if scheduler is None:
         n_workers = n_jobs or len(visible_devices(device)) or _n_cores()
         with (
-            LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0", env=_ONE_THREAD) as cluster,
+            LocalCluster(
+                n_workers=n_workers,
+                threads_per_worker=1,
+                host=_LOOPBACK,
+                dashboard_address=f"{_LOOPBACK}:0",  # it has no password
+                worker_dashboard_address=f"{_LOOPBACK}:0",
+                env=_ONE_THREAD,
+            ) as cluster,
             Client(cluster) as client,
         ):
             yield _dask_engine(client, n_jobs)

@@ -8,6 +8,7 @@ that stopped can tell.
 import json
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -76,3 +77,14 @@ def _start_time(pid: int) -> str:
     except OSError:
         return ""
     return "" if fields[0] in "ZX" else fields[19]
+
+
+def end_with(parent: int) -> None:
+    """Make this process end when its parent has been killed, instead of waiting for work for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()

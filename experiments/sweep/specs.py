@@ -94,14 +94,19 @@ class RunSpec:
 
     def to_json(self) -> str:
         """Return the canonical JSON text: sorted names, no spaces, numbers at full precision."""
-        # not dataclasses.asdict, which copies deeply and is most of the cost of adding many runs
-        fields = {name: getattr(self, name) for name in _FIELDS}
-        return json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        # written once, and not by dataclasses.asdict, which copies deeply: most of the cost of adding many runs
+        if "_json" not in self.__dict__:
+            fields = {name: getattr(self, name) for name in _FIELDS}
+            text = json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
+            object.__setattr__(self, "_json", text)
+        return self.__dict__["_json"]
 
     @classmethod
     def from_json(cls, text: str) -> "RunSpec":
-        """Return the specification that `to_json` wrote."""
-        return cls(**json.loads(text))
+        """Return the specification that `to_json` wrote, which was checked before it was written."""
+        spec = object.__new__(cls)
+        spec.__dict__.update(json.loads(text), _json=text)
+        return spec
 
     def key(self, code_version: str) -> str:
         """Return 32 hexadecimal digits: a hash of the specification and of the version of the code."""

@@ -5,24 +5,25 @@ ever handed out twice; the claim ends with the result, or with the death of the 
 lie compressed in a table of their own, so that listing thousands of runs stays quick.
 """
 
-import io
 import json
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.errors import LastIterateError
+from lastiterate.theory.base.files import replacing
 
 from .liveness import LEASE_S, is_alive, process_identity
+from .outcomes import Outcome, RunRecord, pack_curves, record_of, unpack_curves
 from .specs import RunSpec
 
 SCHEMA_VERSION = 1
@@ -59,34 +60,12 @@ PRAGMA user_version = {SCHEMA_VERSION};
 """
 
 
+class StoreWarning(UserWarning):
+    """Something happened to the file of the store, and was mended."""
+
+
 class StoreError(LastIterateError, RuntimeError):
     """The store cannot be used, or cannot take a result: what happened, to which file, and what to do."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run gave back: its status, metrics, curves, cost, and the error text of a failed one."""
-
-    status: str
-    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
-    curves: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict[str, npt.NDArray[Any]], repr=False)
-    wall_s: float = 0.0
-    versions: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """One row of the store."""
-
-    key: str
-    spec: RunSpec
-    status: str
-    metrics: Mapping[str, float]
-    wall_s: float | None
-    error: str | None
-    code_version: str
-    versions: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -130,10 +109,15 @@ class Store:
     """
 
     def __init__(self, path: str | Path, *, must_exist: bool = False) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # a run may change the folder
         self.driver: str | None = None
-        if must_exist and not self.path.is_file():
+        if must_exist and not (self.path.is_file() and self.path.stat().st_size):
             raise StoreError(f"{self.path}: there is no such store; `lastiterate sweep run` makes one")
+        if self.path.exists() and not self.path.is_file():
+            raise StoreError(f"{self.path}: a folder or a pipe cannot be a store")
+        self._db = self._open()
+
+    def _open(self) -> sqlite3.Connection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # autocommit: every statement is a transaction unless `_transaction` groups several
@@ -143,9 +127,54 @@ class Store:
         self._db.row_factory = sqlite3.Row
         try:
             self._prepare()
+            found = self.path.stat()
         except BaseException:
             self._db.close()
             raise
+        self._inode = (found.st_dev, found.st_ino)
+        return self._db
+
+    def hold(self) -> None:
+        """Put the file back if it was deleted or moved away meanwhile: this process still has all of its content.
+
+        Raises
+        ------
+        StoreError
+            If another file stands in its place that does not know the runs of this one, or nothing can be written.
+        """
+        try:
+            found = self.path.stat()
+            if (found.st_dev, found.st_ino) == self._inode:
+                return
+        except FileNotFoundError:
+            found = None
+        earlier = self._db
+        wanted = [row["key"] for row in earlier.execute("SELECT key FROM wanted")]
+        if found is None:
+            warnings.warn(f"{self.path} was deleted during the sweep; it was written again", StoreWarning, stacklevel=3)
+            with self._errors_explained("be written again"):
+                self._write_again(earlier)
+        self._db = self._open()
+        with self._transaction():
+            self._db.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", [(key,) for key in wanted])
+        known = self._db.execute("SELECT count(*) FROM runs JOIN wanted USING (key)").fetchone()[0]
+        if known < len(wanted):
+            self._db.close()
+            self._db = earlier
+            raise StoreError(f"{self.path}: another store took the place of this one during the sweep; start again")
+        earlier.close()
+
+    def _write_again(self, earlier: sqlite3.Connection) -> None:
+        """Copy everything to a new file and move it into place, so that no other driver finds half of it."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.path}: its folder is gone and cannot be made ({error})") from error
+        for ending in ("-wal", "-shm"):
+            Path(f"{self.path}{ending}").unlink(missing_ok=True)
+        with replacing(self.path) as partial, closing(sqlite3.connect(partial)) as copy:
+            earlier.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
 
     def _prepare(self) -> None:
         with self._errors_explained("be opened"):
@@ -207,7 +236,12 @@ class Store:
 
     def add(self, specs: Iterable[RunSpec], code_version: str | Callable[[RunSpec], str]) -> list[str]:
         """Add the runs that are not there yet and return the keys of all, in order."""
-        found = [(spec, code_version(spec) if callable(code_version) else code_version) for spec in specs]
+        codes: dict[str, str] = {}  # the code of a run depends on its target only
+        found: list[tuple[RunSpec, str]] = []
+        for spec in specs:
+            if spec.target not in codes:
+                codes[spec.target] = code_version(spec) if callable(code_version) else code_version
+            found.append((spec, codes[spec.target]))
         keyed = [(spec.key(code), spec.to_json()) for spec, code in found]
         now = time.time()
         rows = [(key, text, code, now) for (key, text), (_, code) in zip(keyed, found, strict=True)]
@@ -257,6 +291,7 @@ class Store:
 
     def claim(self, *, suspects: bool = False) -> tuple[str, RunSpec] | None:
         """Take the next pending run for this driver, or return None; ``suspects`` are runs whose worker died."""
+        self.hold()
         with self._errors_explained("hand out a run"):
             # read to the end before the next statement: an open cursor would keep the write lock
             rows = self._db.execute(
@@ -270,23 +305,32 @@ class Store:
 
     def finish(self, key: str, outcome: Outcome) -> bool:
         """Store the outcome of a claimed run; False if the claim was lost meanwhile, then nothing is stored."""
-        with self._errors_explained("take a result"), self._transaction():
+        self.hold()
+        try:
+            return self._finish(key, outcome)
+        except (UnicodeError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError, TypeError, ValueError) as error:
+            text = f"its result cannot be stored ({type(error).__name__}: {str(error)!a})"
+            return self._finish(key, Outcome("failed", wall_s=outcome.wall_s, error=text))
+
+    def _finish(self, key: str, outcome: Outcome) -> bool:
+        packed = pack_curves(outcome.curves) if outcome.curves else None
+        values = (
+            outcome.status,
+            json.dumps(dict(outcome.metrics)),
+            outcome.wall_s,
+            json.dumps(dict(outcome.versions)),
+            None if outcome.error is None else outcome.error.encode("utf-8", "backslashreplace").decode(),
+            time.time(),
+            key,
+            self.driver,
+        )
+        with self._errors_explained("take a result", unstorable=True), self._transaction():
             changed = self._db.execute(
                 "UPDATE runs SET driver = NULL, status = ?, metrics = ?, wall_s = ?, versions = ?, error = ?,"
                 " finished = ? WHERE key = ? AND driver = ? AND status = 'running'",
-                (
-                    outcome.status,
-                    json.dumps(dict(outcome.metrics)),
-                    outcome.wall_s,
-                    json.dumps(dict(outcome.versions)),
-                    outcome.error,
-                    time.time(),
-                    key,
-                    self.driver,
-                ),
+                values,
             ).rowcount
-            if changed and outcome.curves:
-                packed = _pack(outcome.curves)
+            if changed and packed is not None:
                 self._db.execute("INSERT OR REPLACE INTO curves VALUES (?, ?)", (key, packed))
         return bool(changed)
 
@@ -327,15 +371,41 @@ class Store:
 
     # --- what everybody may read --------------------------------------------------------------------------------
 
-    def records(self, keys: Sequence[str] | None = None, *, status: str | None = None) -> list[RunRecord]:
+    def records(
+        self, keys: Sequence[str] | None = None, *, status: str | None = None, limit: int | None = None
+    ) -> list[RunRecord]:
         """Return the runs, all in the order of their addition, or those of ``keys`` in that order."""
+        return list(self.iterate(keys, status=status, limit=limit))
+
+    def iterate(
+        self, keys: Sequence[str] | None = None, *, status: str | None = None, limit: int | None = None
+    ) -> Iterator[RunRecord]:
+        """Yield what `records` returns, one by one."""
+        for row in self.rows(keys, status=status, limit=limit):
+            yield record_of(row)
+
+    def rows(
+        self, keys: Sequence[str] | None = None, *, status: str | None = None, limit: int | None = None
+    ) -> Iterator[sqlite3.Row]:
+        """Yield the rows of the table of runs as they are stored."""
         with self._errors_explained("be read"):
             if keys is None:
-                rows = self._db.execute("SELECT * FROM runs ORDER BY rowid").fetchall()
-            else:
-                found = {row["key"]: row for chunk in _chunks(keys, 500) for row in self._rows(chunk)}
-                rows = [found[key] for key in keys if key in found]
-        return [_record(row) for row in rows if status is None or row["status"] == status]
+                where = "" if status is None else "WHERE status = ? "
+                yield from self._db.execute(
+                    f"SELECT * FROM runs {where}ORDER BY rowid LIMIT ?",
+                    (*([] if status is None else [status]), -1 if limit is None else limit),
+                )
+                return
+            for chunk in _chunks(keys, 500):
+                found = {row["key"]: row for row in self._rows(chunk)}
+                yield from (found[key] for key in chunk if key in found and status in (None, found[key]["status"]))
+
+    def overview(self) -> Iterator[tuple[str, str, str, str]]:
+        """Yield target, version of the code, status and specification (as JSON) of every run, quickly."""
+        with self._errors_explained("be read"):
+            yield from self._db.execute(
+                "SELECT json_extract(spec, '$.target'), code_version, status, spec FROM runs ORDER BY rowid"
+            )
 
     def _rows(self, keys: Sequence[str]) -> list[sqlite3.Row]:
         marks = ",".join("?" * len(keys))
@@ -345,7 +415,7 @@ class Store:
         """Return the curves of a run by name, empty if it recorded none."""
         with self._errors_explained("be read"):
             row = self._db.execute("SELECT data FROM curves WHERE key = ?", (key,)).fetchone()
-        return {} if row is None else _unpack(row["data"])
+        return {} if row is None else unpack_curves(row["data"])
 
     def progress(self) -> Progress:
         """Return counts, live drivers and an estimate of the time left from the mean cost of the finished runs."""
@@ -374,11 +444,13 @@ class Store:
             raise
 
     @contextmanager
-    def _errors_explained(self, action: str) -> Generator[None, None, None]:
-        """Turn SQLite's errors into one that says what to do."""
+    def _errors_explained(self, action: str, *, unstorable: bool = False) -> Generator[None, None, None]:
+        """Turn SQLite's errors into one that says what to do; ``unstorable`` lets pass what is wrong with a value."""
         try:
             yield
         except sqlite3.Error as error:
+            if unstorable and isinstance(error, sqlite3.DataError | sqlite3.InterfaceError):
+                raise
             text = str(error)
             if "full" in text or "disk I/O" in text:
                 advice = "the disk is full or failing. What finished before is safe: free some space and start again"
@@ -395,28 +467,3 @@ class Store:
 
 def _chunks(keys: Sequence[str], size: int) -> list[Sequence[str]]:
     return [keys[start : start + size] for start in range(0, len(keys), size)]
-
-
-def _record(row: sqlite3.Row) -> RunRecord:
-    return RunRecord(
-        key=row["key"],
-        spec=RunSpec.from_json(row["spec"]),
-        status=row["status"],
-        metrics=json.loads(row["metrics"]),
-        wall_s=row["wall_s"],
-        error=row["error"],
-        code_version=row["code_version"],
-        versions=json.loads(row["versions"] or "{}"),
-    )
-
-
-def _pack(curves: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    buffer = io.BytesIO()
-    # a prefix, because savez has parameters of its own and a curve may have any name
-    np.savez_compressed(buffer, allow_pickle=False, **{f"curve.{name}": curve for name, curve in curves.items()})
-    return buffer.getvalue()
-
-
-def _unpack(data: bytes) -> dict[str, npt.NDArray[Any]]:
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return {name.removeprefix("curve."): arrays[name] for name in arrays.files}

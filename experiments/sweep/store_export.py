@@ -1,40 +1,64 @@
 """The runs of a store as CSV, for spreadsheets and data frames."""
 
 import csv
-import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lastiterate.theory.base.files import write_atomically
+from lastiterate.theory.base.files import replacing
 
-from .store import RunRecord, Store
+from .store import Store
+
+__all__ = ["export_csv"]
 
 _SPEC_COLUMNS = ("target", "method", "schedule", "base_lr", "seed", "n_steps", "options", "status")
+_LAST_COLUMNS = ("wall_s", "error", "code_version", "versions", "key")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def export_csv(store: Store, path: str | Path) -> int:
     """Write one line a run (specification, status, metrics, cost, error, versions) and return their number.
 
-    Numbers have full precision; a metric named as a column of the specification appears as ``metric.NAME``.
+    Numbers have full precision; a metric named as another column appears as ``metric.NAME``. A text that a spreadsheet
+    would take for a formula is preceded by an apostrophe.
     """
-    records = store.records()
-    metrics = sorted({name for record in records for name in record.metrics})
-    names = [f"metric.{name}" if name in _SPEC_COLUMNS else name for name in metrics]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow([*_SPEC_COLUMNS, *names, "wall_s", "error", "code_version", "versions", "key"])
-    writer.writerows(_row(record, metrics) for record in records)
+    metrics = sorted({name for row in store.rows() for name in json.loads(row["metrics"])})
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, text.getvalue().encode())
-    return len(records)
+    with replacing(file) as partial, partial.open("w", newline="", encoding="utf-8") as text:
+        writer = csv.writer(text)
+        writer.writerow(harmless(name) for name in _header(metrics))
+        writer.writerows(_lines(store, metrics))
+    return sum(store.progress().counts.values())
 
 
-def _row(record: RunRecord, metrics: Sequence[str]) -> list[Any]:
-    spec = record.spec
-    fields = [spec.target, spec.method, spec.schedule, repr(spec.base_lr), spec.seed, spec.n_steps]
-    values = [repr(record.metrics[name]) if name in record.metrics else "" for name in metrics]
-    extra = [record.wall_s, record.error, record.code_version, json.dumps(dict(record.versions)), record.key]
-    return [*fields, json.dumps(spec.options, sort_keys=True), record.status, *values, *extra]
+def harmless(cell: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula; numbers stay as they are.
+
+    >>> harmless("=1+1"), harmless(-1.5), harmless("linear")
+    ("'=1+1", -1.5, 'linear')
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+
+
+def _header(metrics: Sequence[str]) -> list[str]:
+    taken = {*_SPEC_COLUMNS, *_LAST_COLUMNS}
+    names: list[str] = []
+    for metric in metrics:
+        name = metric
+        while name in taken:
+            name = f"metric.{name}"
+        taken.add(name)
+        names.append(name)
+    return [*_SPEC_COLUMNS, *names, *_LAST_COLUMNS]
+
+
+def _lines(store: Store, metrics: Sequence[str]) -> Iterator[list[Any]]:
+    for row in store.rows():
+        spec, found = json.loads(row["spec"]), json.loads(row["metrics"])
+        fields = [harmless(spec["target"]), harmless(spec["method"]), harmless(spec["schedule"]), repr(spec["base_lr"])]
+        options = json.dumps(spec["options"], sort_keys=True)
+        values = [repr(found[name]) if name in found else "" for name in metrics]
+        last = [row["wall_s"], harmless(row["error"]), row["code_version"], row["versions"] or "{}", row["key"]]
+        yield [*fields, spec["seed"], spec["n_steps"], options, row["status"], *values, *last]

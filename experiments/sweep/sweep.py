@@ -15,12 +15,13 @@ from typing import Any
 
 from lastiterate.theory.base.deprecation import renamed_arguments
 from lastiterate.theory.base.progress import progress_bar
-from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.base.validation import InputError, check_positive
 
 from .code import code_version
 from .engines import Engine, EngineError, died, open_engine
+from .outcomes import Outcome, RunRecord
 from .specs import RunSpec, as_spec, grid, read_sweep
-from .store import Outcome, Progress, RunRecord, Store, StoreError
+from .store import Progress, Store, StoreError, StoreWarning
 from .tasks import REFUSED, execute
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "RunSpec",
     "Store",
     "StoreError",
+    "StoreWarning",
     "SweepResult",
     "grid",
     "open_engine",
@@ -102,6 +104,7 @@ def run_sweep(
     device: str = "cpu",
     code: str | None = None,
     retry_failed: bool = False,
+    timeout_s: float | None = None,
     progress: bool | None = None,
 ) -> SweepResult:
     """Execute the runs that the store does not have yet, and return the results of all.
@@ -126,6 +129,9 @@ def run_sweep(
         results of this one.
     retry_failed : bool
         Run again what failed in an earlier call.
+    timeout_s : float, optional
+        Seconds that a run may take. One that takes longer is ended, with whatever it started, and failed; the others
+        go on. Runs then live in child processes, with every engine.
     progress : bool, optional
         Show a progress bar when standard error is a terminal.
 
@@ -149,6 +155,7 @@ def run_sweep(
     >>> [record.status for record in result.records], result.records[0].error.splitlines()[0]
     (['failed', 'failed'], "TypeError: 'RunSpec' object is not iterable")
     """
+    limit = None if timeout_s is None else check_positive(timeout_s, "timeout_s")
     accepted, rejected = _sort_out(specs)
     with (
         Store(store) as opened,
@@ -159,9 +166,10 @@ def run_sweep(
         keys = list(dict.fromkeys(opened.add(accepted, code_version if code is None else code)))
         opened.register(workers.n_workers)
         opened.want(keys, retry_failed=retry_failed)
-        driver = _Driver(opened, workers, code is None, device)
+        driver = _Driver(opened, workers, code is None, device, limit)
         with opened.heartbeat():
             driver.run(len(keys), progress)
+        opened.hold()
         return SweepResult(tuple(opened.records(keys)), rejected, driver.n_executed)
 
 
@@ -179,11 +187,12 @@ def _sort_out(specs: Iterable[RunSpec | Mapping[str, Any]]) -> tuple[list[RunSpe
 class _Driver:
     """The loop that keeps workers busy and writes what they return."""
 
-    def __init__(self, store: Store, engine: Engine, checks_code: bool, device: str) -> None:
+    def __init__(self, store: Store, engine: Engine, checks_code: bool, device: str, timeout_s: float | None) -> None:
         self.n_executed = 0
         self._store = store
         self._engine = engine
         self._checks_code = checks_code
+        self._limit_of_time = () if timeout_s is None else (timeout_s,)
         self._in_flight: dict[Future[Outcome], tuple[str, str]] = {}
         # a worker that owns a device gets no second run in advance: the device comes back with the result
         self._free_devices = list(engine.devices)
@@ -222,7 +231,7 @@ class _Driver:
         key, spec = claimed
         device = self._free_devices.pop(0) if self._engine.devices else self._default_device
         expected = code_version(spec) if self._checks_code else None
-        future = self._engine.submit(execute, spec, device, expected)
+        future = self._engine.submit(execute, spec, device, expected, *self._limit_of_time)
         self._in_flight[future] = (key, device)
         return True
 

@@ -4,9 +4,12 @@ import importlib
 import math
 import os
 import platform
+import signal
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -19,11 +22,13 @@ from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.problems.texts import parse_problem
 from lastiterate.theory.schedules import parse
 
+from .child import run_in_child
 from .code import code_version, forget_stale, user_files
+from .outcomes import Outcome
 from .specs import RunSpec
-from .store import Outcome
 
 DEFAULT_STEPS = 1000
+MAX_ERROR_LENGTH = 2000
 REFUSED = "refused"
 """Status of a run that a worker would not begin; it never reaches a store."""
 
@@ -31,7 +36,9 @@ Results = tuple[dict[str, float], dict[str, npt.NDArray[Any]], bool]
 """Metrics, curves, and whether the run diverged."""
 
 
-def execute(spec: RunSpec, device: str = "cpu", expected_code: str | None = None) -> Outcome:
+def execute(
+    spec: RunSpec, device: str = "cpu", expected_code: str | None = None, timeout_s: float | None = None
+) -> Outcome:
     """Run ``spec`` and return its outcome; whatever it raises becomes an outcome with status "failed".
 
     Parameters
@@ -43,17 +50,49 @@ def execute(spec: RunSpec, device: str = "cpu", expected_code: str | None = None
     expected_code : str, optional
         The driver's `code_version` of the run; a worker with other sources refuses, or its result would be filed
         wrongly.
+    timeout_s : float, optional
+        Seconds after which the run is ended as failed; it then runs in a child process.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If somebody interrupts this process; one that the run itself raises is a failure like any other.
     """
+    if timeout_s is not None:
+        return run_in_child(spec, device, expected_code, timeout_s)
     start = time.perf_counter()
     if expected_code is not None and (found := code_version(spec)) != expected_code:
         text = f"a worker has code {found}, the driver {expected_code}: install the same, or start again"
         return Outcome(REFUSED, error=text)
-    try:
-        metrics, curves, diverged = _RUNNERS[spec.kind](spec, device)
-        status, error = ("diverged" if diverged else "done"), None
-    except Exception as failure:  # a user's function may raise anything; the other runs go on
-        metrics, curves, status, error = {}, {}, "failed", _explain(failure)
+    with _interrupts() as interrupted:
+        try:
+            metrics, curves, diverged = _RUNNERS[spec.kind](spec, device)
+            status, error = ("diverged" if diverged else "done"), None
+        except BaseException as failure:  # a user's function may raise anything, SystemExit too; the others go on
+            if interrupted:
+                raise KeyboardInterrupt from failure
+            metrics, curves, status, error = {}, {}, "failed", _explain(failure)
     return Outcome(status, metrics, curves, time.perf_counter() - start, _versions(), error)
+
+
+@contextmanager
+def _interrupts() -> Generator[list[int]]:
+    """Collect the interrupts that reach this process, so that they can be told from what a run raises."""
+    seen: list[int] = []
+    previous: Any = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(previous):
+        yield seen  # signals go elsewhere
+        return
+
+    def note(number: int, frame: Any) -> None:
+        seen.append(number)
+        previous(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def steps_of(schedule: str, n_steps: int) -> npt.NDArray[np.float64]:
@@ -81,9 +120,14 @@ def _run_function(spec: RunSpec, device: str) -> Results:
     values = function(spec)
     if not isinstance(values, Mapping):
         raise InputError("result", values, "a mapping of names to numbers and arrays")
+    for key in values:
+        if not isinstance(key, str) or not key.isprintable():
+            raise InputError("result", f"the name {key!r}", "names that are printable texts")
     metrics = {key: float(value) for key, value in values.items() if np.ndim(value) == 0}
     curves = {key: np.asarray(value) for key, value in values.items() if np.ndim(value) > 0}
     for key, curve in curves.items():
+        if np.ma.is_masked(values[key]):
+            raise InputError(f"result[{key!r}]", "a masked array", "an array of numbers, NaN where there is none")
         if curve.dtype.kind not in "biufc":
             raise InputError(f"result[{key!r}]", f"dtype {curve.dtype}", "an array of numbers")
     return metrics, curves, not all(math.isfinite(value) for value in metrics.values())
@@ -159,10 +203,17 @@ _RUNNERS: dict[str, Callable[[RunSpec, str], Results]] = {
 }
 
 
-def _explain(error: Exception) -> str:
-    """One line for the table, then where it happened."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error}\n  in {last.name} ({os.path.basename(last.filename)}:{last.lineno})"
+def _explain(error: BaseException) -> str:
+    """One line for the table, then where it happened; an exception may refuse to be printed or encoded."""
+    try:
+        text = str(error)
+    except BaseException:  # whatever its __str__ raises
+        text = "(it cannot be printed)"
+    if len(text) > MAX_ERROR_LENGTH:
+        text = f"{text[:MAX_ERROR_LENGTH]}... ({len(text):,} characters)"
+    places = traceback.extract_tb(error.__traceback__)
+    where = f"\n  in {places[-1].name} ({os.path.basename(places[-1].filename)}:{places[-1].lineno})" if places else ""
+    return f"{type(error).__name__}: {text}{where}".encode("utf-8", "backslashreplace").decode()
 
 
 @lru_cache(maxsize=1)

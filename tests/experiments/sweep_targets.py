@@ -1,5 +1,6 @@
 """Functions that sweeps in the tests run, by path and name, also in worker processes."""
 
+import contextlib
 import os
 import signal
 import time
@@ -70,3 +71,70 @@ def returns_a_list(spec):
 
 def names_a_metric_like_a_field(spec):
     return {"seed": 42.0}
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class Unpicklable(Exception):
+    def __init__(self):
+        super().__init__("cannot be sent")
+        self.lock = __import__("threading").Lock()
+
+
+def _raise(error):
+    raise error
+
+
+TROUBLES = {
+    "system exit": lambda: _raise(SystemExit(3)),
+    "interrupt": lambda: _raise(KeyboardInterrupt()),
+    "base exception": lambda: _raise(BaseException("base")),
+    "generator exit": lambda: _raise(GeneratorExit()),
+    "unprintable": lambda: _raise(Unprintable()),
+    "unpicklable": lambda: _raise(Unpicklable()),
+    "surrogate": lambda: _raise(ValueError("file \udcff.txt")),
+    "control": lambda: _raise(ValueError("\x1b]0;owned\x07[/red] [bold]x")),
+    "long": lambda: _raise(ValueError("x" * 10_000_000)),
+    "recursion": lambda: TROUBLES["recursion"](),
+    "memory": lambda: _raise(MemoryError()),
+    "surrogate name": lambda: {"a\udcff": 1.0},
+    "surrogate curve": lambda: {"a\udcff": np.ones(2)},
+    "number as name": lambda: {1: 2.0},
+    "masked": lambda: {"a": np.ma.array([1.0, 2.0], mask=[0, 1])},
+    "texts": lambda: {"a": np.array(["x"])},
+    "no number": lambda: {"a": object()},
+    "nothing": lambda: None,
+    "other folder": lambda: os.chdir("/") or {"final": 1.0},
+}
+
+
+def troubled(spec):
+    """Do what `TROUBLES` says, for every third seed."""
+    if spec.seed % 3 == 1:
+        return TROUBLES[spec.options["trouble"]]()
+    return quadratic(spec)
+
+
+def never_ends(spec):
+    if spec.seed == 1:
+        while True:
+            with contextlib.suppress(BaseException):
+                time.sleep(60)
+    if spec.seed == 2:
+        __import__("subprocess").run(["sleep", "600"])
+    return quadratic(spec)
+
+
+def deletes_the_store(spec):
+    store = Path(spec.options["store"])
+    if spec.seed == 2 and not (mark := store.parents[1] / "mark").exists():
+        mark.touch()
+        if spec.options.get("folder"):
+            __import__("shutil").rmtree(store.parent)
+        else:
+            for ending in ("", "-wal", "-shm"):
+                Path(f"{store}{ending}").unlink(missing_ok=True)
+    return quadratic(spec)

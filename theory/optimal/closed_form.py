@@ -4,19 +4,19 @@ All three are O(N). Gradient bounds enter as their inverse squares, relative to 
 """
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.jit import compiled
 from lastiterate.theory.base.ranges import within_float64
+from lastiterate.theory.base.result import Bounding, result
 from lastiterate.theory.base.validation import Array, check_count, check_gradient_bounds, check_positive, check_steps
 from lastiterate.theory.rates.sgd import exact_rate
 
 
-@dataclass(frozen=True)
-class OptimalSchedule:
+@result
+class OptimalSchedule(Bounding):
     """Steps that minimise a bound, and the bound.
 
     Attributes
@@ -31,14 +31,16 @@ class OptimalSchedule:
         The fictitious step h_N of the Theorem 10 optimum; zero for the exact one.
     """
 
-    steps: Array = field(repr=False)
+    _plot = "schedule"
+
+    steps: Array
     value: float
     kind: str
     last_value: float = 0.0
 
 
-@dataclass(frozen=True)
-class Continuation:
+@result
+class Continuation(Bounding):
     """The best steps after a prefix that is already taken.
 
     Attributes
@@ -53,7 +55,9 @@ class Continuation:
         The rate of the optimal schedule of the whole length, had it been known from the start.
     """
 
-    steps: Array = field(repr=False)
+    _plot = "schedule"
+
+    steps: Array
     value: float
     prefix_value: float
     scratch_value: float

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.result import result
 from lastiterate.theory.certificates.certificate import Certificate, StepMatrixCertificate
 from lastiterate.theory.pep.program import Program, in_units
 
@@ -34,7 +35,7 @@ class Proof(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@result
 class CertifiedRate(Rate):
     """A `Rate` of momentum or dual averaging, with multipliers for all pairs of points and a lower bound.
 

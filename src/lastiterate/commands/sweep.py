@@ -1,5 +1,7 @@
 """Command ``sweep``: many runs, resumable, on this machine or a cluster; their progress; their results as CSV."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +18,9 @@ JobsOption = Annotated[
     int | None, typer.Option("--jobs", "-j", help="Workers; by default one per device or core, 1 for this process.")
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda (one worker per visible device), or one torch device.")]
+
+SHOWN = 20
+"""Rows and failures that are listed; all of them are in the exported table."""
 
 sweep = typer.Typer(help="Run many specifications into a store, resume, watch, export.", no_args_is_help=True)
 
@@ -36,32 +41,80 @@ def run(
     n_jobs: JobsOption = None,
     device: DeviceOption = "cpu",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed before.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds a run may take; it then fails and the others go on.")
+    ] = None,
     metric: Annotated[str | None, typer.Option(help="Metric of the picture; by default the first.")] = None,
     as_json: JsonFlag = False,
     plot: PlotOption = None,
 ) -> None:
     """Execute the runs that the store does not have; exit code 1 if some failed or were rejected."""
-    from lastiterate.experiments.sweep.sweep import Store, read_sweep, run_sweep
+    from lastiterate.experiments.sweep.sweep import read_sweep, run_sweep
 
-    if file is None:
-        with Store(store, must_exist=True) as opened:
-            specs: list[Any] = list(dict.fromkeys(record.spec for record in opened.records()))
-    else:
-        specs = read_sweep(file)
+    specs = _unfinished(store, retry_failed) if file is None else read_sweep(file)
     result = run_sweep(
-        specs, store, engine=engine, n_jobs=n_jobs, scheduler=scheduler, device=device, retry_failed=retry_failed
+        specs,
+        store,
+        engine=engine,
+        n_jobs=n_jobs,
+        scheduler=scheduler,
+        device=device,
+        retry_failed=retry_failed,
+        timeout_s=timeout,
     )
+    if file is None:
+        result = replace(result, records=tuple(_of_this_code(store)))
     rows = result.table()
     extra = {"store": str(store), "executed now": result.n_executed, "runs": len(rows), "failed": len(result.failed)}
-    emit(rows, as_json=as_json, title=f"{len(rows)} runs", extra=extra)
-    for index, reason in result.rejected.items():
+    if len(rows) > SHOWN and not as_json:
+        extra["shown"] = f"{SHOWN} of {len(rows)} runs; lastiterate sweep export writes all"
+    emit(rows if as_json else rows[:SHOWN], as_json=as_json, title=f"{len(rows)} runs", extra=extra)
+    for index, reason in list(result.rejected.items())[:SHOWN]:
         tell(f"run {index} was rejected: {reason}")
-    for record in result.failed:
+    for record in result.failed[:SHOWN]:
         tell(f"{record.spec.to_json()} failed: {record.error}")
     if plot is not None:
         _plot(rows, metric, plot)
     if result.failed or result.rejected:
         raise typer.Exit(1)
+
+
+def _unfinished(store: Path, retry_failed: bool) -> list[Any]:
+    """Specifications that the store has no result for with the code as it is now, each once."""
+    from lastiterate.experiments.sweep.sweep import RunSpec, Store
+
+    finished = ("done", "diverged") if retry_failed else ("done", "diverged", "failed")
+    is_current = _judge()
+    with Store(store, must_exist=True) as opened:
+        seen = [
+            (text, status in finished and is_current(target, code)) for target, code, status, text in opened.overview()
+        ]
+    done = {text for text, is_done in seen if is_done}
+    return [RunSpec.from_json(text) for text in dict.fromkeys(text for text, _ in seen) if text not in done]
+
+
+def _of_this_code(store: Path) -> list[Any]:
+    """Finished runs of the code as it is now."""
+    from lastiterate.experiments.sweep.sweep import Store
+
+    is_current = _judge()
+    with Store(store, must_exist=True) as opened:
+        return [record for record in opened.iterate() if is_current(record.spec.target, record.code_version)]
+
+
+def _judge() -> Callable[[str, str], bool]:
+    """Return a function that says whether a version of the code is the present one of a target."""
+    from lastiterate.experiments.sweep.code import code_version
+    from lastiterate.experiments.sweep.sweep import RunSpec
+
+    codes: dict[str, str] = {}
+
+    def is_current(target: str, code: str) -> bool:
+        if target not in codes:
+            codes[target] = code_version(RunSpec(target))
+        return code == codes[target]
+
+    return is_current
 
 
 @sweep.command()
@@ -71,7 +124,7 @@ def status(store: StoreOption = Path("runs.db"), as_json: JsonFlag = False) -> N
 
     with Store(store, must_exist=True) as opened:
         progress = opened.progress()
-        failures = opened.records(status="failed")
+        failures = opened.records(status="failed", limit=SHOWN)
     rows = [{"status": name, "runs": count} for name, count in progress.counts.items()]
     extra = {
         "drivers at work": progress.n_drivers,
@@ -80,7 +133,7 @@ def status(store: StoreOption = Path("runs.db"), as_json: JsonFlag = False) -> N
         "seconds left (estimate)": progress.remaining_s,
         "failures": [
             {"run": record.spec.to_json(), "error": record.error} if as_json else f"{record.error}"
-            for record in failures[:20]
+            for record in failures
         ],
     }
     emit(rows, as_json=as_json, title=f"{progress.n_runs} runs", extra={"store": str(store), **extra})

@@ -30,7 +30,7 @@ def literal_run(branches):
 def test_rolled_back_runs_keep_the_last_branch(stride, length, resumes):
     branches = [[(stride * k, 0) for k in range(length)]]
     for branch, (at, count, offset) in enumerate(resumes, start=1):
-        first = at + offset % stride
+        first = min(at + offset % stride, branches[-1][-1][0])
         branches.append([(first + stride * k, branch) for k in range(count)])
     rows = [pair for branch in branches for pair in branch]
     steps = np.array([step for step, _ in rows], dtype=np.float64)
