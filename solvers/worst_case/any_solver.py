@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from lastiterate.theory.base.errors import SolverError
+from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.pep import cone
 from lastiterate.theory.pep.cone import ConeData, ConeSolution
 
@@ -64,6 +65,8 @@ def _solve_cvxpy(data: ConeData, solver: str, time_limit: float | None, toleranc
 
 def check_installed(solver: str) -> None:
     """Raise `SolverError` for a solver that is not there, naming those that are."""
+    if not isinstance(solver, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError("solver", solver, "the name of a semidefinite solver")
     if solver == "CLARABEL" and cone.installed():
         return
     cp: Any = import_module("cvxpy")

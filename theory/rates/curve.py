@@ -1,22 +1,9 @@
 """The rate at every horizon of one schedule: what stopping after n steps would have been worth."""
 
 import math
-<<<<<<< HEAD
-=======
-from dataclasses import field
->>>>>>> 2d178b4 (Make rates results like the others, and give the old bounds lower ends)
-from functools import cached_property
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from lastiterate.theory.base.jit import Array, room, run
-<<<<<<< HEAD
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Kind, Result, result
-=======
-from lastiterate.theory.base.result import Result, result
->>>>>>> 2d178b4 (Make rates results like the others, and give the old bounds lower ends)
 from lastiterate.theory.base.validation import (
     InputError,
     check_choice,
@@ -151,6 +138,7 @@ class ExactCurve(RateCurve):
         return RateCurve(self.horizons, values, base_lr, self.kind)
 
 
+@within_float64(infinite=True)
 def rate_curve(
     steps: npt.ArrayLike,
     D: float = 1.0,
