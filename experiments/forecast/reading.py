@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lastiterate.experiments.logs.formats import LogTable, in_order, numbers, read_table
+from lastiterate.experiments.logs.formats import read_table
+from lastiterate.experiments.logs.table import LogTable
 from lastiterate.theory.base.validation import Array, InputError, check_steps
 
 from .log import LossLog
@@ -74,8 +75,8 @@ def read_losses(
     """
     table, config = read_table(path), read_config(path)
     name = _loss_column(table, loss, on, path)
-    places, values, _ = in_order(table.steps[name], numbers(table, name, path))
-    notes: list[str] = []
+    series = table.series(name)
+    places, values, notes = series.steps, series.values, [*series.notes, *table.notes]
     good = np.isfinite(values) & (values > 0.0)
     if drop_bad and not good.all():
         notes.append(f"{int((~good).sum())} losses that are not positive and finite were left out")
@@ -96,7 +97,9 @@ def read_losses(
 
 
 def _loss_column(table: LogTable, given: str | None, on: str, path: str | Path) -> str:
-    names = [name for name in table.columns if not name.endswith(("__MIN", "__MAX")) and table.columns[name].size]
+    names = [
+        name for name in table.columns if not name.endswith(("__MIN", "__MAX")) and table.columns[name].values.size
+    ]
     if given is not None:
         found = [name for name in names if name == given] or [name for name in names if name.endswith(given)]
     else:
@@ -105,7 +108,7 @@ def _loss_column(table: LogTable, given: str | None, on: str, path: str | Path) 
         curves = [name for name in found if name not in final]
         found = final if on == "final" and final else curves or final
         found = [name for name in found if re.search(r"val|eval|test", name, re.IGNORECASE)] or found
-        found = sorted(found, key=lambda name: -table.columns[name].size)[:1]
+        found = sorted(found, key=lambda name: -sizes[name])[:1]
     if len(found) != 1:
         listed = ", ".join(map(repr, names)) or "none"
         raise InputError("loss", given or f"{len(found)} columns of losses in {path}", f"one of its columns: {listed}")
@@ -150,7 +153,8 @@ def _rate_rows(table: LogTable, given: str | None, path: str | Path) -> tuple[Ar
         found = [name for name in names if re.search(r"(^|[^a-z])(lr|learning[_ ]rate)$", name, re.IGNORECASE)][:1]
     if not found:
         return None
-    places, values, _ = in_order(table.steps[found[0]], numbers(table, found[0], path))
+    series = table.series(found[0])
+    places, values = series.steps, series.values
     good = np.isfinite(values)
     places, values = places[good], check_steps(values[good], "lr")
     return (places, values) if places.size else None

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from lastiterate.theory.base.files import existing_file
 from lastiterate.theory.base.validation import MAX_SEED, InputError, check_count, check_positive
 
 KINDS = ("problem", "workload", "function")
@@ -201,7 +202,7 @@ def read_sweep(path: str | Path) -> list[dict[str, Any]]:
     InputError
         If the file is missing, is not TOML, or has tables other than ``grid`` and ``run``.
     """
-    file = Path(path)
+    file = existing_file(path, "sweep file", "a readable TOML file")
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
