@@ -18,12 +18,13 @@ subgame perfect method (arXiv 2511.13639), restricted to step sizes.
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.errors import SolverError
+from lastiterate.theory.base.result import Bounding, result
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -33,7 +34,6 @@ from lastiterate.theory.base.validation import (
 )
 from lastiterate.theory.optimal.closed_form import optimal_continuation
 from lastiterate.theory.optimal.refinement import check_norms
-from lastiterate.theory.pep.cone import SolverError
 from lastiterate.theory.rates.sgd import exact_rate
 
 __all__ = ["Replan", "replan"]
@@ -41,8 +41,8 @@ __all__ = ["Replan", "replan"]
 _SPAN = 1e-10  # eigenvalues below this share of the largest are rounding
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Replan:
+@result
+class Replan(Bounding):
     """The rest of a run, planned from what it has met.
 
     Attributes
@@ -68,20 +68,12 @@ class Replan:
     stop_value: float
     kind: str
 
-    def __post_init__(self) -> None:
-        """Protect the array."""
-        self.steps.setflags(write=False)
-
     def __repr__(self) -> str:
         """Show what going on is worth."""
         return (
             f"Replan({self.kind}, value={self.value:.6g}, minimax={self.minimax_value:.6g}, "
             f"stop={self.stop_value:.6g}, start={self.start}, n_steps={self.steps.size})"
         )
-
-    def __float__(self) -> float:
-        """Return the bound."""
-        return self.value
 
 
 def replan(

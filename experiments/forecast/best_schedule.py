@@ -5,6 +5,7 @@ others the schedule is piecewise linear between at most 96 knots, denser towards
 program with exact gradients starts from several shapes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -43,38 +44,59 @@ def best_schedule(fit: "LossFit", n_steps: int, **options: Any) -> BestSchedule:
 
         steps = design_schedule(n, D=fit.D_over_G, **options).steps
         return BestSchedule(steps, fit.final(fit.run_of(steps)))
+    norm = fit.run_of(np.full(n, fit.scope.high_peak))
+
+    def value(steps: Array) -> tuple[float, Array]:
+        return fit.fitted.law.final_gradient(fit.theta, Run(steps, norm.weight_decay, norm.init_std))
+
+    return minimise(value, n, fit.scope.high_peak, options)
+
+
+def minimise(value: Callable[[Array], tuple[float, Array]], n: int, scale: float, options: Any) -> BestSchedule:
+    """Minimise a function of the n steps that also gives its gradient, under the constraints; steps are of ``scale``."""
     constraints = build(n, **options)
     constraints.require_feasible()
-    basis, fixed = _knot_basis(n, constraints)
+    basis, fixed = _knot_basis(constraints)
     rows, low, high = _rows(constraints, basis, fixed)
-    norm = fit.run_of(np.full(n, fit.scope.high_peak))
-    scale = fit.scope.high_peak
-
-    def value(free: Array) -> tuple[float, Array]:
-        steps = np.maximum(basis @ (scale * free) + fixed, 0.0)
-        loss, slopes = fit.fitted.law.final_gradient(fit._theta, Run(steps, norm.weight_decay, norm.init_std))
-        return loss, scale * np.asarray(basis.T @ slopes)
-
     linear: Any = optimize.LinearConstraint
-    limits = [linear(rows * scale, low, high)] if rows.shape[0] else []
     found: list[BestSchedule] = []
-    for start in _starts(n, basis, fixed, constraints, scale):
+    for steps in _starts(value, n, scale, constraints):
+        found.append(BestSchedule(steps, float(value(steps)[0])))
+        unit = float(steps.max())
+
+        def at_knots(free: Array, unit: float = unit) -> tuple[float, Array]:
+            loss, slopes = value(np.maximum(basis @ (unit * free) + fixed, 0.0))
+            return loss, unit * np.asarray(basis.T @ slopes)
+
+        start = np.maximum(sparse.linalg.lsqr(basis, steps - fixed)[0], 0.0) / unit
         solved: Any = optimize.minimize(
-            value,
+            at_knots,
             start,
             jac=True,
             method="SLSQP",
             bounds=[(0.0, None)] * start.size,
-            constraints=limits,
+            constraints=[linear(rows * unit, low, high)] if rows.shape[0] else [],
             options={"maxiter": ITERATIONS, "ftol": 1e-10},
         )
-        for free in (start, solved.x):  # the program may end above its start
-            steps = constraints.nearest(np.maximum(basis @ (scale * free) + fixed, 0.0))
-            found.append(BestSchedule(steps, fit.final(fit.run_of(steps))))
+        steps = constraints.nearest(np.maximum(basis @ (unit * solved.x) + fixed, 0.0))
+        found.append(BestSchedule(steps, float(value(steps)[0])))
     return min(found, key=float)
 
 
-def _knot_basis(n: int, constraints: Constraints) -> tuple[Any, Array]:
+def _starts(
+    value: Callable[[Array], tuple[float, Array]], n: int, scale: float, constraints: Constraints
+) -> list[Array]:
+    """Return feasible versions of usual shapes, each at the best of some heights."""
+    s = np.arange(1, n + 1) / (n + 1.0)
+    shapes = (1.0 - s, np.minimum(1.0, (1.0 - s) / 0.3), (1.0 - s) ** 2)
+    heights = scale * 2.0 ** np.arange(-6, 3)
+    return [
+        min((constraints.nearest(height * shape) for height in heights), key=lambda steps: value(steps)[0])
+        for shape in shapes
+    ]
+
+
+def _knot_basis(constraints: Constraints) -> tuple[Any, Array]:
     """Basis and fixed part of steps = basis @ knots + fixed: hat functions over the free values of the constraints."""
     count = constraints.n_free
     if count <= KNOTS:
@@ -107,15 +129,3 @@ def _rows(constraints: Constraints, basis: Any, fixed: Array) -> tuple[Array, Ar
     if not matrices:
         return np.zeros((0, basis.shape[1])), np.zeros(0), np.zeros(0)
     return np.vstack(matrices), np.concatenate(lows), np.concatenate(highs)
-
-
-def _starts(n: int, basis: Any, fixed: Array, constraints: Constraints, scale: float) -> list[Array]:
-    """Knots, in units of the scale, of feasible versions of some usual shapes."""
-    s = np.arange(1, n + 1) / (n + 1.0)
-    shapes = (1.0 - s, np.minimum(1.0, (1.0 - s) / 0.3), 0.5 * (1.0 - s) ** 2)
-    starts: list[Array] = []
-    for shape in shapes:
-        steps = constraints.nearest(scale * shape) - fixed
-        solved: Any = sparse.linalg.lsqr(basis, steps)
-        starts.append(np.maximum(solved[0], 0.0) / scale)
-    return starts

@@ -19,7 +19,7 @@ PRIOR_ERROR = 2.5e-4
 PRIOR_COUNT = 4.0
 CURVE_FREEDOM = 8.0
 CURVE_CORRELATION = 6.0
-UNKNOWN_SHARE = 0.7
+UNKNOWN_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ def uncertainty(problem: Problem, solution: Solution, on: str) -> Uncertainty:
         correlation = 1.0
     else:
         freedom, correlation = CURVE_FREEDOM, CURVE_CORRELATION
-        error = max(np.sqrt(rss / weights.size), 1e-6)
+        error = max(np.sqrt(rss / weights.size), PRIOR_ERROR)  # smoothed losses hide what runs differ by
     covariance = np.linalg.inv(squares / (correlation * error**2) + prior)
     return Uncertainty(0.5 * (covariance + covariance.T), float(error), freedom, correlation)
 

@@ -280,11 +280,11 @@ class LossFit:
     def final(self, run: Run) -> float:
         """Return the predicted last loss of a run, in the first group."""
         terms = self.fitted.law.terms(run, np.array([run.steps.size]), exact=True)
-        return float(self.fitted.law.evaluate(self._theta, terms)[0][0])
+        return float(self.fitted.law.evaluate(self.theta, terms)[0][0])
 
     def log_jacobian(self, run: Run, at: npt.NDArray[np.int64]) -> Array:
         """Return the derivatives of the log of the predicted loss at some points to all parameters."""
-        loss, jacobian = self.fitted.law.evaluate(self._theta, self.fitted.law.terms(run, at))
+        loss, jacobian = self.fitted.law.evaluate(self.theta, self.fitted.law.terms(run, at))
         offsets = np.zeros((at.size, self.fitted.solution.theta.size - jacobian.shape[1]))
         return np.hstack([jacobian / loss[:, None], offsets])
 
@@ -294,7 +294,8 @@ class LossFit:
         return self.fitted.uncertainty.half_width(self.log_jacobian(run, at), level, extra)
 
     @property
-    def _theta(self) -> Array:
+    def theta(self) -> Array:
+        """Parameters of the law, without the offsets of groups."""
         return self.fitted.solution.theta[: self.fitted.problem.n_law]
 
     @property
@@ -306,7 +307,7 @@ class LossFit:
         if group is not None and group not in names:
             raise InputError("group", group, f"one of {', '.join(map(str, names))}")
         offset = 0.0 if group in (None, names[0]) else self.parameters[f"{OFFSET}[{group}]"]
-        return self.fitted.law.curve(self._theta, run) + offset
+        return self.fitted.law.curve(self.theta, run) + offset
 
     def _norm(self, weight_decay: float | None, init_std: float | None) -> tuple[float, float]:
         known: list[float] = []

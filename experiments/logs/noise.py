@@ -6,23 +6,23 @@ without bias and from norms alone:
     |g|^2 = (B |g_B|^2 - b |g_b|^2) / (B - b),     s^2 = (|g_b|^2 - |g_B|^2) / (1/b - 1/B).
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import Array, InputError, check_fraction, check_positive
 from lastiterate.theory.optimal.refinement import check_norms
 
-from .formats import numbers, read_table
+from .formats import read_table
 from .norms import read_norms
 
 __all__ = ["NoiseLog", "estimate_noise", "read_noise"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class NoiseLog:
+@result
+class NoiseLog(Result):
     """Gradient and noise along a run.
 
     Attributes
@@ -38,11 +38,6 @@ class NoiseLog:
     norms: Array
     noise: Array
     batch: float
-
-    def __post_init__(self) -> None:
-        """Protect the arrays."""
-        self.norms.setflags(write=False)
-        self.noise.setflags(write=False)
 
     def __repr__(self) -> str:
         """Show the critical batch, not every number."""
@@ -145,7 +140,7 @@ def _size(path: str | Path, name: str, given: float | None) -> float:
     table = read_table(path)
     if name not in table.columns:
         raise InputError(name, f"no column {name!r} in {path}", "the size, or a log with such a column")
-    values = numbers(table, name, path)
+    values = table.series(name, by_rows=True).values
     if values.min() != values.max():
         raise InputError(name, f"{values.min():g} to {values.max():g}", "one size for the whole log")
     return float(values[0])

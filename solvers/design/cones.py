@@ -2,15 +2,15 @@
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.base.validation import Array, InputError
-from lastiterate.theory.pep.cone import SolverError
 from lastiterate.theory.rates.sgd import exact_rate
 
 from .certificate import intercept
@@ -20,7 +20,7 @@ from .shooting import Shot
 
 __all__ = ["solve_cones"]
 
-NEWTON_STEPS = 6
+NEWTON_STEPS = 12
 NEWTON_UNIT = 1e-5  # the size of a Newton step, relative, in which its quadratic program is well scaled
 ENOUGH = 1e-13
 FAR = 1e6  # a limit so many times the size of what it limits does not bind and spoils the solver's scales
@@ -58,16 +58,22 @@ def solve_cones(D: float, G: Array, constraints: Constraints) -> tuple[Shot, flo
     found = limits.proven(constraints.tidy(np.asarray(program.steps.value)), prices(), D, G)
     value, tails = _rated(found.steps, np.asarray(program.tails.value), D, G)
     for _ in range(NEWTON_STEPS):
-        gap = abs(value - found.bound)
-        moved = _newton(cp, found.steps, tails, value, limits, D, G) if gap > ENOUGH * value else None
+        gap = value - found.bound
+        moved = _newton(cp, found.steps, tails, value, limits, D, G) if abs(gap) > ENOUGH * value else None
         if moved is None:
             break
         steps, new_tails, prices = moved
-        better = limits.proven(constraints.tidy(steps), prices, D, G)
-        new_value, new_tails = _rated(better.steps, new_tails, D, G)
-        if abs(new_value - better.bound) >= gap:
+        proof = limits.proven(found.steps, prices, D, G)
+        if proof.bound > found.bound or gap < 0.0:
+            found = proof
+        for share in (1.0, 0.5, 0.25, 0.125):
+            tried = constraints.tidy(found.steps + share * (steps - found.steps))
+            tried_value, tried_tails = _rated(tried, tails + share * (new_tails - tails), D, G)
+            if tried_value < value or gap < 0.0:
+                found, value, tails = replace(found, steps=tried), tried_value, tried_tails
+                break
+        if abs(value - found.bound) >= abs(gap):
             break
-        found, value, tails = better, new_value, new_tails
     return found, value
 
 

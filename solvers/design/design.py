@@ -2,12 +2,12 @@
 
 import math
 import time
-from dataclasses import dataclass
 from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_gradient_bounds, check_positive
 from lastiterate.theory.rates.sgd import exact_rate
 
@@ -20,8 +20,8 @@ __all__ = ["Design", "design_schedule"]
 LARGEST = 1e100
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Design:
+@result
+class Design(Bounding):
     """The best schedule under constraints, with a proof that there is hardly a better one.
 
     Attributes
@@ -46,29 +46,22 @@ class Design:
         The time it took.
     """
 
+    _plot = "schedule"
+    _shown = ("kind", "value", "gap", "n_steps")
+
     steps: Array
     value: float
     lower_bound: float
-    kind: str
+    kind: Kind
     residual: float
     slopes: Array
     unconstrained: float
     seconds: float
 
-    def __post_init__(self) -> None:
-        """Keep arrays that cannot be changed."""
-        for name in ("steps", "slopes"):
-            array = np.array(getattr(self, name))
-            array.setflags(write=False)
-            object.__setattr__(self, name, array)
-
-    def __float__(self) -> float:
-        """Return the value."""
-        return self.value
-
-    def __repr__(self) -> str:
-        """Return the value and how sure it is."""
-        return f"Design(n_steps={self.steps.size}, value={self.value:.6g}, kind={self.kind!r}, gap={self.gap:.1e})"
+    @property
+    def n_steps(self) -> int:
+        """Number of steps."""
+        return self.steps.size
 
     @property
     def gap(self) -> float:

@@ -175,8 +175,8 @@ def test_ramp_approaches_sgd_for_long_runs():
     n = 3000
     steps = li.schedules.linear(n) / np.sqrt(n)
     plain = li.exact_rate(steps).value
-    rate = momentum_rate(0.1 * steps, 0.9)
-    assert (rate.method, rate.exact) == ("blocks", False)
+    rate = momentum_rate(0.1 * steps, 0.9, blocks=False)
+    assert (rate.method, rate.exact) == ("ramp", False)
     assert plain / 1.001 < rate.value < 1.01 * plain
 
 

@@ -125,3 +125,61 @@ def test_bad_records_are_named(arguments, name):
 def test_bad_norms_are_named(norms):
     with pytest.raises(InputError, match=r"^norms.*expected"):
         norms_bound([0.5, 0.5], norms)
+
+
+def least_minimum(x, g, f, D):
+    """The least f* of a one-dimensional record: its models at all their crossings and at both ends."""
+    models = f[:, 0] - g[:, 0] * x[:, 0], g[:, 0]
+    crossings = np.subtract.outer(models[0], models[0])
+    slopes = np.subtract.outer(models[1], models[1])
+    points = [*(-crossings[slopes != 0] / slopes[slopes != 0]).tolist(), x[0, 0] - D, x[0, 0] + D]
+    inside = np.array([y for y in points if abs(y - x[0, 0]) <= D])
+    return float((models[0][:, None] + models[1][:, None] * inside).max(axis=0).min())
+
+
+@pytest.mark.parametrize(
+    ("start", "steps", "known"), [(2.0, (0.1, 0.5, 0.3), 0.03672), (3.34, (0.14, 0.65, 0.27), 14.00)]
+)
+def test_bound_from_values_is_the_best_on_steep_functions(start, steps, known):
+    x = [start]
+    for step in steps:
+        x.append(x[-1] - step * 3 * np.sign(x[-1]) * x[-1] ** 2)
+    x = np.array(x)[:, None]
+    g, f = 3 * np.sign(x) * x**2, abs(x) ** 3
+    bound = trajectory_bound(x, g, start, f[:, 0])
+    assert bound.value == pytest.approx(f[-1, 0] - least_minimum(x, g, f, start), rel=1e-9)
+    assert bound.value == pytest.approx(known, rel=1e-3)
+    assert bound.best
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_bound_from_values_is_the_best_over_many_sizes_and_scales(seed):
+    """Heights that differ by orders of magnitude, |x|^p in one to many dimensions, in units from 1e-6 to 1e6."""
+    rng = np.random.default_rng(seed)
+    n, d, p = int(rng.choice([1, 3, 10, 60])), int(rng.choice([1, 2, 5, 100])), rng.choice([1.0, 1.2, 2.0, 3.0, 6.0])
+    weights, unit = 10 ** rng.uniform(-2, 2, d), 10 ** rng.uniform(-6, 6)
+    x, points, gradients, values = rng.standard_normal(d), [], [], []
+    for _ in range(n + 1):
+        norm = np.linalg.norm(weights * x)
+        points.append(x.copy())
+        gradients.append(unit * p * norm ** (p - 1) * weights * weights * x / norm)
+        values.append(unit * norm**p)
+        x = x - 10 ** rng.uniform(-3, 0) * gradients[-1] / np.linalg.norm(gradients[-1])
+    x, g, f, D = np.array(points), np.array(gradients), np.array(values), float(np.linalg.norm(points[0]))
+    bound = trajectory_bound(x, g, D, f)
+    assert bound.value >= values[-1] * (1 - 1e-9)  # f* = 0
+    assert bound.lower <= bound.value
+    assert bound.best
+    assert bound.value <= trajectory_bound(x, g, D).value * (1 + 1e-9)
+    if d == 1:
+        truth = f[-1] - least_minimum(x, g, f[:, None], D)
+        assert bound.value == pytest.approx(truth, rel=1e-7, abs=1e-12 * abs(f).max())
+
+
+def test_a_long_record_says_whether_its_bound_is_the_best():
+    rng = np.random.default_rng(0)
+    x = np.cumsum(rng.standard_normal((3000, 3)) * 0.01, axis=0)
+    norms = np.linalg.norm(x, axis=1)
+    bound = trajectory_bound(x, x / norms[:, None], 3.0, norms)
+    assert bound.value >= norms[-1] * (1 - 1e-9)  # f(x) = |x|
+    assert bound.best

@@ -161,7 +161,8 @@ def prove_lower(doc: dict[str, Any], bits: int = 256) -> Fraction:
     need(sum(a * b for a, b in zip(start, products, strict=True)) <= D * D, "x_0 is farther than D from x*")
 
     falls = [0, *accumulate(a * b for a, b in zip(h, rho, strict=True))]
-    levels = [min(products) - fall for fall in falls]  # then f(x*) = 0, and no piece of a later point is too high
+    highest = min(products)  # f_0: then no piece is positive at x*, and none of a later point is too high
+    levels = [highest - fall for fall in falls]
     need(min(levels) >= 0, "a value lies below the minimum")
     unit = math.lcm(*(x.denominator for x in h))  # whole numbers from here on, for speed
     other = math.lcm(*(x.denominator for x in rho + squares))

@@ -69,7 +69,7 @@ class AnnealingLaw:
         a, s, gain = np.exp(theta[1]), theta[2], np.exp(theta[3])
         kept = np.exp(-np.exp(-theta[4]))
         counted = (1.0 - kept ** np.arange(rates.size, 0, -1)) / (1.0 - kept)
-        total = max(float(rates.sum()), 1e-300)
+        total = max(float(rates.sum()), 1e-100)
         value = theta[0] + a * total**-s - gain * float(counted @ falls(1e3 * rates))
         to_rates = -a * s * total ** (-s - 1.0) - 1e3 * gain * falls_adjoint(rates, counted)
         return float(value), to_rates / (1e3 * self.unit)

@@ -88,7 +88,7 @@ class FunctionalLaw:
         a, s, b, c, q = np.exp(theta[1]), theta[2], np.exp(theta[3]), np.exp(theta[4]), theta[5]
         volume, slope = self._noise(rates * 1e3, theta)[0], self._noise_slope(rates * 1e3, theta)
         grown = kernel_integral(c * after, q)[0] - kernel_integral(c * before, q)[0]
-        total = max(float(after[0]), 1e-300)
+        total = max(float(after[0]), 1e-100)
         value = theta[0] + a * total**-s + b * float(volume @ grown)
         kernel_far, kernel_near = c * (1.0 + c * after) ** (-1.0 - q), c * (1.0 + c * before) ** (-1.0 - q)
         aged = volume * (kernel_far - kernel_near)  # what a longer clock after step k does to its noise

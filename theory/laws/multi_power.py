@@ -83,7 +83,7 @@ class MultiPowerLaw:
         lasting = np.where(rates > 0.0, (1.0 + grown) ** -beta, (far <= 0.0).astype(np.float64))
         gained = 1.0 - lasting
         bend = np.where(rates > 0.0, beta * lasting / (1.0 + grown), 0.0)  # derivative of gained to grown
-        total = max(float(far[0]), 1e-300)
+        total = max(float(far[0]), 1e-100)
         value = theta[0] + a * total**-s - b * float(drops @ gained)
         passed = np.cumsum(drops * bend * c * (1e3 * moving) ** -gamma)
         to_rates = 1e3 * falls_adjoint(rates, gained) - drops * bend * gamma * grown / moving + passed

@@ -77,7 +77,7 @@ class ScaleFreeLaw(NormMemoryLaw):
         before = np.append(after[1:], 0.0)
         a, s, b, q = np.exp(theta[1]), theta[2], np.exp(theta[3]), theta[4]
         grown = _kernel(rates, before, after, q)[0]
-        total = max(float(after[0]), 1e-300)
+        total = max(float(after[0]), 1e-100)
         value = theta[0] + a * total**-s + b * 1e3 * float(rates @ grown)
         moving = np.where(rates > 0.0, rates, 1.0)
         far, near = (CUTOFF * moving + after) ** (-1.0 - q), (CUTOFF * moving + before) ** (-1.0 - q)

@@ -1,10 +1,12 @@
 """Schedules for an open horizon: steps that are good whenever the run is stopped."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
+
+from lastiterate.theory.base.result import Bounding, result
 
 from ..base.validation import Array, InputError, check_count, check_positive
 from .closed_form import optimal_continuation
@@ -20,8 +22,8 @@ _ALL_FREE = 2e6  # steps, summed over the stops, up to which every single step i
 _STAGES = ((40, 1e2), (80, 1e3), (120, 1e4))  # knots and sharpness, coarse to fine
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class AnytimeSchedule:
+@result
+class AnytimeSchedule(Bounding):
     """Steps for a run of unknown length, and what not knowing it costs.
 
     Attributes
@@ -58,11 +60,6 @@ class AnytimeSchedule:
     D: float = field(default=1.0)
     G: float = field(default=1.0)
 
-    def __post_init__(self) -> None:
-        """Protect the arrays: the numbers belong to these steps."""
-        for array in (self.steps, self.horizons, self.ratios):
-            array.setflags(write=False)
-
     def __repr__(self) -> str:
         """Show the price and for what."""
         way = "" if self.branch is None else f", branch={self.branch:g}"
@@ -71,10 +68,6 @@ class AnytimeSchedule:
             f"AnytimeSchedule({self.kind}, value={self.value:.6g}, lower={self.lower:.6g}, "
             f"n={self.horizons[0]}..{self.horizons[-1]}{way})"
         )
-
-    def __float__(self) -> float:
-        """Return the price."""
-        return self.value
 
     def stop(self, n: int) -> Array:
         """Return the steps of the run that stops at n, the cooldown included.

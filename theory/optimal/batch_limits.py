@@ -4,6 +4,7 @@ Each term is concave in B_k. So whole multiples are shared out exactly by their 
 few constant pieces are solved exactly at a price a sample, and the price is chosen so that the samples suffice.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ from ..base.validation import Array
 __all__ = ["continuous", "in_pieces", "information", "multiples", "powers_of_two"]
 
 _LEVELS = 48  # candidate batch sizes of the search for pieces
+_PLACES = 500  # candidate ends of them
 
 
 def information(batches: Array, a: Array, b: Array) -> Array:
@@ -60,7 +62,20 @@ def powers_of_two(a: Array, b: Array, total: int, high: int) -> npt.NDArray[np.i
 
 
 def in_pieces(a: Array, b: Array, total: int, unit: int, high: int, pieces: int) -> npt.NDArray[np.int64]:
-    """Batches that are constant on ``pieces`` stretches: the stretches by dynamic programming, then their batches."""
+    """Batches that are constant on ``pieces`` stretches, whose ends are found on at most 500 of the steps."""
+    every = -(-a.size // _PLACES)
+    chosen = slice(every // 2, None, every)
+    share = max(total * a[chosen].size // a.size, unit * a[chosen].size)
+    starts = every * _stretches(a[chosen], b[chosen], share, unit, high, pieces)
+    return _whole_pieces(a, b, starts, total, unit, high)
+
+
+def _stretches(a: Array, b: Array, total: int, unit: int, high: int, pieces: int) -> npt.NDArray[np.intp]:
+    """Where the stretches begin.
+
+    Dynamic programming at a price a sample finds them; they move while that gains, since the best stretches for a
+    given number of samples need not be best at any price.
+    """
     levels = np.unique(np.geomspace(unit, high, _LEVELS))
     gains = information(levels[:, None], a, b)
 
@@ -69,14 +84,27 @@ def in_pieces(a: Array, b: Array, total: int, unit: int, high: int, pieces: int)
 
     level = chosen(_largest(lambda root: levels[chosen(root)].sum() <= total, a, b, high, digits=1e-9))
     starts = np.flatnonzero(np.diff(level, prepend=-1))
-    sizes = np.diff(np.append(starts, a.size))
-    return np.repeat(_whole_pieces(a, b, starts, sizes, total, unit, high), sizes)
+
+    def worth(begin: npt.NDArray[np.intp]) -> float:
+        return float(information(_whole_pieces(a, b, begin, total, unit, high), a, b).sum())
+
+    best, stride = worth(starts), a.size // 8
+    while stride > 0:
+        before = best
+        for boundary, move in itertools.product(range(1, starts.size), (-stride, stride)):
+            moved = starts.copy()
+            moved[boundary] += move
+            if (np.diff(np.append(moved, a.size)) > 0).all() and (gain := worth(moved)) > best:
+                starts, best = moved, gain
+        stride = stride if best > before else stride // 2
+    return starts
 
 
 def _whole_pieces(
-    a: Array, b: Array, starts: npt.NDArray[np.intp], sizes: npt.NDArray[np.intp], total: int, unit: int, high: int
+    a: Array, b: Array, starts: npt.NDArray[np.intp], total: int, unit: int, high: int
 ) -> npt.NDArray[np.int64]:
     """The best multiple of ``unit`` for each given stretch: at a price, from its marginal gain, then one by one."""
+    sizes = np.diff(np.append(starts, a.size))
     owner = np.repeat(np.arange(sizes.size), sizes)
     top = high // unit
 
@@ -96,7 +124,7 @@ def _whole_pieces(
     while True:
         fits = (count < top) & (unit * (count @ sizes + sizes) <= total)
         if not fits.any():
-            return unit * count
+            return np.repeat(unit * count, sizes)
         count[np.argmax(np.where(fits, gain(count), -np.inf))] += 1
 
 

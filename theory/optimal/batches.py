@@ -6,11 +6,12 @@ bound is g_N.
 """
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from lastiterate.theory.base.result import Bounding, result
 
 from ..base.validation import Array, InputError, check_choice, check_count, check_positive, check_vector
 from ..rates.sgd import tune_base_lr
@@ -22,8 +23,8 @@ from .refinement import check_norms, to_horizon
 __all__ = ["BatchChange", "BatchPlan", "batch_change", "gradient_bounds", "optimal_batches"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class BatchPlan:
+@result
+class BatchPlan(Bounding):
     """Batches, the steps that go with them, and what they are worth.
 
     Attributes
@@ -57,11 +58,6 @@ class BatchPlan:
     D: float
     kind: str = "exact"
 
-    def __post_init__(self) -> None:
-        """Protect the arrays."""
-        for array in (self.batches, self.steps, self.critical, self.G):
-            array.setflags(write=False)
-
     def __repr__(self) -> str:
         """Show the gain and the range of batches."""
         return (
@@ -69,18 +65,14 @@ class BatchPlan:
             f"n_steps={self.batches.size}, batches={self.batches.min()}..{self.batches.max()}, tokens={self.tokens})"
         )
 
-    def __float__(self) -> float:
-        """Return the value."""
-        return self.value
-
     @property
     def tokens(self) -> int:
         """Samples used."""
         return int(self.batches.sum())
 
 
-@dataclass(frozen=True)
-class BatchChange:
+@result
+class BatchChange(Bounding):
     """What a change of the batch size asks of the learning rate, and what it does to the rate.
 
     Attributes
@@ -248,9 +240,9 @@ def batch_change(
     Examples
     --------
     >>> import numpy as np
-    >>> norms = np.ones(1000)
-    >>> [round(batch_change(norms, 100.0, b, 4.0).value, 2) for b in (1.0, 1e4, 1e8)]
-    [3.99, 2.52, 1.99]
+    >>> norms = np.ones(20000)
+    >>> [round(batch_change(norms, 30.0, b, 4.0).value, 2) for b in (1.0, 900.0, 1e6)]
+    [3.99, 2.53, 2.0]
     """
     g, s = _check_log(norms, noise)
     check_choice(same, "same", ("tokens", "steps"))

@@ -4,18 +4,18 @@ All three are O(N). Gradient bounds enter as their inverse squares, relative to 
 """
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.jit import compiled
+from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, check_count, check_gradient_bounds, check_positive, check_steps
 from lastiterate.theory.rates.sgd import exact_rate
 
 
-@dataclass(frozen=True)
-class OptimalSchedule:
+@result
+class OptimalSchedule(Bounding):
     """Steps that minimise a bound, and the bound.
 
     Attributes
@@ -30,14 +30,16 @@ class OptimalSchedule:
         The fictitious step h_N of the Theorem 10 optimum; zero for the exact one.
     """
 
-    steps: Array = field(repr=False)
+    _plot = "schedule"
+
+    steps: Array
     value: float
     kind: str
     last_value: float = 0.0
 
 
-@dataclass(frozen=True)
-class Continuation:
+@result
+class Continuation(Bounding):
     """The best steps after a prefix that is already taken.
 
     Attributes
@@ -50,12 +52,17 @@ class Continuation:
         The exact rate of the prefix alone, had the run stopped there.
     scratch_value : float
         The rate of the optimal schedule of the whole length, had it been known from the start.
+    kind : str
+        That of the exact rate: ``"exact"``, ``"attained"`` or ``"upper"``.
     """
 
-    steps: Array = field(repr=False)
+    _plot = "schedule"
+
+    steps: Array
     value: float
     prefix_value: float
     scratch_value: float
+    kind: Kind
 
 
 def optimal_schedule(n_steps: int, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> OptimalSchedule:
@@ -149,12 +156,12 @@ def optimal_continuation(
     caps = check_gradient_bounds(G, taken.size + count)
     best = optimal_schedule(taken.size + count, distance, caps)
     if taken.size == 0:
-        return Continuation(best.steps, best.value, distance * float(caps[0]), best.value)
+        return Continuation(best.steps, best.value, distance * float(caps[0]), best.value, best.kind)
     low, weights, tails = _inverse_squares(caps[taken.size :])
     rate = exact_rate(taken, distance, np.append(caps[: taken.size], low / math.sqrt(tails[0])))
     steps = rate.sigma * (rate.sigma / tails[0]) * (weights[:-1] * (tails[1:] / tails[0]))
     alone = exact_rate(taken, distance, caps[: taken.size + 1])
-    return Continuation(steps, rate.value, alone.value, best.value)
+    return Continuation(steps, rate.value, alone.value, best.value, rate.kind)
 
 
 def theorem10_optimum(n_steps: int, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> OptimalSchedule:

@@ -1,11 +1,11 @@
 """The best weights for checkpoints that are already saved, and the best decay of a moving average."""
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, InputError, check_positive, check_steps
 from lastiterate.theory.rates.averages import AverageRate, average_rate
 from lastiterate.theory.rates.bouncing import steepest
@@ -16,15 +16,15 @@ __all__ = ["OptimalAverage", "OptimalMerge", "optimal_ema", "optimal_merge", "em
 _SMALLEST = 1e-9  # weight kept on every checkpoint while the weights move
 
 
-@dataclass(frozen=True, eq=False)
-class OptimalMerge:
+@result
+class OptimalMerge(Bounding):
     """Weights for checkpoints, and what theory says of the merge.
 
     Attributes
     ----------
     weights : ndarray, shape (N+1,)
         Weights of x_0..x_N, zero but at the checkpoints.
-    value, lower : float
+    value, kind, lower
         The bounds on f at the merge, see `lastiterate.theory.rates.averages.AverageRate`.
     least : float
         No weights on these checkpoints have a worst case below this.
@@ -36,29 +36,28 @@ class OptimalMerge:
         The whole result, with its certificate and its function.
     """
 
-    weights: Array = field(repr=False)
+    _shown = ("kind", "value", "lower", "least", "last")
+
+    weights: Array
     value: float
+    kind: Kind
     lower: float
     least: float
-    emulated: Array = field(repr=False)
+    emulated: Array
     uniform: float
     last: float
-    rate: AverageRate = field(repr=False)
-
-    def __float__(self) -> float:
-        """Return the value."""
-        return self.value
+    rate: AverageRate
 
 
-@dataclass(frozen=True, eq=False)
-class OptimalAverage:
+@result
+class OptimalAverage(Bounding):
     """The exponential moving average with the smallest worst case.
 
     Attributes
     ----------
     decay : float
         The factor beta of xbar_k = beta xbar_{k-1} + (1 - beta) x_k, xbar_0 = x_0; zero is no averaging.
-    value : float
+    value, kind
         The bound on f at the average after the last step.
     last : float
         The rate of the last iterate without averaging.
@@ -66,14 +65,13 @@ class OptimalAverage:
         The whole result.
     """
 
+    _shown = ("decay", "kind", "value", "last")
+
     decay: float
     value: float
+    kind: Kind
     last: float
-    rate: AverageRate = field(repr=False)
-
-    def __float__(self) -> float:
-        """Return the value."""
-        return self.value
+    rate: AverageRate
 
 
 def optimal_merge(steps: npt.ArrayLike, checkpoints: npt.ArrayLike, D: float = 1.0, G: float = 1.0) -> OptimalMerge:
@@ -124,6 +122,7 @@ def optimal_merge(steps: npt.ArrayLike, checkpoints: npt.ArrayLike, D: float = 1
     return OptimalMerge(
         weights=best.weights,
         value=best.value,
+        kind=best.kind,
         lower=best.lower,
         least=min(least * D * G, best.value),
         emulated=best.emulated,
@@ -246,4 +245,4 @@ def optimal_ema(steps: npt.ArrayLike, D: float = 1.0, G: float = 1.0) -> Optimal
             if tried.value < best.value:
                 best, decay = tried, 1.0 - math.exp(-log_window)
                 low, high = grid[max(i - 1, 0)], grid[min(i + 1, 8)]
-    return OptimalAverage(decay, best.value, last, best)
+    return OptimalAverage(decay, best.value, best.kind, last, best)

@@ -5,6 +5,7 @@ The points are x_0..x_n of the merged run, then the average; ``pairs[r, t]`` mul
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -47,31 +48,31 @@ class Upper(NamedTuple):
 def least_upper(run: MergedRun) -> Upper:
     """Return the exact rate where Theorem M gives it, else the least of the bounds that the length allows."""
     if run.steps.size == 0:
-        return Upper(float(run.caps[0]), "lipschitz", lambda: _of_points(run))
+        return Upper(float(run.caps[0]), "lipschitz", partial(_of_points, run))
     if run.even:
         sigma, rate = closing_sigma(run.emulated, run.tails)
         if sigma > 0.0:
-            return Upper(rate, "closed form", lambda: _of_chain(run, raised_chain(run, sigma)))
+            return Upper(rate, "closed form", partial(_closed, run, sigma))
     return min(_bounds(run), key=lambda bound: bound.value)
 
 
 def _bounds(run: MergedRun) -> Iterator[Upper]:
     """Yield the bounds that hold for any weights."""
     chain = cheapest_chain(run)
-    yield Upper(chain.value, "chain", lambda: _of_chain(run, chain))
+    yield Upper(chain.value, "chain", partial(_of_chain, run, chain))
     size, checkpoints = run.steps.size, int(np.count_nonzero(run.weights))
     if size * checkpoints <= _PASSES:
-        yield Upper(_mean_of_losses(run), "mean of losses", lambda: _of_points(run))
+        yield Upper(_mean_of_losses(run), "mean of losses", partial(_of_points, run))
     if run.even and size <= _SEARCHED:
         found = best_multipliers(matrix_of(run), 1.0, np.ones(size + 2), 1e-5)
-        yield Upper(found.value, "search", lambda: Proof(found.pairs, found.tau, found.norms))
+        yield Upper(found.value, "search", partial(Proof, found.pairs, found.tau, found.norms))
         return  # the vectors are one choice of these multipliers
     work = (size - int(np.argmax(run.weights > 0.0))) * checkpoints
     if work <= _GREEDY:
         start = math.sqrt(run.steps[-1] * run.weights[-1])
         vectors = cheapest_vectors(run) if work <= _REFINED else vector_weights(run, start)
         if vectors is not None:
-            yield Upper(vectors.value, "vectors", lambda: _of_vectors(run, vectors))
+            yield Upper(vectors.value, "vectors", partial(_of_vectors, run, vectors))
 
 
 def matrix_of(run: MergedRun) -> Array:
@@ -118,6 +119,11 @@ def _of_chain(run: MergedRun, chain: Chain) -> Proof:
         pairs[:n, n] = chain.sigma * rises
         pairs[: n + 1, n + 1] = run.weights
     return Proof(pairs, float(chain.v[0]) ** 2, monotone=monotone)
+
+
+def _closed(run: MergedRun, sigma: float) -> Proof:
+    """Return the multipliers of Theorem M."""
+    return _of_chain(run, raised_chain(run, sigma))
 
 
 def _of_vectors(run: MergedRun, found: VectorWeights) -> Proof:

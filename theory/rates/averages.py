@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -29,19 +29,19 @@ __all__ = ["AverageRate", "average_rate", "check_weights"]
 _ATTAINED = 1e-9
 
 
-@dataclass(frozen=True, eq=False)
-class AverageRate:
+@result
+class AverageRate(Bounding):
     """What theory says of f at an average of the iterates.
 
     Attributes
     ----------
     value : float
         An upper bound on f(sum_k a_k x_k) - f*.
-    lower : float
-        What some function of the class attains, `function`.
     kind : str
         ``"exact"`` (proved: the average is the last iterate of the emulated schedule), ``"attained"`` (the two bounds
         meet) or ``"upper"``.
+    lower : float
+        What some function of the class attains, `function`.
     method : str
         The bound behind ``value``: ``"closed form"``, ``"search"``, ``"vectors"``, ``"chain"``, ``"mean of losses"`` or
         ``"lipschitz"``.
@@ -55,28 +55,24 @@ class AverageRate:
         The bounds on the subgradients.
     """
 
+    _shown = ("kind", "value", "lower", "n_steps", "method")
+
     value: float
+    kind: Kind
     lower: float
-    kind: str
     method: str
-    emulated: Array = field(repr=False)
-    steps: Array = field(repr=False)
-    weights: Array = field(repr=False)
+    emulated: Array
+    steps: Array
+    weights: Array
     D: float
-    G: Array = field(repr=False)
-    _prove: Callable[[], StepMatrixCertificate] = field(repr=False)
-    _function: Callable[[], Problem] = field(repr=False)
+    G: Array
+    _prove: Callable[[], StepMatrixCertificate]
+    _function: Callable[[], Problem]
 
-    def __repr__(self) -> str:
-        """Return the two bounds and what they are."""
-        return (
-            f"AverageRate({self.kind}, value={self.value:.9g}, lower={self.lower:.9g}, N={self.steps.size}, "
-            f"method={self.method!r})"
-        )
-
-    def __float__(self) -> float:
-        """Return the value."""
-        return self.value
+    @property
+    def n_steps(self) -> int:
+        """N."""
+        return self.steps.size
 
     def certificate(self) -> StepMatrixCertificate:
         """Return the multipliers of the upper bound; the points are those before the average, and the average."""
@@ -137,14 +133,14 @@ def average_rate(
 
     >>> import numpy as np
     >>> average_rate(np.full(99, 0.1), np.full(100, 0.01))
-    AverageRate(exact, value=0.1, lower=0.1, N=99, method='closed form')
+    AverageRate(kind='exact', value=0.1, lower=0.1, n_steps=99, method='closed form')
     >>> every_fourth = np.zeros(25)
     >>> every_fourth[4::4] = 1 / 6
     >>> rate = average_rate(np.full(24, 0.1), every_fourth)
     >>> rate.kind, round(rate.lower, 3), round(rate.value, 3)
     ('upper', 0.279, 0.281)
     """
-    taken = check_steps(steps, allow_empty=True).copy()
+    taken = check_steps(steps, allow_empty=True)
     shares = check_weights(weights, taken)
     distance = check_positive(D, "D")
     caps = check_gradient_bounds(G, taken.size)
@@ -157,12 +153,11 @@ def average_rate(
     lower = upper.value if exact else min(steepest(even).value * (least / top), upper.value)
     emulated = np.zeros(taken.size)
     emulated[run.taken] = taken[run.taken] * run.tails
-    for array in (emulated, taken, shares, caps):
-        array.setflags(write=False)
+    kind: Kind = "exact" if exact else "attained" if upper.value <= lower * (1.0 + _ATTAINED) else "upper"
     return AverageRate(
         value=upper.value * distance * top,
         lower=lower * distance * top,
-        kind="exact" if exact else "attained" if upper.value <= lower * (1.0 + _ATTAINED) else "upper",
+        kind=kind,
         method=upper.method,
         emulated=emulated,
         steps=taken,

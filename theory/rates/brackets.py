@@ -19,7 +19,7 @@ def exact_bracket(run: Scaled, objective: Objective) -> tuple[float, float]:
     largest = math.sqrt(run.distance / run.last_cap + run.total)
     bound = 0.5 * math.log(objective(np.log(np.geomspace(math.sqrt(run.last_step), largest, 8))).min())
     low = math.log(run.last_step) + math.log(run.last_step_cap) - bound
-    return _folded(run, low, bound - math.log(run.last_cap))
+    return _folded(run, low, bound - math.log(run.last_cap), low + 0.5 * math.log(run.unit))
 
 
 def theorem10_bracket(run: Scaled, objective: Objective) -> tuple[float, float]:
@@ -50,16 +50,18 @@ def tuned_exact_bracket(run: Scaled, objective: Objective) -> tuple[float, float
     below_cap = math.expm1(-0.5 * math.log1p(-share))
     high = math.log(run.total) - math.log(max(last_cap / best - 1.0, below_last))
     low = math.log(max(cap / best - 1.0, below_cap)) + math.log(h) - math.log1p(before / h)
-    return _folded(run, low / 2.0, high / 2.0)
+    return _folded(run, low / 2.0, high / 2.0, low / 2.0)
 
 
-def _folded(run: Scaled, low: float, high: float) -> tuple[float, float]:
+def _folded(run: Scaled, low: float, high: float, log_least: float) -> tuple[float, float]:
     """Halve a bracket of log sigma: sigma and h_m / sigma lead to the same s_m, so the cheaper one suffices.
 
-    Where h_m / sigma would underflow the larger one is kept, as if h_m were zero: a bound like every other sigma's.
+    Where h_m or the least sigma, whose logarithm is ``log_least``, would underflow the larger one is kept, as if h_m
+    were zero: a bound like every other sigma's.
     """
     middle = 0.5 * math.log(max(run.last_step, _UNDERFLOWS))
-    if run.last_cap <= run.last_step_cap or run.last_step < _UNDERFLOWS:
+    tiny = run.last_step < _UNDERFLOWS or log_least < math.log(_UNDERFLOWS)
+    if run.last_cap <= run.last_step_cap or tiny:
         return max(low, min(middle, high)), high
     return low, min(high, max(middle, low))
 

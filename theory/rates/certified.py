@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.result import result
 from lastiterate.theory.certificates.certificate import Certificate, StepMatrixCertificate
 from lastiterate.theory.pep.program import Program, in_units
 
@@ -34,7 +35,7 @@ class Proof(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@result
 class CertifiedRate(Rate):
     """A `Rate` of momentum or dual averaging, with multipliers for all pairs of points and a lower bound.
 
@@ -90,7 +91,7 @@ def assemble(
     """Return the result; it is exact where it comes from an exact rate of SGD."""
     exact = found is not None and found.exact
     return CertifiedRate(
-        value=value,
+        value=float(value),
         base_lr=1.0,
         tolerance=found.tolerance if found is not None else math.nan,
         kind="exact" if exact else "upper",

@@ -30,6 +30,7 @@ __all__ = [
     "slacks",
 ]
 
+_FOLD = 16
 _BLOCK = 1024  # sums of millions of terms are sums over blocks, which keeps their rounding error near 1e-15
 _ZERO = 1e-170  # stands for zero where a division must not fail: below the root of every positive number
 _LEAST = 1e-290
@@ -81,33 +82,39 @@ def power_of_four(largest: float) -> float:
 def one_pass(steps: Any) -> tuple[float, float, float, float, int]:
     """Return the numbers of `OnePass`: M_k = z + h_k / z with z = max(M_{k+1}, sqrt(h_k)), from M_N = 0.
 
-    Where z = sqrt(h_k) the pass starts anew, and the steps after k are free. The sum M is compensated: linear decay adds
-    the same number a million times, with the same rounding error.
+    Where z = sqrt(h_k) the pass starts anew, and the steps after k are free. What rounding takes from M and from the
+    sums is added back after every `_FOLD` steps: linear decay adds the same number a million times.
     """
-    first, lost = 0.0, 0.0
-    squares, free, total, binding = 0.0, 0.0, 0.0, 0
+    first, squares, lost_squares = 0.0, 0.0, 0.0
+    total, lost_total, free, binding = 0.0, 0.0, 0.0, 0
     stop = len(steps)
     while stop > 0:
-        start = max(0, stop - _BLOCK)
-        part, part_of_squares = 0.0, 0.0
+        start = max(0, stop - _FOLD)
+        part, part_of_squares, slip = 0.0, 0.0, 0.0
         for k in range(stop - 1, start - 1, -1):
             h = steps[k]
             if first * first < h:
-                first, lost = 2.0 * math.sqrt(h), 0.0
-                squares, part_of_squares = 0.0, 2.0 * h
-                free, binding = total + part, k + 1
+                first, slip = 2.0 * math.sqrt(h), 0.0
+                squares, lost_squares, part_of_squares = 0.0, 0.0, 2.0 * h
+                free, binding = (total + part) + lost_total, k + 1
             elif h > 0.0:
                 w = h / first
-                added = w + lost
-                longer = first + added
-                lost = added - (longer - first)
+                longer = first + w
+                slip += w - (longer - first)
                 first = longer
                 part_of_squares += w * w
             part += h
-        squares += part_of_squares
-        total += part
+        first += slip
+        longer = squares + part_of_squares
+        kept = longer - squares
+        lost_squares += (squares - (longer - kept)) + (part_of_squares - kept)
+        squares = longer
+        longer = total + part
+        kept = longer - total
+        lost_total += (total - (longer - kept)) + (part - kept)
+        total = longer
         stop = start
-    return first, squares, free, total, binding
+    return first, squares + lost_squares, free, total + lost_total, binding
 
 
 def one_pass_of_rows(steps: Array, ratios: Array | None = None) -> OnePass:
@@ -139,24 +146,24 @@ def one_pass_of_rows(steps: Array, ratios: Array | None = None) -> OnePass:
     return OnePass(first, squares, free, sums[-1], binding)
 
 
-def binding_ratios(steps: Any, ratios: Any) -> float:
-    """Fill lambda_k = h_k / z^2 along the pass of `one_pass` and return M_0; lambda is 1 where the pass starts anew."""
-    first, lost = 0.0, 0.0
+def binding_ratios(steps: Any, ratios: Any) -> None:
+    """Fill lambda_k = h_k / z^2 along the pass of `one_pass`; lambda is 1 where the pass starts anew."""
+    first, slip = 0.0, 0.0
     for k in range(len(steps) - 1, -1, -1):
         h = steps[k]
         if first * first < h:
             ratios[k] = 1.0
-            first, lost = 2.0 * math.sqrt(h), 0.0
+            first, slip = 2.0 * math.sqrt(h), 0.0
         elif h > 0.0:
             w = h / first
             ratios[k] = w / first
-            added = w + lost
-            longer = first + added
-            lost = added - (longer - first)
+            longer = first + w
+            slip += w - (longer - first)
             first = longer
+            if k % _FOLD == 0:
+                first, slip = first + slip, 0.0
         else:
             ratios[k] = 0.0
-    return first
 
 
 def slopes(ratios: Any, share: float) -> None:

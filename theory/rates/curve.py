@@ -1,7 +1,6 @@
 """The rate at every horizon of one schedule: what stopping after n steps would have been worth."""
 
 import math
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.jit import Array, room, run
+from lastiterate.theory.base.result import Kind, Result, result
 from lastiterate.theory.base.validation import (
     InputError,
     check_choice,
@@ -32,8 +32,8 @@ __all__ = ["rate_curve", "RateCurve", "ExactCurve"]
 _DIRECT = 100  # steps of separate passes that cost what one step of all horizons together does
 
 
-@dataclass(frozen=True, eq=False)
-class RateCurve:
+@result
+class RateCurve(Result):
     """Rates over horizons.
 
     Attributes
@@ -49,17 +49,28 @@ class RateCurve:
         ``"theorem10"`` or ``"average"``.
     """
 
-    horizons: npt.NDArray[np.int64] = field(repr=False)
-    values: Array = field(repr=False)
-    base_lr: Array = field(repr=False)
-    kind: str
+    _plot = "curve"
+    _shown = (
+        "kind",
+        "n_horizons",
+    )
+
+    horizons: npt.NDArray[np.int64]
+    values: Array
+    base_lr: Array
+    kind: Kind
+
+    @property
+    def n_horizons(self) -> int:
+        """Number of horizons."""
+        return self.horizons.size
 
     def __len__(self) -> int:
         """Return the number of horizons."""
         return self.horizons.size
 
 
-@dataclass(frozen=True, eq=False)
+@result
 class ExactCurve(RateCurve):
     """Exact rates over horizons for constant G, from which those for every other D and G follow at once.
 
@@ -71,9 +82,9 @@ class ExactCurve(RateCurve):
 
     D: float
     G: float
-    _steps: Array = field(repr=False)
-    _scale: float = field(repr=False)
-    _passes: OnePass = field(repr=False)
+    _steps: Array
+    _scale: float
+    _passes: OnePass
 
     @cached_property
     def sigma(self) -> Array:

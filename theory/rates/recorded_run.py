@@ -6,8 +6,6 @@ minimiser lies within D of x_0. `trajectory_bound` assumes nothing else: the poi
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
-from scipy.special import softmax
 
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import (
@@ -19,6 +17,7 @@ from lastiterate.theory.base.validation import (
     check_steps,
     check_vector,
 )
+from lastiterate.theory.pep.least_value import least_maximum, mixed, top
 
 from .sgd import exact_rate
 from .varying import tightened_rate
@@ -36,16 +35,25 @@ class RecordedBound(Bounding):
         The weights of the points that prove it.
     source : str
         ``"values"``, ``"gradients"`` or ``"norms"``: what the proof uses.
+    lower : float
+        With values: no bound that the record implies is smaller, so that equal numbers say that ``value`` is the best.
+        Else 0.
     kind : str
         ``"upper"``.
     """
 
-    _shown = ("kind", "value", "source")
+    _shown = ("kind", "value", "source", "lower")
 
     value: float
     weights: Array
     source: str
+    lower: float = 0.0
     kind: Kind = "upper"
+
+    @property
+    def best(self) -> bool:
+        """Whether the record implies no bound that is smaller by more than 1e-6, relative."""
+        return self.value - self.lower <= 1e-6 * abs(self.value)
 
 
 def norms_bound(steps: npt.ArrayLike, norms: npt.ArrayLike, D: float = 1.0) -> RecordedBound:
@@ -98,8 +106,9 @@ def trajectory_bound(
     r"""Return the bound on f(x_N) - f* that recorded points and subgradients (and function values) imply.
 
     **With values** f_t: every subgradient gives a lower model of f, so for any a_t >= 0 with sum 1,
-    f* >= sum_t a_t (f_t + <g_t, x_0 - x_t>) - D |sum_t a_t g_t|. The right-hand side is maximised over a by L-BFGS; its
-    maximum is the least f* that is consistent with the record, so no better bound exists.
+    f* >= sum_t a_t (f_t + <g_t, x_0 - x_t>) - D |sum_t a_t g_t|. The largest right-hand side, found by a second-order
+    cone program, is the least f* that is consistent with the record, so no better bound exists. ``.lower`` says how far
+    the program came: the least f* is at most f_N - ``.lower``, which another point of the ball proves.
 
     **Without values** the multipliers of `exact_rate` are used: for any weights w_t > 0, with s_t = w_{t:N},
     v_t = 1 / s_{t+1}, v_{-1} = 1 / s_0 and y_t = v_{-1} (x_t - x_0) + sum_{r<t} (v_r - v_{r-1}) (x_t - x_r),
@@ -154,10 +163,14 @@ def trajectory_bound(
     f = check_vector(values, "values")
     if f.size != x.shape[0]:
         raise InputError("values", f"an array of length {f.size}", f"{x.shape[0]} values, one a point")
-    heights = f + np.einsum("td,td->t", g, x[0] - x)
-    share = _best_mixture(heights, g, distance, mix / mix.sum())
-    minimum = float(share @ heights) - distance * float(np.linalg.norm(share @ g))
-    return RecordedBound(float(f[-1]) - minimum, share, "values")
+    with np.errstate(over="ignore", invalid="ignore"):
+        heights = f - f[-1] + np.einsum("td,td->t", g, x[0] - x)
+        reach = float(np.abs(heights).max()) + distance * float(np.linalg.norm(g, axis=1).max())
+    if not reach < 1e300:
+        raise InputError("D", D, "points, subgradients and values whose products float64 can hold")
+    step, share = least_maximum(heights, g, distance)
+    value, lower = -mixed(heights, g, share, distance), -top(heights, g, step)
+    return RecordedBound(value, share, "values", lower=min(lower, value))
 
 
 def _check_weights(
@@ -191,31 +204,3 @@ def _gradient_bound(x: Array, g: Array, distance: float, weights: Array) -> floa
     past = np.cumsum(rises[:, None] * moved, axis=0) - rises[:, None] * moved
     regrets = np.einsum("td,td->t", g, before[:, None] * moved - past)
     return float(before[0] * distance * np.linalg.norm(weights @ g) + weights @ regrets)
-
-
-def _best_mixture(heights: Array, g: Array, distance: float, start: Array) -> Array:
-    """Maximise the lower bound on f* over the simplex, through the logarithms of the weights."""
-    best, best_value = start, -np.inf
-    for mix in (start, np.full(start.size, 1.0 / start.size), *np.eye(start.size)[[-1, int(np.argmax(heights))]]):
-        value = float(mix @ heights) - distance * float(np.linalg.norm(mix @ g))
-        if value > best_value:
-            best, best_value = mix, value
-    scale = max(float(np.ptp(heights)), distance * float(np.linalg.norm(g, axis=1).max()), 1e-300)
-
-    def objective(logits: Array) -> tuple[float, Array]:
-        mix = softmax(logits)
-        mean = mix @ g
-        norm = float(np.linalg.norm(mean))
-        direction = mean / norm if norm > 0.0 else mean
-        slope = heights - distance * (g @ direction)
-        value = float(mix @ heights) - distance * norm
-        return -value / scale, -mix * (slope - mix @ slope) / scale
-
-    for logits in (np.log(np.maximum(start, 1e-12)), np.zeros(start.size)):
-        found = softmax(
-            minimize(objective, logits, jac=True, method="L-BFGS-B", options={"maxiter": 2000, "gtol": 1e-12}).x
-        )
-        value = float(found @ heights) - distance * float(np.linalg.norm(found @ g))
-        if value > best_value:
-            best, best_value = found, value
-    return best

@@ -1,13 +1,14 @@
 """`Rate`, what every worst-case rate offers, and `SgdRate`, what the rate of SGD's last iterate offers beyond it."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lastiterate.theory.base.jit import room, run
+from lastiterate.theory.base.result import Bounding, result
 from lastiterate.theory.base.validation import Array, InputError
 
 from .closed_form import (
@@ -37,8 +38,8 @@ def frozen(values: Any) -> Array:
     return array
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Rate:
+@result
+class Rate(Bounding):
     """A bound on f(x_N) - f* (or on the average iterate).
 
     Attributes
@@ -62,13 +63,9 @@ class Rate:
     tolerance: float
     kind: str
     n_steps: int
-    _steps: Array = field(repr=False)
-    _D: float = field(repr=False)
-    _G: Array = field(repr=False)
-
-    def __float__(self) -> float:
-        """Return the value."""
-        return self.value
+    _steps: Array
+    _D: float
+    _G: Array
 
     def __repr__(self) -> str:
         """Return the numbers in one line."""
@@ -118,7 +115,7 @@ class Chain(NamedTuple):
     top_cap: float
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@result
 class SgdRate(Rate):
     """The rate of the last iterate of SGD: its sensitivity, what binds, certificate, and the function that attains it.
 
@@ -236,12 +233,12 @@ class SgdRate(Rate):
 
     def _constant_slopes(self) -> Array:
         """Return the gradient in units of G^2."""
-        if not self.binding:
+        if self._pass is None or not self.binding:
             return np.full(self.n_steps, -1.0)
         scale = power_of_four(float(self._steps.max()))
         ratios = room(self.n_steps, self.n_steps)
-        first = run(binding_ratios, self._steps if scale == 1.0 else self._steps * scale, ratios)
-        share = self._reach(scale) / first
+        run(binding_ratios, self._steps if scale == 1.0 else self._steps * scale, ratios)
+        share = self._reach(scale) / self._pass.first
         run(slopes, ratios, (1.0 - share) * (1.0 + share) * (1.0 + share * share))
         return np.asarray(ratios)
 

@@ -1,13 +1,14 @@
 """The rates of many schedules of one length as one result."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any, NoReturn
 
 import numpy as np
 
 from lastiterate.theory.base.jit import PLAIN, Array
+from lastiterate.theory.base.result import result
 
 from .closed_form import OnePass, one_pass_of_rows, power_of_four
 from .inputs import check_base_lr, check_rate
@@ -16,7 +17,7 @@ from .result import SgdRate, frozen
 __all__ = ["RateStack", "stacked_rate"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@result
 class RateStack(SgdRate):
     """The rates of m schedules: ``value``, ``base_lr``, ``sigma``, ``gradient``, ``lower``, ... have m rows.
 

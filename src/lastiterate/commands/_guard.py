@@ -9,7 +9,7 @@ import typer
 
 from ._output import tell
 
-OUTPUTS = ("out", "plot", "certificate", "function")
+OUTPUTS = ("out", "plot", "where", "certificate", "function")
 
 
 def guard(app: typer.Typer) -> None:
@@ -43,7 +43,7 @@ def _refuse(name: str, path: Path, read: list[Path]) -> None:
 
     if path.exists() and any(path.samefile(other) for other in read):
         raise InputError(f"--{name}", str(path), "a file other than what the command reads, which would be lost")
-    if name != "out" and not path.parent.is_dir():
+    if name in ("certificate", "function") and not path.parent.is_dir():  # pictures make their folder
         raise InputError(f"--{name}", str(path), "a file in an existing folder")
 
 

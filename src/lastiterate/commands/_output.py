@@ -14,12 +14,12 @@ from rich.text import Text
 _PICTURES = (".png", ".pdf", ".svg")
 
 
-def picture(path: Path | None) -> Path | None:
+def picture(option: typer.CallbackParam, path: Path | None) -> Path | None:
     """Refuse a picture that could not be written, before the work that it would show."""
     if path is not None and path.suffix.lower() not in _PICTURES:
         from lastiterate.theory.base.validation import InputError
 
-        raise InputError("picture", str(path), f"a file that ends in {', '.join(_PICTURES)}")
+        raise InputError(option.opts[0], str(path), f"a file that ends in {', '.join(_PICTURES)}")
     return path
 
 

@@ -80,7 +80,11 @@ def simulate(
         rows = [{key: _rounded(value) for key, value in row.items() if key != "diverged"} for row in rows]
     emit(rows, as_json=as_json, title=f"{method} on {problem}, N = {run.n_steps}", extra=extra)
     if plot is not None:
-        save(run.plot().figure, plot)
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(6.4, 3.8 + 0.18 * len(run.schedules)), layout="constrained")
+        li.plots.gaps(run, ax=figure.subplots())
+        save(figure, plot)
 
 
 def _row(run: Any, s: int, best: Any) -> dict[str, Any]:
