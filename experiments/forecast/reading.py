@@ -108,7 +108,7 @@ def _loss_column(table: LogTable, given: str | None, on: str, path: str | Path) 
         curves = [name for name in found if name not in final]
         found = final if on == "final" and final else curves or final
         found = [name for name in found if re.search(r"val|eval|test", name, re.IGNORECASE)] or found
-        found = sorted(found, key=lambda name: -sizes[name])[:1]
+        found = sorted(found, key=lambda name: -table.columns[name].values.size)[:1]
     if len(found) != 1:
         listed = ", ".join(map(repr, names)) or "none"
         raise InputError("loss", given or f"{len(found)} columns of losses in {path}", f"one of its columns: {listed}")
