@@ -8,7 +8,32 @@ from pathlib import Path
 
 from .validation import InputError
 
-__all__ = ["replacing", "write_atomically"]
+__all__ = ["existing_file", "replacing", "write_atomically"]
+
+
+def existing_file(path: str | os.PathLike[str], argument: str, expected: str) -> Path:
+    """Return the path of a regular file; a folder, a pipe or a device, which could be read for ever, is an error.
+
+    Raises
+    ------
+    InputError
+        Naming ``argument`` and what is ``expected``.
+
+    Examples
+    --------
+    >>> existing_file("/dev/zero", "path", "an existing file of results")
+    Traceback (most recent call last):
+    ...
+    lastiterate.theory.base.validation.InputError: path: expected an existing file of results, got /dev/zero
+    """
+    file = Path(path)
+    try:
+        regular = file.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        regular = False
+    if not regular:
+        raise InputError(argument, str(file), expected)
+    return file
 
 
 @contextmanager

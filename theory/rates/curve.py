@@ -1,7 +1,13 @@
 """The rate at every horizon of one schedule: what stopping after n steps would have been worth."""
 
 import math
+from functools import cached_property
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from lastiterate.theory.base.jit import Array, room, run
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Kind, Result, result
 from lastiterate.theory.base.validation import (
