@@ -36,6 +36,7 @@ class OptimalMerge(Bounding):
         The whole result, with its certificate and its function.
     """
 
+    _plot = "emulated"
     _shown = ("kind", "value", "lower", "least", "uniform", "last")
 
     weights: Array
@@ -65,6 +66,7 @@ class OptimalAverage(Bounding):
         The whole result.
     """
 
+    _plot = "emulated"
     _shown = ("decay", "kind", "value", "last")
 
     decay: float
