@@ -10,8 +10,8 @@ W_k), and the gradients are taken at rows h_k (1 - beta_j W_k / W_j).
   If w_k / h_k never rises it is at most ((w_0 / h_0) D^2 + sum_k w_k h_k G^2) / 2, h_N = w_N h_{N-1} / w_{N-1}; where
   it rises, the distance of z_k enters. Up to 120 steps multipliers from later to earlier points are searched as well.
 
-With w_k = h_k the two bounds meet: Schedule-Free with any schedule is exactly as good as the last iterate of SGD with
-the steps e, and constant steps D / (G sqrt(N+1)) reach the minimax rate, whatever beta is.
+With w_k = h_k, h_N = h_{N-1}, the two bounds meet if every step is at most the sum of the later ones and all sum to at
+least D / G: the worst case is (D^2 + G^2 sum_k h_k^2) / (2 sum_k h_k) for every beta (``docs/averages.md``).
 """
 
 import numpy as np
