@@ -60,7 +60,7 @@ def write_function(problem: Problem, path: str | Path) -> Path:
         x0=problem.x0,
         x_star=problem.x_star,
     )
-    target = check_path(path)
+    target = Path(path)
     write_atomically(target, buffer.getvalue())
     return target
 
