@@ -1,6 +1,6 @@
 r"""Replanning: the best remaining steps of a run, given the subgradients that it has met so far.
 
-After the steps h_0..h_{m-1} let y = rho_* x* + sum_r rho_r x_r be any convex combination of the minimiser and the points
+After the steps h_0..h_{m-1} let y = rho_* x* + sum_r rho_r x_r be a convex combination of the minimiser and the points
 seen. The optimal tail with W = sum_{k>=m} G_k^-2 gives f(x_N) - f(y) <= |x_m - y| / W^{1/2} (linear decay, from x_m to
 y), so with delta_r = f(x_r) - f* and the best y
 
@@ -145,7 +145,9 @@ def replan(
     distance = check_positive(D, "D")
     seen = check_norms(norms)
     if seen.size not in (taken.size, taken.size + 1):
-        raise InputError("norms", f"{seen.size} norms", f"{taken.size} or {taken.size + 1} norms for {taken.size} steps")
+        raise InputError(
+            "norms", f"{seen.size} norms", f"{taken.size} or {taken.size + 1} norms for {taken.size} steps"
+        )
     limit = float(seen.max()) if G is None else check_positive(G, "G")
     top = None if cap is None else check_positive(cap, "cap")
     gram = None if inner_products is None else _check_gram(inner_products, seen)
@@ -181,7 +183,7 @@ def _from(
     plan = optimal_continuation(taken, count, distance, bounds)
     if cap is None or plan.steps.max() <= cap:
         return plan.value, plan.steps, kind
-    from .design.design import design_schedule
+    from lastiterate.solvers.design.design import design_schedule
 
     limits = np.append(np.maximum(taken, cap), np.full(count, cap))
     capped = design_schedule(taken.size + count, distance, bounds, prefix=taken, max_step=limits)
@@ -193,7 +195,9 @@ def _check_gram(inner_products: npt.ArrayLike, seen: Array) -> Array:
         gram = np.asarray(inner_products, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError("inner_products", "something else", "a real square matrix") from error
-    expected = f"a symmetric positive semidefinite matrix of shape ({seen.size}, {seen.size}), the norms on its diagonal"
+    expected = (
+        f"a symmetric positive semidefinite matrix of shape ({seen.size}, {seen.size}), the norms on its diagonal"
+    )
     if gram.shape != (seen.size, seen.size) or not np.isfinite(gram).all():
         raise InputError("inner_products", f"shape {gram.shape}", expected)
     scale = float(seen.max()) ** 2
@@ -225,7 +229,7 @@ def _with_products(taken: Array, gram: Array, count: int, distance: float, limit
     coarse = [program.solve(math.exp(log))[0] for log in grid]
     best = int(np.argmin(coarse))
     bracket = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
-    found = minimize_scalar(
+    found: Any = minimize_scalar(
         lambda log: program.solve(math.exp(log))[0], bounds=bracket, method="bounded", options={"xatol": 1e-4}
     )
     value, tau = program.solve(math.exp(found.x))
@@ -253,7 +257,11 @@ class _Program:
         self.height: Any = cp.Variable()
         excess: Any = cp.Variable(size)
         far, ahead, product = cp.Variable(factor.shape[1]), cp.Variable(factor.shape[1]), cp.Variable()
-        self.root, self.constant, self.inverse_root = cp.Parameter(nonneg=True), cp.Parameter(), cp.Parameter(nonneg=True)
+        self.root, self.constant, self.inverse_root = (
+            cp.Parameter(nonneg=True),
+            cp.Parameter(),
+            cp.Parameter(nonneg=True),
+        )
         travel = np.triu(np.ones((size, size))) * h  # row r: the steps from x_r to x_m
         walked = gram * h  # <g_j, h_k g_k>
         before = np.concatenate([np.zeros((size, 1)), np.cumsum(walked, axis=1)], axis=1)  # of sums over k < i

@@ -1,7 +1,7 @@
 r"""Gradient and noise told apart: from the norms of a batch and of one of its micro-batches.
 
-If the gradient of B samples has mean g and variance s^2 / B, then E|g_B|^2 = |g|^2 + s^2 / B. Two sizes B > b give both,
-without bias and from norms alone:
+If the gradient of B samples has mean g and variance s^2 / B, then E|g_B|^2 = |g|^2 + s^2 / B. Two sizes B > b give
+both, without bias and from norms alone:
 
     |g|^2 = (B |g_B|^2 - b |g_b|^2) / (B - b),     s^2 = (|g_b|^2 - |g_B|^2) / (1/b - 1/B).
 """
@@ -96,7 +96,9 @@ def estimate_noise(
     variance = (first_square - square) / (1.0 / small - 1.0 / big)
     for name, values in (("gradient", gradient), ("noise", variance)):
         if values.min() <= 0.0:
-            where = f"{smoothing:g}: at step {int(np.argmin(values))} the estimate of the squared {name} is not positive"
+            where = (
+                f"{smoothing:g}: at step {int(np.argmin(values))} the estimate of the squared {name} is not positive"
+            )
             raise InputError("smoothing", where, "a wider window, up to 1")
     return NoiseLog(np.sqrt(gradient), np.sqrt(variance), big)
 

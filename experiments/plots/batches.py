@@ -29,6 +29,10 @@ def draw_batches(plan: BatchPlan) -> "Figure":
     left.legend(frameon=False)
     right.plot(done, plan.steps / plan.steps.max(), color=ORANGE, label="step size that goes with it")
     right.plot(done, 1.0 - done / 100.0, color=BLACK, linestyle="--", label="linear")
-    right.set(xlabel="steps done (%)", ylabel="step size / largest", title=f"rate {plan.value / plan.constant_value:.4f} of constant")
+    right.set(
+        xlabel="steps done (%)",
+        ylabel="step size / largest",
+        title=f"rate {plan.value / plan.constant_value:.4f} of constant",
+    )
     right.legend(frameon=False)
     return figure

@@ -29,7 +29,9 @@ def draw_anytime(plans: Mapping[str, AnytimeSchedule]) -> "Figure":
         right.axhline(plan.lower, color=color, linestyle=":", linewidth=0.8)
     right.axhline(1.0, color=BLACK, linewidth=0.8)
     left.set(xlabel="step k", ylabel=r"$h_k\,G\sqrt{n_0}/D$", title="the open run", xscale="log")
-    right.set(xlabel="stopping time n", ylabel="rate / rate of the best schedule for n", title="the price", xscale="log")
+    right.set(
+        xlabel="stopping time n", ylabel="rate / rate of the best schedule for n", title="the price", xscale="log"
+    )
     left.legend(frameon=False)
     right.legend(frameon=False, fontsize="small")
     return figure

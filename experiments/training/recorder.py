@@ -166,7 +166,11 @@ class GradNormRecorder:
 
     def _all(self) -> Array:
         self._transfer()
-        return np.concatenate(self._done) if self._done else np.empty((0, len(self._groups), 2 if self._sizes is None else 3))
+        return (
+            np.concatenate(self._done)
+            if self._done
+            else np.empty((0, len(self._groups), 2 if self._sizes is None else 3))
+        )
 
     def __len__(self) -> int:
         """Return the number of recorded steps."""
@@ -204,7 +208,9 @@ class GradNormRecorder:
         if self._sizes is not None:
             columns["grad_norm_first"] = self.first_l2.tolist()
             columns["batch"], columns["micro_batch"] = ([size] * len(self) for size in self._sizes)
-        rows = "".join(f"{step},{','.join(map(repr, row))}\n" for step, row in enumerate(zip(*columns.values(), strict=True)))
+        rows = "".join(
+            f"{step},{','.join(map(repr, row))}\n" for step, row in enumerate(zip(*columns.values(), strict=True))
+        )
         write_atomically(Path(path), f"step,{','.join(columns)}\n{rows}".encode())
         return Path(path)
 

@@ -19,7 +19,9 @@ def anytime(
     releases: Annotated[
         str | None, typer.Option(help="Stopping times that count, such as 1000,2000,4000; all if absent.")
     ] = None,
-    branch: Annotated[float | None, typer.Option(help="Share of the steps for a cooldown once the stop is known.")] = None,
+    branch: Annotated[
+        float | None, typer.Option(help="Share of the steps for a cooldown once the stop is known.")
+    ] = None,
     average: Annotated[
         float | None, typer.Option(help="Power of the average that is returned at the stop, 2 to 4.")
     ] = None,

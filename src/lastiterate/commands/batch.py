@@ -16,7 +16,9 @@ def register(app: typer.Typer) -> None:
 def batch(
     log: Annotated[Path, typer.Argument(help="Log with the norms of batches and of micro-batches.")],
     tokens: Annotated[float, typer.Option(help="Samples in all, in the unit of the log's batch.")],
-    n_steps: Annotated[int | None, typer.Option("--steps", "-n", help="Steps of the next run; those of the log.")] = None,
+    n_steps: Annotated[
+        int | None, typer.Option("--steps", "-n", help="Steps of the next run; those of the log.")
+    ] = None,
     max_batch: Annotated[int | None, typer.Option(help="Largest batch.")] = None,
     multiple_of: Annotated[int, typer.Option(help="Batches are multiples of this.")] = 1,
     powers: Annotated[bool, typer.Option("--powers", help="That multiple times powers of two only.")] = False,
@@ -76,7 +78,9 @@ def batch(
     if batches_out is not None:
         from lastiterate.theory.schedules.files import write_atomically
 
-        lines = (f"{k},{b},{h!r}\n" for k, (b, h) in enumerate(zip(plan.batches.tolist(), plan.steps.tolist(), strict=True)))
+        lines = (
+            f"{k},{b},{h!r}\n" for k, (b, h) in enumerate(zip(plan.batches.tolist(), plan.steps.tolist(), strict=True))
+        )
         write_atomically(batches_out, f"step,batch,step_size\n{''.join(lines)}".encode())
     if plot is not None:
         from lastiterate.experiments.plots.batches import draw_batches
