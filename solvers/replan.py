@@ -18,6 +18,7 @@ subgame perfect method (arXiv 2511.13639), restricted to step sizes.
 """
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -232,7 +233,9 @@ def _with_products(taken: Array, gram: Array, count: int, distance: float, limit
     found: Any = minimize_scalar(
         lambda log: program.solve(math.exp(log))[0], bounds=bracket, method="bounded", options={"xatol": 1e-4}
     )
-    value, tau = program.solve(math.exp(found.x))
+    value, tau = min(program.solve(math.exp(log)) for log in (float(found.x), float(grid[best])))
+    if not math.isfinite(value):
+        raise SolverError(f"the cone program of the replan ended as {program.problem.status}")
     bounds = np.full(count + 1, limit)
     if gram.shape[0] > taken.size:
         bounds[0] = math.sqrt(gram[-1, -1])
@@ -285,13 +288,15 @@ class _Program:
         )
 
     def solve(self, t: float) -> tuple[float, float]:
-        """The bound for this t, and s_m^2, the price of |u|^2."""
+        """The bound for this t, and s_m^2, the price of |u|^2; infinite where the solver is not sure."""
         import cvxpy as cp
 
         self.root.value, self.inverse_root.value = math.sqrt(t), 1.0 / math.sqrt(t)
         self.constant.value = (t + 1.0 / (t * self.weight)) / 2.0
-        self.problem.solve(solver=cp.CLARABEL)
-        if self.problem.status not in ("optimal", "optimal_inaccurate"):
-            raise SolverError(f"the cone program of the replan ended as {self.problem.status}")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Solution may be inaccurate")
+            self.problem.solve(solver=cp.CLARABEL)
+        if self.problem.status != "optimal":
+            return math.inf, 0.0  # a bound for another t will do
         tau = float(self.far_row.dual_value) / t + math.sqrt(self.weight) * float(self.length.dual_value)
         return float(self.height.value), tau
