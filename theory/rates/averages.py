@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.deprecation import warn_renamed
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import (
@@ -25,7 +26,7 @@ from .bouncing import steepest
 from .bouncing_function import function_of
 from .emulated import MergedRun
 
-__all__ = ["AverageRate", "average_rate", "check_weights"]
+__all__ = ["AverageRate", "average_iterate_rate", "average_rate", "check_weights"]
 
 _ATTAINED = 1e-9
 
@@ -128,7 +129,7 @@ def average_rate(
     * *vectors* in place of weights (`lastiterate.theory.rates.vector_weights`): for at most 20,000 steps behind the
       first checkpoint times checkpoints;
     * *chain*: one number a point;
-    * *mean of losses* of the checkpoints: for at most 3e8 steps times checkpoints.
+    * *mean of losses* of the checkpoints, from the exact rates at all horizons.
 
     Examples
     --------
@@ -182,6 +183,36 @@ def _certificate(run: MergedRun, upper: Upper, D: float, top: float) -> StepMatr
     norms = None if proof.norms is None else proof.norms * (D / top)
     H, caps = matrix_of(run) * (D / top), np.append(run.caps, 1.0) * top
     return Certificate.step_matrix(H, proof.pairs, proof.tau * (top / D), norms, D=D, G=caps, monotone=proof.monotone)
+
+
+def average_iterate_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> AverageRate:
+    """Return ``average_rate(steps, "steps", D, G)``, with a DeprecationWarning: the old name for one release.
+
+    Parameters
+    ----------
+    steps, D, G
+        As in `average_rate`.
+
+    Returns
+    -------
+    AverageRate
+        Never above the classical bound (D^2 + sum_k h_k^2 G_k^2) / (2 sum_k h_k).
+
+    Raises
+    ------
+    InputError
+        As in `average_rate`.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     round(average_iterate_rate([0.1] * 100).value, 9)
+    0.1
+    """
+    warn_renamed("average_iterate_rate(steps)", 'average_rate(steps, "steps")')
+    return average_rate(steps, "steps", D, G)
 
 
 def check_weights(weights: str | npt.ArrayLike, steps: Array) -> Array:
