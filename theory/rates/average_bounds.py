@@ -13,13 +13,12 @@ import numpy as np
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.methods.step_matrix import sgd
 
-from .chain import best_multipliers
 from .curve import rate_curve
 from .emulated import Chain, MergedRun, cheapest_chain, closing_sigma, raised_chain
 from .sgd import exact_rate
 from .vector_weights import VectorWeights, cheapest_vectors, vector_weights
 
-__all__ = ["Proof", "Upper", "least_upper", "matrix_of"]
+__all__ = ["Proof", "Upper", "least_upper", "matrix_of", "searched"]
 
 _SEARCHED = 24  # steps up to which all multipliers are searched: a third of a second
 _REFINED, _GREEDY = 1_000, 20_000  # steps from the first checkpoint on, times checkpoints, for the vectors: a second
@@ -62,8 +61,8 @@ def _bounds(run: MergedRun) -> Iterator[Upper]:
     if run.even or size * checkpoints <= _PASSES:
         yield Upper(_mean_of_losses(run), "mean of losses", partial(_of_points, run))
     if run.even and size <= _SEARCHED:
-        found = best_multipliers(matrix_of(run), 1.0, np.ones(size + 2), 1e-5)
-        yield Upper(found.value, "search", partial(Proof, found.pairs, found.tau, found.norms))
+        value, proof = searched(matrix_of(run))
+        yield Upper(value, "search", partial(_same, proof))
         return  # the vectors are one choice of these multipliers
     work = (size - int(np.argmax(run.weights > 0.0))) * checkpoints
     if work <= _GREEDY:
@@ -71,6 +70,21 @@ def _bounds(run: MergedRun) -> Iterator[Upper]:
         vectors = cheapest_vectors(run) if work <= _REFINED else vector_weights(run, start)
         if vectors is not None:
             yield Upper(vectors.value, "vectors", partial(_of_vectors, run, vectors))
+
+
+def searched(H: Array) -> tuple[float, Proof]:
+    """Return the least bound from later to earlier points, and its multipliers, by a semidefinite program."""
+    from lastiterate.theory.pep.program import Program, in_units
+
+    ones = np.ones(H.shape[0])
+    program = Program(in_units(H, 1.0, ones))
+    program.run_backward()
+    pairs, optimum, minimum, tau, norms = program.multipliers(1.0, ones)
+    return program.upper.value * program.problem.unit, Proof(pairs, tau, norms, np.minimum(optimum, minimum))
+
+
+def _same(proof: Proof) -> Proof:
+    return proof
 
 
 def matrix_of(run: MergedRun) -> Array:

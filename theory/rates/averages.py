@@ -24,7 +24,7 @@ from lastiterate.theory.problems.problem import Problem
 from .average_bounds import Upper, least_upper, matrix_of
 from .bouncing import steepest
 from .bouncing_function import function_of
-from .emulated import MergedRun
+from .emulated import MergedRun, in_units
 
 __all__ = ["AverageRate", "average_iterate_rate", "average_rate", "check_weights"]
 
@@ -150,9 +150,9 @@ def average_rate(
     caps = check_gradient_bounds(G, taken.size)
     top, least = float(caps.max()), float(caps.min())
     caps = caps[:1] if top == least else caps
-    run = MergedRun.of(taken * (top / distance), shares, caps / top)
+    run = MergedRun.of(in_units(taken, distance, top), shares, caps / top)
     upper = least_upper(run)
-    even = run if top == least else MergedRun.of(taken * (least / distance), shares, np.ones(1))
+    even = run if top == least else MergedRun.of(in_units(taken, distance, least), shares, np.ones(1))
     exact = upper.method in ("closed form", "lipschitz") and run.even
     lower = upper.value if exact else min(steepest(even).value * (least / top), upper.value)
     emulated = np.zeros(taken.size)

@@ -22,12 +22,13 @@ from numba import njit
 
 from lastiterate.theory.base.jit import JIT
 from lastiterate.theory.base.jit import run as compiled_or_plain
-from lastiterate.theory.base.validation import Array
+from lastiterate.theory.base.validation import Array, InputError
 
 from .closed_form import OnePass, one_pass
 
-__all__ = ["Chain", "MergedRun", "cheapest_chain", "closing_sigma", "raised_chain"]
+__all__ = ["Chain", "MergedRun", "cheapest_chain", "closing_sigma", "in_units", "raised_chain"]
 
+_RANGE = 1e120
 _TIE = 1e-12  # a multiplier below zero by less, relative, is rounding
 _CLOSE, _PROVED = 1e-6, 1e-10  # what a tie makes of rounding, and what it may cost
 
@@ -79,6 +80,17 @@ class MergedRun:
     def emulated(self) -> Array:
         """The emulated schedule e_k = h_k A_k, float64[n]."""
         return self.steps * self.tails
+
+
+def in_units(steps: Array, D: float, G: float) -> Array:
+    """Return the steps in units of D / G, or raise `InputError` where squares of them would leave float64."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        scaled = steps * (G / D)
+        inside = (scaled >= 1.0 / _RANGE) & (scaled <= _RANGE)
+    if not (inside | (steps == 0.0)).all() or not 1.0 / _RANGE <= D * G <= _RANGE:
+        expected = f"steps from {1.0 / _RANGE:g} to {_RANGE:g} in units of D / G, or zero, and D G in that range"
+        raise InputError("steps", f"steps up to {steps.max():.3g} with D = {D:.3g}, G = {G:.3g}", expected)
+    return scaled
 
 
 class Chain(NamedTuple):

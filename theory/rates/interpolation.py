@@ -8,7 +8,7 @@ W_k), and the gradients are taken at rows h_k (1 - beta_j W_k / W_j).
   and the function of SGD with steps e is met by the whole method. Where it fails, every pair of points is checked.
 * *Upper bound*: sum_k w_k <g_k, z_k - x*> bounds f(x_N) - f* for every beta in [0, 1] (arXiv 2405.15682, Theorem 2).
   If w_k / h_k never rises it is at most ((w_0 / h_0) D^2 + sum_k w_k h_k G^2) / 2, h_N = w_N h_{N-1} / w_{N-1}; where
-  it rises, the distance of z_k enters. Up to 120 steps multipliers from later to earlier points are searched as well.
+  it rises, the distance of z_k enters. Up to 60 steps multipliers from later to earlier points are searched as well.
 
 With w_k = h_k, h_N = h_{N-1}, the two bounds meet if every step is at most the sum of the later ones and all sum to at
 least D / G: the worst case is (D^2 + G^2 sum_k h_k^2) / (2 sum_k h_k) for every beta (``docs/averages.md``).
@@ -26,14 +26,13 @@ from lastiterate.theory.base.validation import Array, check_fraction, check_posi
 from lastiterate.theory.methods.interpolation import following_weights, interpolated, shares_of
 from lastiterate.theory.methods.step_matrix import averaging_weights
 
-from .chain import best_multipliers
-from .emulated import MergedRun, closing_sigma
+from .average_bounds import searched
+from .emulated import MergedRun, closing_sigma, in_units
 
 __all__ = ["InterpolationRate", "generalised_primal_averaging_rate", "schedule_free_rate"]
 
 _CHECKED = 20_000  # steps up to which every pair of points is checked for the lower bound: a second
-# steps up to which multipliers are searched: all of them, those of points at most 6 apart, and at most 2 apart
-_REACHES = ((24, None), (60, 6), (120, 2))
+_SEARCHED = 60  # steps up to which all multipliers are searched: seconds
 
 
 @result
@@ -122,7 +121,7 @@ def generalised_primal_averaging_rate(
     Returns
     -------
     InterpolationRate
-        ``.value``, ``.lower``, ``.kind``. From about 60 steps on the upper bound is loose for a constant mu_x.
+        ``.value``, ``.lower``, ``.kind``. From 61 steps on the upper bound is loose for a constant mu_x.
 
     Raises
     ------
@@ -145,7 +144,7 @@ def generalised_primal_averaging_rate(
 
 
 def _rate(h: Array, w: Array, beta: Array, D: float, G: float) -> InterpolationRate:
-    steps = h * (G / D)
+    steps = in_units(h, D, G)
     tails = np.cumsum(w[:0:-1])[::-1]
     e = steps * tails
     upper, method = _upper(steps, w, beta, e)
@@ -219,10 +218,6 @@ def _upper(steps: Array, w: Array, beta: Array, e: Array) -> tuple[float, str]:
         fictitious = w[-1] / ratios[-1] if ratios[-1] > 0.0 else np.inf
         squares = float(weights @ taken) + float(w[-1]) * fictitious
         bounds.append((0.5 * (float(ratios[0]) + rising + squares), "regret"))
-    for most, band in _REACHES:
-        if steps.size <= most:
-            H = interpolated(steps, shares_of(w), beta)
-            gap = 1e-5 if band is None else 1e-3
-            bounds.append((best_multipliers(H, 1.0, np.ones(steps.size + 1), gap, band=band).value, "search"))
-            break
+    if steps.size <= _SEARCHED:
+        bounds.append((searched(interpolated(steps, shares_of(w), beta))[0], "search"))
     return min(bounds)
