@@ -153,6 +153,16 @@ def test_average_vs_semidefinite_program(power):
         assert worst * np.sqrt(n + 1) == pytest.approx(ratio, rel=1e-6)
 
 
+@pytest.mark.parametrize("power", [2.0, 4.0])
+def test_average_vs_rate_of_averages(power):
+    plan = anytime_schedule(10, 60, average=power)
+    for n in (10, 11, 25, 60):
+        rate = li.average_rate(plan.stop(n), plan.weights(n))
+        assert rate.kind == plan.kind == "exact"
+        ratio = plan.ratios[plan.horizons == n][0]
+        assert rate.value * np.sqrt(n + 1) == pytest.approx(ratio, rel=1e-9)
+
+
 def test_average_is_kept_online():
     plan = anytime_schedule(3, 9, average=True)
     points = np.random.default_rng(0).standard_normal(10)
