@@ -124,6 +124,18 @@ def test_price_vs_cone_program(n0, n1, branch):
     assert plan.lower <= program.value + 1e-6
 
 
+def test_best_power_law_costs_twice_as_much():
+    """The best c k^-a by direct minimisation."""
+    from scipy.optimize import minimize
+
+    stops, place = Stops.of(np.arange(10, 101), None, None), np.arange(1.0, 101.0)
+    start, options = [np.log(0.3), 0.6], {"maxfev": 200}
+    found = minimize(
+        lambda law: ratios(np.exp(law[0]) * place ** -law[1], stops).max(), start, method="Nelder-Mead", options=options
+    )
+    assert found.fun == pytest.approx(1.2223, abs=3e-4)
+
+
 def test_no_other_steps_in_the_box_go_below_the_lower_bound():
     plan = anytime_schedule(5, 30)
     stops = Stops.of(plan.horizons, None, None)
