@@ -253,3 +253,31 @@ def test_bad_arguments_are_named(arguments, name):
 def test_bad_stops_are_named(n):
     with pytest.raises(InputError, match=r"^n:.*expected"):
         anytime_schedule(4, 10).stop(n)
+
+
+@pytest.mark.parametrize("way", [{}, {"branch": 0.2}, {"average": True}])
+def test_stops_of_stochastic_runs_on_a_logistic_problem_keep_the_bound(way):
+    """Mean gap over seeds, at every tenth stop, of what is returned there."""
+    from scipy.optimize import minimize
+
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((60, 5))
+    rows *= np.where(rows @ rng.standard_normal(5) + rng.standard_normal(60) > 0.0, 1.0, -1.0)[:, None]
+
+    def loss(x):
+        return np.logaddexp(0.0, -rows @ x).mean()
+
+    best = minimize(loss, np.zeros(5), tol=1e-12)
+    D, G = float(np.linalg.norm(best.x)), float(np.sqrt(np.square(rows).sum(axis=1).mean()))  # E|g|^2 <= G^2
+    plan = anytime_schedule(10, 60, D=D, G=G, **way)
+    for n in range(10, 61, 10):
+        steps, weights = plan.stop(n), plan.weights(n)
+        gaps = []
+        for seed in range(60):
+            draw, x = np.random.default_rng(seed).integers(0, 60, n), np.zeros(5)
+            returned = weights[0] * x
+            for k, (h, row) in enumerate(zip(steps, draw, strict=True)):
+                x = x + h * rows[row] / (1.0 + np.exp(rows[row] @ x))
+                returned = returned + weights[k + 1] * x
+            gaps.append(loss(returned) - best.fun)
+        assert 0.0 < np.mean(gaps) <= plan.ratios[plan.horizons == n][0] * D * G / np.sqrt(n + 1)
