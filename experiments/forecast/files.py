@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -52,11 +53,13 @@ def load(path: str | Path) -> "LossFit":
     """See `LossFit.load`."""
     from .result import LossFit
 
+    file = existing_file(path, "path", "a fit that was saved by LossFit.save")
     try:
-        stored = np.load(existing_file(path, "path", "a fit that was saved by LossFit.save"), allow_pickle=False)
+        with np.load(file, allow_pickle=False) as archive:
+            stored = dict(archive.items())
         rest = json.loads(str(stored["fit"]))
         known = rest["schema"] == SCHEMA and rest["law"] in LAWS
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:
         raise InputError("path", f"{path} ({error})", "a fit that was saved by LossFit.save") from error
     if not known:
         raise InputError("path", f"{path} of schema {rest['schema']}, law {rest['law']}", f"schema {SCHEMA}")
