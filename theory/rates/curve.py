@@ -15,6 +15,7 @@ from lastiterate.theory.base.validation import (
     check_choice,
     check_flag,
     check_gradient_bounds,
+    check_integers,
     check_positive,
     check_steps,
     check_vector,
@@ -231,14 +232,10 @@ def _check_horizons(horizons: str | int | npt.ArrayLike, longest: int) -> npt.ND
         )
         order = np.arange(count)
         return np.maximum.accumulate(rounded - order) + order
-    try:
-        given = np.asarray(horizons)
-    except ValueError as error:
-        raise InputError("horizons", "a ragged sequence", expected) from error
-    valid = given.ndim == 1 and given.size > 0 and given.dtype.kind in "iu"
-    if not valid or given.min() < 1 or given.max() > longest or (given[1:] <= given[:-1]).any():
+    given = check_integers(horizons, "horizons", 1, longest)
+    if (given[1:] <= given[:-1]).any():
         raise InputError("horizons", horizons, expected)
-    return given.astype(np.int64)
+    return given
 
 
 def _exact(steps: Array, distance: float, caps: Array, lengths: npt.NDArray[np.int64], tuned: bool) -> RateCurve:
