@@ -1,6 +1,5 @@
 """Every public function on every kind of argument: right numbers or the package's own errors, quickly, nothing else."""
 
-import contextlib
 import inspect
 import signal
 import types
