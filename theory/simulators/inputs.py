@@ -60,9 +60,10 @@ def read_base_lrs(base_lr: Any) -> Array:
     """Return the base learning rates, one or more nonnegative numbers."""
     if n_dims(base_lr) == 0:
         return np.array([check_positive(base_lr, "base_lr", allow_zero=True)])
-    if isinstance(base_lr, (list, tuple)) and base_lr:
-        return np.array([check_positive(lr, "base_lr", allow_zero=True) for lr in base_lr])
-    return check_steps(base_lr, "base_lr")
+    chosen = check_vector(base_lr, "base_lr").tolist()
+    if not chosen:
+        raise InputError("base_lr", "an empty sequence", "at least one")
+    return np.array([check_positive(lr, "base_lr", allow_zero=True) for lr in chosen])
 
 
 def read_seeds(seeds: Any) -> list[int]:
