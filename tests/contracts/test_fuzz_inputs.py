@@ -192,8 +192,9 @@ def attempt(path, choices):
 
     positional, keywords = arguments(path, choices)
     result, shown, found, refusal = None, "", [], ""
-    previous = signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
+    previous = [(name, signal.signal(name, late)) for name in (signal.SIGPROF, signal.SIGALRM)]
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)  # of work, however busy the machine is
+    signal.alarm(12 * SECONDS)  # or of waiting for nothing
     try:
         result = FUNCTIONS[path](*positional, **keywords)
         shown = repr(result)
@@ -201,8 +202,10 @@ def attempt(path, choices):
     except LastIterateError as error:
         refusal = str(error)
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
+        for name, handler in previous:
+            signal.signal(name, handler)
     if result is None:
         assert len(refusal.splitlines()) == 1
         return "refused"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, result
 
-from ..base.validation import Array, InputError, check_choice, check_count, check_positive, check_vector, n_dims
+from ..base.validation import Array, InputError, check_choice, check_count, check_flag, check_positive, check_vector, n_dims
 from ..rates.sgd import tune_base_lr
 from ..schedules import linear
 from .batch_limits import continuous, in_pieces, information, multiples, powers_of_two
@@ -165,7 +165,7 @@ def optimal_batches(
     if budget < unit * n_steps:
         raise InputError("tokens", tokens, f"at least {unit * n_steps}, a batch of {unit} for each of {n_steps} steps")
     high = budget if max_batch is None else check_count(max_batch, "max_batch", minimum=unit)
-    if powers and pieces is not None:
+    if check_flag(powers, "powers") and pieces is not None:
         raise InputError("pieces", pieces, "no number of pieces beside powers")
     a, b = g[:-1] ** 2, s**2
     if pieces is not None:
