@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from lastiterate.solvers.design.design import Design
+from lastiterate.theory.base.result import KINDS
 from lastiterate.theory.optimal.closed_form import Continuation, OptimalSchedule
 from lastiterate.theory.optimal.refinement import Refinement
 from lastiterate.theory.rates.curve import RateCurve
 
-from .style import GREY, ORANGE, RED, axes_or_current, look
+from .style import GREY, ORANGE, RED, axes_or_current, literal, look
 
 __all__ = ["curve", "norms", "rates", "refinement", "schedule", "schedules"]
 
@@ -27,7 +28,7 @@ def schedules(named: Mapping[str, Any], ax: Any = None) -> Any:
         style = look(name)
         if style["color"] == GREY and "linestyle" not in style:
             style = {"color": f"C{index}", "linestyle": ("-", "--", "-.", ":")[index % 4]}
-        axes.step(range(len(steps)), steps, where="post", label=name, **style)
+        axes.step(range(len(steps)), steps, where="post", label=literal(name), **style)
     axes.set(xlabel="step k", ylabel="step size $h_k$", ylim=(0.0, None))
     axes.legend(frameon=False, fontsize="small")
     return axes
@@ -36,7 +37,7 @@ def schedules(named: Mapping[str, Any], ax: Any = None) -> Any:
 def curve(result: RateCurve, ax: Any = None) -> Any:
     """Draw the rate of every horizon on logarithmic axes; return the axes."""
     axes = axes_or_current(ax)
-    axes.loglog(result.horizons, result.values, label=getattr(result, "kind", "") or result.bound)
+    axes.loglog(result.horizons, result.values, label=KINDS[result.kind])
     axes.set(xlabel="horizon n", ylabel="bound on $f(x_n) - f^*$", title="if stopped at n")
     axes.legend(frameon=False)
     return axes

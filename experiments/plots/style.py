@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
+__all__ = ["axes_or_current", "look", "panels", "styled"]
+
 # Okabe and Ito's colours, told apart by all common forms of colour blindness; black and grey serve as references
 BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW, BLACK, GREY = (
     "#0072B2",
@@ -55,6 +57,16 @@ def look(name: str) -> dict[str, Any]:
     True
     """
     return dict(LOOKS.get(name.split(":")[0].replace("-", "_"), LOOKS.get(name, {"color": GREY})))
+
+
+def literal(text: str) -> str:
+    """Return a name that a picture shows as it is: a dollar sign begins no formula, control characters are escaped.
+
+    >>> literal("a$_{b$"), literal("linear")
+    ('a\\\\$_{b\\\\$', 'linear')
+    """
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown.replace("$", r"\$")
 
 
 def styled() -> Any:

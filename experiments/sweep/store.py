@@ -26,6 +26,8 @@ from .liveness import LEASE_S, is_alive, process_identity
 from .outcomes import Outcome, RunRecord, pack_curves, record_of, unpack_curves
 from .specs import RunSpec
 
+__all__ = ["Progress", "Store", "StoreError", "StoreWarning"]
+
 SCHEMA_VERSION = 1
 BUSY_S = 60.0
 APPLICATION_ID = 0x6C617374  # "last": tells our files from other people's SQLite files

@@ -1,10 +1,11 @@
 """Search for near-optimal schedule shapes (arXiv 2603.10301): families, base learning rates, seeds, then descent."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 
 import numpy as np
 
+from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import MAX_SEED, Array, InputError, check_choice, check_count
 
 from .methods import METHODS, coordinate_descent
@@ -15,8 +16,8 @@ from .statistics import Distribution, Interval, best_of, bootstrap_median, distr
 __all__ = ["Candidate", "FamilyResult", "Study", "descend", "rescore", "search", "search_family"]
 
 
-@dataclass(frozen=True)
-class Candidate:
+@result
+class Candidate(Result):
     """A shape with its score, the base learning rate that gives it, and the score's interval if it was re-scored."""
 
     shape: AnyShape
@@ -30,8 +31,8 @@ class Candidate:
         return self.shape.text
 
 
-@dataclass(frozen=True)
-class FamilyResult:
+@result
+class FamilyResult(Result):
     """What the search of one family found.
 
     Attributes
@@ -80,12 +81,20 @@ class FamilyResult:
         return best_of(self.scores, k)
 
 
-@dataclass(frozen=True)
-class Study:
+@result
+class Study(Result):
     """Results of all families on one objective."""
 
+    _plot = "study"
+    _shown = ("objective", "n_families")
+
     objective: str
-    families: dict[str, FamilyResult]
+    families: Mapping[str, FamilyResult]
+
+    @property
+    def n_families(self) -> int:
+        """Number of families."""
+        return len(self.families)
 
     def table(self) -> list[dict[str, float | str | None]]:
         """Return one row per family, best first."""

@@ -21,11 +21,12 @@ def solve(
     *,
     time_limit: float | None,
     tolerance: float,
+    refine: bool = True,
     report: Callable[[int, float], None] | None,
 ) -> ConeSolution:
     """Solve with Clarabel directly (no modelling overhead) or with any other conic solver through cvxpy."""
     if solver == "CLARABEL":
-        return cone.solve(data, time_limit=time_limit, tolerance=tolerance, report=report)
+        return cone.solve(data, time_limit=time_limit, tolerance=tolerance, refine=refine, report=report)
     return _solve_cvxpy(data, solver, time_limit, tolerance)
 
 

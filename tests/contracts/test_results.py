@@ -21,7 +21,7 @@ def trajectory() -> Any:
 def study() -> Any:
     from lastiterate.solvers.search.objectives import TheoryRate
 
-    return li.search(TheoryRate(8), ["linear", "cosine"], n_shapes=4)
+    return li.search(TheoryRate(8), ["constant", "cosine"], n_shapes=4)
 
 
 def losses() -> Any:
@@ -116,7 +116,7 @@ def test_a_result_is_frozen_with_its_arrays(made, name):
 def test_a_number_is_a_float_and_has_a_kind(made, name):
     result = made(name)
     value = getattr(result, "value", None)
-    if not isinstance(value, float):
+    if not isinstance(value, float) or name == "minimum":  # a minimum is no bound
         return
     assert float(result) == value
     assert result.kind in KINDS

@@ -10,6 +10,23 @@ import numpy.typing as npt
 
 from .errors import LastIterateError
 
+__all__ = [
+    "InputError",
+    "MAX_COUNT",
+    "check_array",
+    "check_choice",
+    "check_count",
+    "check_flag",
+    "check_fraction",
+    "check_gradient_bounds",
+    "check_positive",
+    "check_real",
+    "check_step_matrix",
+    "check_steps",
+    "check_vector",
+    "is_number",
+]
+
 Array = npt.NDArray[np.float64]
 MAX_COUNT = 10**9
 """More steps, points or repetitions than any run holds in memory."""

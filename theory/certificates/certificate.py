@@ -15,7 +15,7 @@ import math
 import os
 import sys
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.errors import LastIterateError
 from lastiterate.theory.base.files import write_atomically
-from lastiterate.theory.base.result import Result
+from lastiterate.theory.base.result import Bounding, Kind
 from lastiterate.theory.base.validation import (
     InputError,
     check_count,
@@ -82,7 +82,7 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Certificate(Result, ABC):
+class Certificate(Bounding, ABC):
     """The multipliers behind an upper bound on f(x_N) - f*; see `SgdCertificate` and `StepMatrixCertificate`.
 
     Attributes
@@ -93,6 +93,8 @@ class Certificate(Result, ABC):
         The bounds on the subgradients.
     value : float
         The upper bound on f(x_N) - f* that the certificate stands for.
+    kind : str
+        ``"upper"``.
 
     Examples
     --------
@@ -110,6 +112,7 @@ class Certificate(Result, ABC):
     D: float
     G: Array
     value: float
+    kind: Kind = field(default="upper", init=False)
 
     @property
     def n_steps(self) -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.jit import compiled
 from lastiterate.theory.base.ranges import within_float64
-from lastiterate.theory.base.result import Bounding, result
+from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, check_count, check_gradient_bounds, check_positive, check_steps
 from lastiterate.theory.rates.sgd import exact_rate
 
@@ -53,6 +53,8 @@ class Continuation(Bounding):
         The exact rate of the prefix alone, had the run stopped there.
     scratch_value : float
         The rate of the optimal schedule of the whole length, had it been known from the start.
+    kind : str
+        That of the exact rate: ``"exact"``, ``"attained"`` or ``"upper"``.
     """
 
     _plot = "schedule"
@@ -61,6 +63,7 @@ class Continuation(Bounding):
     value: float
     prefix_value: float
     scratch_value: float
+    kind: Kind
 
 
 @within_float64
@@ -156,12 +159,12 @@ def optimal_continuation(
     caps = check_gradient_bounds(G, taken.size + count)
     best = optimal_schedule(taken.size + count, distance, caps)
     if taken.size == 0:
-        return Continuation(best.steps, best.value, distance * float(caps[0]), best.value)
+        return Continuation(best.steps, best.value, distance * float(caps[0]), best.value, best.kind)
     low, weights, tails = _inverse_squares(caps[taken.size :])
     rate = exact_rate(taken, distance, np.append(caps[: taken.size], low / math.sqrt(tails[0])))
     steps = rate.sigma * (rate.sigma / tails[0]) * (weights[:-1] * (tails[1:] / tails[0]))
     alone = exact_rate(taken, distance, caps[: taken.size + 1])
-    return Continuation(steps, rate.value, alone.value, best.value)
+    return Continuation(steps, rate.value, alone.value, best.value, rate.kind)
 
 
 @within_float64

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.validation import Array, InputError, check_choice, check_path
 
+__all__ = ["Dataset", "dataset", "load_libsvm"]
+
 _SKLEARN = ("digits", "breast_cancer", "wine", "iris", "diabetes")
 _ALIASES = {"pendigits": "penbased"}
 _SCALES = ("symmetric", "standard", "none")

@@ -91,7 +91,7 @@ def assemble(
     """Return the result; it is exact where it comes from an exact rate of SGD."""
     exact = found is not None and found.exact
     return CertifiedRate(
-        value=value,
+        value=float(value),
         base_lr=1.0,
         tolerance=found.tolerance if found is not None else math.nan,
         kind="exact" if exact else "upper",

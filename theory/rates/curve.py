@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.jit import Array, room, run
 from lastiterate.theory.base.ranges import within_float64
-from lastiterate.theory.base.result import Result, result
+from lastiterate.theory.base.result import Kind, Result, result
 from lastiterate.theory.base.validation import (
     MAX_SEED,
     InputError,
@@ -63,7 +63,12 @@ class RateCurve(Result):
     horizons: npt.NDArray[np.int64]
     values: Array
     base_lr: Array
-    kind: str
+    kind: Kind
+
+    @property
+    def n_horizons(self) -> int:
+        """Number of horizons."""
+        return self.horizons.size
 
     def __len__(self) -> int:
         """Return the number of horizons."""

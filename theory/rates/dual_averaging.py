@@ -27,7 +27,7 @@ from .certified import SEARCH_LIMIT, CertifiedRate, lipschitz_rate, program_rate
 from .last_row import dual_averaging_lower
 from .planar import planar_bound
 from .ramp import Ramp
-from .result import Rate
+from .result import Rate, SgdRate
 from .sgd import exact_rate
 
 Array = npt.NDArray[np.float64]
@@ -125,7 +125,7 @@ def dual_averaging_rate(
     return min(bounds, key=float)
 
 
-def _as_sgd(found: Rate, value: float) -> Ramp:
+def _as_sgd(found: SgdRate, value: float) -> Ramp:
     """Return the multipliers of SGD with the weights of ``found``."""
     v = np.append(1.0 / np.cumsum(found.weights[::-1])[::-1], 0.0)[: found.weights.size]
     return Ramp(value, np.zeros(v.size), v, found.weights)

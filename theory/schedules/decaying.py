@@ -19,6 +19,27 @@ from lastiterate.theory.base.validation import (
     is_number,
 )
 
+__all__ = [
+    "circular",
+    "constant",
+    "cooldown_profile",
+    "cosine",
+    "exponential",
+    "generalised_cosine",
+    "generalised_rex",
+    "half_cosine",
+    "inverse_sqrt",
+    "inverse_time",
+    "linear",
+    "normalised",
+    "one_minus_sqrt",
+    "polynomial",
+    "progress",
+    "rex",
+    "stepwise",
+    "wsd",
+]
+
 
 def progress(n_steps: int) -> Array:
     """Return the sampling points s_k = (k + 1)/(N + 1) of every family, float64[n_steps].
