@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, result
-from lastiterate.theory.base.validation import Array, InputError, check_count, check_positive
+from lastiterate.theory.base.validation import Array, InputError, check_count, check_integers, check_positive
 
 from .closed_form import optimal_continuation
 from .least_level import least_level
@@ -182,16 +182,10 @@ def _check_stops(n0: int, n1: int, releases: npt.ArrayLike | None) -> npt.NDArra
         raise InputError("n0", n0, f"a first stopping time below the last, n1 = {n1}")
     if releases is None:
         return np.arange(first, last + 1)
-    expected = f"increasing integers from {first} to {last}"
-    try:
-        given = np.asarray(releases)
-    except ValueError as error:
-        raise InputError("releases", "a ragged sequence", expected) from error
-    if given.ndim != 1 or given.size == 0 or given.dtype.kind not in "iu":
-        raise InputError("releases", releases, expected)
-    if given[0] < first or given[-1] > last or (np.diff(given) <= 0).any():
-        raise InputError("releases", releases, expected)
-    return given.astype(np.int64)
+    given = check_integers(releases, "releases", first, last)
+    if (np.diff(given) <= 0).any():
+        raise InputError("releases", releases, f"increasing integers from {first} to {last}")
+    return given
 
 
 def _check_way(branch: float | None, average: bool | float) -> tuple[float | None, float | None]:

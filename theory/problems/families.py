@@ -53,6 +53,7 @@ def absolute_value(x0: float = 1.0) -> Problem:
     return weighted_absolute([1.0], [x0])
 
 
+@within_float64
 def weighted_absolute(weights: Any, x0: Any) -> Problem:
     """Return f(x) = sum_i weights_i |x_i|, started at ``x0``; f* = 0 and G = ||weights|| exactly.
 
@@ -80,6 +81,7 @@ def weighted_absolute(weights: Any, x0: Any) -> Problem:
     return _made(name, "absolute", rows, np.zeros(d), _start(x0, d), known=known)
 
 
+@within_float64
 def l1_regression(matrix: Any, targets: Any, *, x0: Any = None, cache: Any = None) -> Problem:
     """Return f(x) = mean_i |a_i x - b_i|, started at ``x0`` (zero by default).
 
@@ -105,6 +107,7 @@ def l1_regression(matrix: Any, targets: Any, *, x0: Any = None, cache: Any = Non
     )
 
 
+@within_float64
 def hinge(matrix: Any, labels: Any, *, l2: float = 0.0, x0: Any = None, cache: Any = None) -> Problem:
     """Return the support vector machine f(x) = mean_i max(0, 1 - b_i a_i x) + l2/2 ||x||^2.
 
@@ -129,6 +132,7 @@ def hinge(matrix: Any, labels: Any, *, l2: float = 0.0, x0: Any = None, cache: A
     return _made("hinge", "hinge", rows, signs, _start(x0, rows.shape[1]), _coefficient(l2), cache=_folder(cache))
 
 
+@within_float64
 def logistic(matrix: Any, labels: Any, *, l2: float = 0.0, x0: Any = None, cache: Any = None) -> Problem:
     """Return binary logistic regression f(x) = mean_i log(1 + exp(-b_i a_i x)) + l2/2 ||x||^2.
 
@@ -145,6 +149,7 @@ def logistic(matrix: Any, labels: Any, *, l2: float = 0.0, x0: Any = None, cache
     return _made("logistic", "logistic", rows, signs, _start(x0, rows.shape[1]), _coefficient(l2), cache=_folder(cache))
 
 
+@within_float64
 def softmax(
     matrix: Any, labels: Any, *, l2: float = 0.0, n_classes: int | None = None, x0: Any = None, cache: Any = None
 ) -> Problem:
@@ -181,6 +186,7 @@ def softmax(
     return _made("softmax", "softmax", rows, targets, start, _coefficient(l2), classes, cache=_folder(cache))
 
 
+@within_float64
 def least_squares(matrix: Any, targets: Any, *, l2: float = 0.0, x0: Any = None, cache: Any = None) -> Problem:
     """Return f(x) = mean_i (a_i x - b_i)^2 / 2 + l2/2 ||x||^2; `Problem.G` holds within 2 D of the minimiser.
 
@@ -194,6 +200,7 @@ def least_squares(matrix: Any, targets: Any, *, l2: float = 0.0, x0: Any = None,
     )
 
 
+@within_float64
 def finite_sum(loss: str, matrix: Any, targets: Any, *, l2: float = 0.0, x0: Any = None, cache: Any = None) -> Problem:
     """Return the mean of a loss of `lastiterate.theory.problems.losses.LOSSES` over samples, plus l2 / 2 ||x||^2.
 
@@ -234,6 +241,7 @@ def finite_sum(loss: str, matrix: Any, targets: Any, *, l2: float = 0.0, x0: Any
     return _made(loss, loss, rows, numbers, _start(x0, rows.shape[1]), _coefficient(l2), cache=_folder(cache))
 
 
+@within_float64
 def quadratic(spectrum: Any, x0: Any = None) -> Problem:
     """Return f(x) = sum_i spectrum_i x_i^2 / 2, started at ``x0`` (all ones by default); f* = 0.
 
@@ -254,6 +262,7 @@ def quadratic(spectrum: Any, x0: Any = None) -> Problem:
     return _made("quadratic", "squared", rows, np.zeros(d), _start(np.ones(d) if x0 is None else x0, d), known=known)
 
 
+@within_float64
 def max_affine(
     matrix: Any, offsets: Any, *, x0: Any = None, tie: str = "first", tie_tolerance: float = 1e-9, cache: Any = None
 ) -> Problem:
