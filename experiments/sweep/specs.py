@@ -15,6 +15,7 @@ import numpy as np
 from lastiterate.theory.base.files import existing_file
 from lastiterate.theory.base.validation import MAX_SEED, InputError, check_count, check_positive
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 KINDS = ("problem", "workload", "function")
 
 
@@ -98,8 +99,7 @@ class RunSpec:
         # written once, and not by dataclasses.asdict, which copies deeply: most of the cost of adding many runs
         if "_json" not in self.__dict__:
             fields = {name: getattr(self, name) for name in _FIELDS}
-            text = json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
-            object.__setattr__(self, "_json", text)
+            object.__setattr__(self, "_json", _CANONICAL.encode(fields))
         return self.__dict__["_json"]
 
     @classmethod

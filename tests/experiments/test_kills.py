@@ -24,8 +24,8 @@ def start(code, folder, **options):
     """Run code in a process group of its own, in ``folder``."""
     script = folder / "script.py"
     script.write_text(code)
-    errors = (folder / "errors.txt").open("a")
-    return subprocess.Popen([sys.executable, script], cwd=folder, start_new_session=True, stderr=errors, **options)
+    with (folder / "errors.txt").open("a") as errors:
+        return subprocess.Popen([sys.executable, script], cwd=folder, start_new_session=True, stderr=errors, **options)
 
 
 def killed_again_and_again(code, folder, rng, times, longest, done):
@@ -154,7 +154,7 @@ from lastiterate.experiments.sweep.objectives import SweepObjective
 if __name__ == "__main__":
     objective = SweepObjective("problem:logistic:breast_cancer", "search.db", 40, np.array([0.1, 1.0]), metric="final",
                                sweep_options={"n_jobs": 1, "progress": False})
-    study = li.search(objective, ["cosine", "wsd"], n_shapes=12, n_seeds=2)
+    study = li.search(objective, ["cosine", "two_point_linear"], n_shapes=12, n_seeds=2)
     print(repr([dict(row) for row in study.table()]))
 """
 
