@@ -16,6 +16,8 @@ from .machinery.cache import Cache
 from .machinery.page import write_page
 from .machinery.registry import Figure, Outcome, Settings
 
+__all__ = ["MissingData", "make_figures"]
+
 
 def make_figures(
     names: Sequence[str] = (),

@@ -12,6 +12,8 @@ from .style import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, literal
 if TYPE_CHECKING:
     from lastiterate.experiments.forecast.result import LossFit
 
+__all__ = ["plot_cooldowns", "plot_forecast"]
+
 COLORS = (BLUE, RED, GREEN, PINK, ORANGE, SKY, BLACK)
 SHOWN_FROM = 0.1
 

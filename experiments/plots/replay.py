@@ -133,7 +133,11 @@ def _draw(paint: Callable[[Axes, WorkloadReplay], None], workload: WorkloadRepla
 
 def _look(workload: WorkloadReplay, name: str) -> dict[str, Any]:
     position = [schedule.name for schedule in workload.schedules].index(name)
-    return {"color": COLOURS[position % len(COLOURS)], "linestyle": DASHES[position % len(DASHES)], "label": literal(name)}
+    return {
+        "color": COLOURS[position % len(COLOURS)],
+        "linestyle": DASHES[position % len(DASHES)],
+        "label": literal(name),
+    }
 
 
 def _progress(values: Array) -> Array:

@@ -26,14 +26,14 @@ def sensitivity(rate: "SgdRate", ax: Any = None) -> Any:
     ----------
     rate : SgdRate
         The rate of one schedule, from `lastiterate.exact_rate` or `lastiterate.tune_base_lr`.
-    ax : pair of matplotlib Axes, optional
-        Above the schedule, below the derivative. Without it a new figure is made that no window shows.
+    ax : matplotlib Axes, optional
+        The place of the picture: two axes are drawn within. Without it a new figure is made that no window shows.
 
     Examples
     --------
     >>> import lastiterate as li
-    >>> top, bottom = sensitivity(li.tune_base_lr(li.schedules.cosine(100)))
-    >>> bottom.get_xlabel()
+    >>> ax = sensitivity(li.tune_base_lr(li.schedules.cosine(100)))
+    >>> ax.child_axes[1].get_xlabel()
     'step k'
     """
     if np.ndim(rate.value) != 0:
@@ -41,10 +41,13 @@ def sensitivity(rate: "SgdRate", ax: Any = None) -> Any:
     if ax is None:
         from matplotlib.figure import Figure
 
-        ax = Figure(figsize=(6.4, 4.8), layout="constrained").subplots(2, 1, sharex=True)
-    above, below = ax
+        ax = Figure(figsize=(6.4, 4.8), layout="constrained").subplots()
+    ax.set_axis_off()
+    above = ax.inset_axes((0.0, 0.52, 1.0, 0.48))
+    below = ax.inset_axes((0.0, 0.0, 1.0, 0.48), sharex=above)
     k, slopes = np.arange(rate.n_steps), rate.gradient
     above.plot(k, rate.steps, color=BLACK)
+    above.tick_params(labelbottom=False)
     above.set(ylabel="step size $h_k$", title=f"rate {rate.value:.4g} ({rate.kind})")
     for sign, color, label in ((-1.0, BLUE, "a larger step would help"), (1.0, ORANGE, "a smaller step would help")):
         part = np.where(np.sign(slopes) == sign, slopes, 0.0)

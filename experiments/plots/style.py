@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
+__all__ = ["axes_or_current", "look", "panels", "styled"]
+
 # Okabe and Ito's colours, told apart by all common forms of colour blindness; black and grey serve as references
 BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW, BLACK, GREY = (
     "#0072B2",

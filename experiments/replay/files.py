@@ -15,6 +15,8 @@ from lastiterate.theory.optimal.refinement import Refinement
 
 from .result import RefinementRound, Replay, ScheduleReplay, WorkloadReplay
 
+__all__ = ["block_means", "load", "save"]
+
 SCHEMA = 1
 CURVE_POINTS = 200
 

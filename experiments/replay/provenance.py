@@ -11,6 +11,8 @@ from typing import Any
 
 from lastiterate.experiments.training.train import TrainingSettings
 
+__all__ = ["provenance"]
+
 PACKAGES = ("lastiterate", "torch", "numpy", "scipy", "numba")
 
 

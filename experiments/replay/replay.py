@@ -34,6 +34,8 @@ from .provenance import provenance
 from .result import RefinementRound, Replay, ScheduleReplay, WorkloadReplay
 from .runs import Plan, Task, counting_runs, execute
 
+__all__ = ["replay"]
+
 BASELINE = "linear"
 REFINED = "refined"
 DEFAULT_SCHEDULES = ("constant", "cosine", "linear", "wsd", "refined")

@@ -26,6 +26,8 @@ from lastiterate.theory.base.deprecation import warn_renamed
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.optimal.refinement import Refinement
 
+__all__ = ["RefinementRound", "Replay", "Row", "ScheduleReplay", "WorkloadReplay", "trend"]
+
 
 @dataclass(frozen=True, repr=False)
 class ScheduleReplay:

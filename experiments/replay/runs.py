@@ -15,6 +15,8 @@ from lastiterate.experiments.workloads.protocol import Workload, load_workload
 from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.validation import Array
 
+__all__ = ["Plan", "Task", "counting_runs", "execute"]
+
 ENSEMBLE = 32
 
 

@@ -18,6 +18,8 @@ from lastiterate.theory.base.validation import InputError, check_choice, check_c
 
 from .liveness import end_with
 
+__all__ = ["Engine", "EngineError", "died", "open_engine", "visible_devices"]
+
 ENGINES = ("loky", "dask")
 CONNECT_TIMEOUT_S = 10.0
 _LOOPBACK = "127.0.0.1"

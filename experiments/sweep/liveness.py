@@ -12,6 +12,8 @@ import threading
 import time
 from pathlib import Path
 
+__all__ = ["LEASE_S", "end_with", "is_alive", "process_identity"]
+
 LEASE_S = 60.0
 """Seconds without a heartbeat after which a driver that cannot be looked up counts as dead."""
 

@@ -14,6 +14,8 @@ from lastiterate.theory.base.validation import Array, InputError, check_count, c
 from .specs import RunSpec
 from .sweep import run_sweep
 
+__all__ = ["SweepObjective", "workload_objective"]
+
 
 @dataclass(frozen=True)
 class SweepObjective:

@@ -15,6 +15,8 @@ import numpy as np
 from lastiterate.theory.base.files import existing_file
 from lastiterate.theory.base.validation import MAX_SEED, InputError, check_count, check_positive
 
+__all__ = ["RunSpec", "as_spec", "grid", "grid_fields", "read_sweep"]
+
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 KINDS = ("problem", "workload", "function")
 

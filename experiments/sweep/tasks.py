@@ -27,6 +27,8 @@ from .code import code_version, forget_stale, user_files
 from .outcomes import Outcome
 from .specs import RunSpec
 
+__all__ = ["REFUSED", "Results", "execute", "steps_of"]
+
 DEFAULT_STEPS = 1000
 MAX_ERROR_LENGTH = 2000
 REFUSED = "refused"

@@ -16,6 +16,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from ._examples import Batch, Examples, Model
 from .residual_net import Block
 
+__all__ = ["create"]
+
 _CELL = 8
 _DENSITY = 0.25  # of cells that hold a digit
 

@@ -11,6 +11,8 @@ from ._supervised import Classification, split_digits
 if TYPE_CHECKING:
     from torch import nn
 
+__all__ = ["create"]
+
 
 def create(size: str = "tiny", data: Path | None = None, width: int = 64) -> Classification:
     """Return the workload; it needs no data folder."""

@@ -23,6 +23,8 @@ from ._classify import accuracy
 from ._examples import Batch, Model, inference, mean_over
 from .protocol import batch_indices, device_of
 
+__all__ = ["create"]
+
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 _EXPECTED = "a folder with train/<class>/*.png and val/<class>/*.png (or jpg, ...), or with <class>/*.png"
 _SHAPES = ("disc", "cross", "bars", "stripes")

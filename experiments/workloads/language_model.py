@@ -12,6 +12,8 @@ from ._examples import Batch, Examples, Model
 from ._text import VOCABULARY, load_windows
 from ._transformer import Transformer, embedding
 
+__all__ = ["create"]
+
 # width, depth, heads
 _TINY = {"small": (32, 1, 2), "medium": (32, 2, 2), "large": (48, 3, 3)}
 _FULL = {"small": (384, 6, 6), "medium": (576, 9, 9), "large": (768, 12, 12)}

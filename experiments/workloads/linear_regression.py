@@ -19,6 +19,8 @@ from lastiterate.theory.problems.linear_regression import LinearRecursion
 
 from ._examples import Batch, Model, inference
 
+__all__ = ["create"]
+
 
 def create(
     size: str = "tiny", data: Path | None = None, modes: int | None = None, exponent: float = 1.5, batch_size: int = 8

@@ -17,6 +17,8 @@ from lastiterate.theory.problems.data import dataset as load_dataset
 from ._classify import accuracy, classification_loss
 from ._examples import Examples
 
+__all__ = ["create"]
+
 SUITE = ("iris", "wine", "breast_cancer", "digits", "vehicle", "vowel", "segment", "satimage", "penbased", "letter")
 
 

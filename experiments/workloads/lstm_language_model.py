@@ -13,6 +13,8 @@ from ._text import VOCABULARY, load_windows
 from ._transformer import embedding
 from .language_model import next_byte_loss, no_scores
 
+__all__ = ["create"]
+
 
 def create(size: str = "tiny", data: Path | None = None, dropout: float | None = None) -> Examples:
     """Return the workload; ``data`` is a text file, by default a bundled text."""

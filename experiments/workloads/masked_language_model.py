@@ -14,6 +14,8 @@ from ._keyed import keyed_uniform
 from ._text import VOCABULARY, load_windows
 from ._transformer import Transformer, embedding
 
+__all__ = ["create"]
+
 _MASK = VOCABULARY  # one token more than there are bytes
 
 

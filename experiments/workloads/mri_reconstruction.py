@@ -15,6 +15,8 @@ from torch.nn.functional import interpolate, l1_loss, mse_loss
 
 from ._examples import Batch, Examples, Model
 
+__all__ = ["create"]
+
 _SEED = 0
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+__all__ = ["Workload", "batch_indices", "check_workload", "device_of", "known_workloads", "load_workload"]
+
 SIZES = ("tiny", "full")
 _HELPERS = ("protocol",)
 

@@ -14,6 +14,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ._examples import Batch, Examples, Model
 
+__all__ = ["create"]
+
 
 def create(size: str = "tiny", data: Path | None = None) -> Examples:
     """Return the workload; it needs no data folder."""

@@ -16,6 +16,8 @@ from ._classify import accuracy, classification_loss
 from ._examples import Examples
 from ._images import load_images
 
+__all__ = ["create"]
+
 
 def create(size: str = "tiny", data: Path | None = None, width: int | None = None) -> Examples:
     """Return the workload; the full size needs a data folder, ``width`` is the number of first channels."""

@@ -17,6 +17,8 @@ from lastiterate.theory.base.validation import check_fraction
 from ._examples import Batch, Examples, Model
 from ._keyed import keyed_dropout
 
+__all__ = ["create"]
+
 # fmt: off
 _UNITS = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",

@@ -13,6 +13,8 @@ from ._examples import Examples
 from ._images import load_images
 from ._transformer import Transformer
 
+__all__ = ["create"]
+
 
 def create(size: str = "tiny", data: Path | None = None, patch: int | None = None) -> Examples:
     """Return the workload; the full size needs a data folder, ``patch`` is the side of a patch in pixels."""

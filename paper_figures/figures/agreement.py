@@ -14,6 +14,8 @@ from lastiterate.theory.optimal.closed_form import optimal_continuation
 from lastiterate.theory.rates.curve import rate_curve
 from lastiterate.theory.rates.sgd import exact_rate, theorem10_rate, tune_base_lr
 
+__all__ = ["FIGURES"]
+
 HORIZON = 400
 BOUNDS = ("theorem10", "exact")
 RATES = {"theorem10": theorem10_rate, "exact": exact_rate}

@@ -10,6 +10,8 @@ import numpy as np
 from lastiterate.experiments.plots.style import look, panels
 from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, holds
 
+__all__ = ["FIGURES"]
+
 # the paper's problem -> the toolkit's mirror of it
 MIRRORS = {
     "CIFAR": "residual_net",

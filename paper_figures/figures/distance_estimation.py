@@ -12,6 +12,8 @@ from lastiterate.paper_figures.machinery.testbed import CONVEX, convex_problem
 from lastiterate.theory import problems
 from lastiterate.theory.simulators.simulate import simulate
 
+__all__ = ["FIGURES"]
+
 COLORS = {"dadapt_da": "#0072B2", "prodigy_da": "#D55E00", "resetting": "#009E73"}
 LABELS = {"dadapt_da": "D-Adaptation", "prodigy_da": "Prodigy", "resetting": "Resetting"}
 SHARE = 0.3

@@ -12,6 +12,8 @@ from lastiterate.theory import schedules
 from lastiterate.theory.methods.step_matrix import sgd
 from lastiterate.theory.rates.sgd import exact_rate, tune_base_lr
 
+__all__ = ["FIGURES"]
+
 FAMILIES = (
     "linear",
     "one_minus_sqrt",

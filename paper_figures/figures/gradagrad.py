@@ -11,6 +11,8 @@ from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Se
 from lastiterate.paper_figures.machinery.testbed import convex_problem
 from lastiterate.theory.simulators.simulate import simulate
 
+__all__ = ["FIGURES"]
+
 PROBLEMS = ("l1 regression", "logistic", "max-affine")
 JUDGED = ("l1 regression", "logistic")
 SCALES = 10.0 ** np.arange(-4, 2)

@@ -14,6 +14,8 @@ from lastiterate.theory.optimal.refinement import RefinementWarning, Rule, refin
 from lastiterate.theory.problems.data import dataset
 from lastiterate.theory.simulators.simulate import simulate
 
+__all__ = ["FIGURES"]
+
 SETS = {
     True: ("iris", "wine", "vowel", "vehicle"),
     False: ("iris", "wine", "vowel", "vehicle", "segment", "satimage", "penbased", "letter"),

@@ -13,6 +13,8 @@ from lastiterate.theory import problems, schedules
 from lastiterate.theory.problems.data import dataset
 from lastiterate.theory.simulators.simulate import simulate
 
+__all__ = ["FIGURES"]
+
 EXPECTED = {"iris": 98.7, "wine": 100.0, "vehicle": 83.0, "penbased": 96.0, "letter": 77.9}
 METHODS = {"adam": "Adam, tuned", "dadapt_adam": "D-Adapt Adam", "prodigy": "Prodigy"}
 COLORS = {"adam": "#0072B2", "dadapt_adam": "#D55E00", "prodigy": "#009E73"}

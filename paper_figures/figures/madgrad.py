@@ -13,6 +13,8 @@ from lastiterate.theory import problems, schedules
 from lastiterate.theory.problems.data import dataset
 from lastiterate.theory.simulators.simulate import simulate
 
+__all__ = ["FIGURES"]
+
 SETS = ("digits", "breast_cancer", "wine", "iris")
 STEPS, BATCH = 1500, 16
 LRS = 10.0 ** np.arange(-4, 1.01, 0.5)

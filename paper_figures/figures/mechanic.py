@@ -13,6 +13,8 @@ from lastiterate.theory import problems, schedules
 from lastiterate.theory.problems.data import dataset
 from lastiterate.theory.simulators.simulate import simulate
 
+__all__ = ["FIGURES"]
+
 SETS = ("digits", "breast_cancer", "wine", "iris")
 STEPS, BATCH = 1500, 16
 LRS = np.geomspace(1e-3, 1e3, 7)

@@ -10,6 +10,8 @@ import numpy as np
 from lastiterate.experiments.plots.style import panels
 from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, holds
 
+__all__ = ["FIGURES"]
+
 OPTIMIZERS = {
     "SGD with momentum": ("sgd:momentum=0.9,dampening=0.9", "#888888"),
     "MoMo": ("momo", "#D55E00"),

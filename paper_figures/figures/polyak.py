@@ -12,6 +12,8 @@ from lastiterate.theory import problems, schedules
 from lastiterate.theory.problems.data import dataset
 from lastiterate.theory.simulators.simulate import simulate
 
+__all__ = ["FIGURES"]
+
 EPOCHS = 50
 COLORS = {"sgd": "#000000", "sp": "#E69F00", "sps_max": "#56B4E9", "taps": "#0072B2", "motaps": "#D55E00"}
 

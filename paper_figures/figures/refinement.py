@@ -15,6 +15,8 @@ from lastiterate.theory.optimal.closed_form import theorem10_optimum
 from lastiterate.theory.optimal.refinement import RefinementWarning, refine
 from lastiterate.theory.rates.sgd import theorem10_rate
 
+__all__ = ["FIGURES"]
+
 PAPER = "Refinement (2310.07831)"
 KNOT_PLACES = (0.0, 0.003, 0.02, 0.03, 0.1, 1.0)
 KNOT_NORMS = {"level": (15, 6, 4, 2, 1, 1), "rising": (15, 6, 4, 2, 1, 2), "falling": (15, 6, 4, 2, 1, 0.7)}

@@ -13,6 +13,8 @@ from lastiterate.theory.optimal.closed_form import optimal_continuation, optimal
 from lastiterate.theory.rates.sgd import exact_rate, tune_base_lr
 from lastiterate.theory.simulators.simulate import simulate
 
+__all__ = ["FIGURES"]
+
 PAPER = "Re-warming (2308.04014)"
 DIM, STEPS, LOW = 40, 3000, 0.1
 ADAM = {"beta1": 0.9, "beta2": 0.95}

@@ -11,6 +11,8 @@ from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Se
 from lastiterate.theory import schedules
 from lastiterate.theory.rates.sgd import tune_base_lr
 
+__all__ = ["FIGURES"]
+
 HORIZON = 1000
 PUBLISHED = {
     "linear": 2.006,

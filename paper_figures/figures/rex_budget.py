@@ -12,6 +12,8 @@ from lastiterate.theory import problems, schedules
 from lastiterate.theory.problems.data import dataset
 from lastiterate.theory.simulators.simulate import simulate
 
+__all__ = ["FIGURES"]
+
 SETS = ("digits", "breast_cancer", "wine", "iris")
 METHODS: dict[str, dict[str, Any]] = {"momentum": {"beta": 0.9}, "adam": {}}
 BUDGETS = (1, 5, 10, 25, 50, 100)

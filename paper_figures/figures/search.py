@@ -13,6 +13,8 @@ from lastiterate.solvers.search.objectives import LinearRegression
 from lastiterate.solvers.search.search import search
 from lastiterate.solvers.search.weight_decay import weight_decay_study
 
+__all__ = ["FIGURES"]
+
 PAPER = "Schedule search (2603.10301)"
 PUBLISHED = {
     "two_point_spline": 0.2870,

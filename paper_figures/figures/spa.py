@@ -12,6 +12,8 @@ from lastiterate.theory import problems, schedules
 from lastiterate.theory.methods.averaging import spa_from_momentum
 from lastiterate.theory.simulators.simulate import simulate
 
+__all__ = ["FIGURES"]
+
 N, BETA = 200, 0.9
 SHAPES = {
     "constant": lambda: schedules.constant(N),

@@ -7,6 +7,8 @@ from importlib import import_module
 from lastiterate.paper_figures.machinery.registry import Figure
 from lastiterate.theory.base.validation import InputError
 
+__all__ = ["all_figures", "select"]
+
 MODULES = (
     "refinement",
     "logistic_suite",
@@ -25,6 +27,7 @@ MODULES = (
     "spa",
     "search",
     "rewarming",
+    "forecast",
 )
 
 

@@ -18,6 +18,8 @@ import numpy as np
 
 from lastiterate.theory.base.files import write_atomically
 
+__all__ = ["Cache"]
+
 SCHEMA = 1
 
 

@@ -9,6 +9,8 @@ from lastiterate.theory.base.files import write_atomically
 
 from .registry import Outcome
 
+__all__ = ["write_page"]
+
 
 def write_page(outcomes: Sequence[Outcome], folder: Path, *, quick: bool) -> Path:
     """Write ``figures.md`` into ``folder`` and return its path."""

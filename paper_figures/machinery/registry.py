@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from .cache import Cache
 
+__all__ = ["Check", "Figure", "Outcome", "Settings", "close", "holds"]
+
 Data = dict[str, Any]
 
 

@@ -10,6 +10,8 @@ from lastiterate.theory import problems
 from lastiterate.theory.problems.data import dataset
 from lastiterate.theory.problems.problem import Problem
 
+__all__ = ["accuracy", "convex_problem"]
+
 CONVEX = ("|x|", "l1 regression", "max-affine", "logistic")
 
 

@@ -13,6 +13,8 @@ from .objectives import Evaluation, Objective
 from .search import Candidate, Study
 from .spaces import FreeShape
 
+__all__ = ["Differentiable", "FreeForm", "free_form_descent", "starts_of"]
+
 
 @runtime_checkable
 class Differentiable(Protocol):

@@ -13,6 +13,18 @@ from lastiterate.theory.base.validation import Array, InputError
 
 from .spaces import Space
 
+__all__ = [
+    "Evaluator",
+    "add_method",
+    "cma_search",
+    "coordinate_descent",
+    "coordinate_search",
+    "differential_evolution",
+    "random_search",
+    "successive_halving",
+    "uniform_search",
+]
+
 
 class Evaluator(Protocol):
     """What a method sees of the objective."""

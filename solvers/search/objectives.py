@@ -28,6 +28,16 @@ from lastiterate.theory.simulators.simulate import simulate
 
 from .spaces import AnyShape
 
+__all__ = [
+    "ConvexProblem",
+    "Evaluation",
+    "LinearRegression",
+    "Objective",
+    "TheoryRate",
+    "base_lr_matrix",
+    "step_matrix",
+]
+
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -8,6 +8,8 @@ import numpy as np
 from lastiterate.theory.base.validation import Array, InputError, check_choice, check_count
 from lastiterate.theory.schedules import parse
 
+__all__ = ["FreeShape", "Parameter", "SPACES", "Shape", "Space"]
+
 
 @dataclass(frozen=True)
 class Parameter:

@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_fraction, check_vector
 
+__all__ = ["Distribution", "Interval", "best_of", "bootstrap_median", "distribution"]
+
 
 @dataclass(frozen=True)
 class Interval:

@@ -13,6 +13,8 @@ from .objectives import LinearRegression, Objective
 from .search import Candidate, FamilyResult, search_family
 from .spaces import SPACES
 
+__all__ = ["ShapeFeatures", "WeightDecayStudy", "linear_regression_with_decay", "weight_decay_study"]
+
 
 @dataclass(frozen=True)
 class ShapeFeatures:

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .validation import InputError
+from .validation import InputError, check_path
 
 __all__ = ["existing_file", "replacing", "write_atomically"]
 
@@ -26,7 +26,7 @@ def existing_file(path: str | os.PathLike[str], argument: str, expected: str) ->
     ...
     lastiterate.theory.base.validation.InputError: path: expected an existing file of results, got /dev/zero
     """
-    file = Path(path)
+    file = check_path(path, argument)
     try:
         regular = file.is_file()
     except (OSError, ValueError):  # a name that no file can have
@@ -57,7 +57,7 @@ def replacing(path: str | os.PathLike[str]) -> Generator[Path]:
     ...     Path(folder, "a.txt").read_text(), len(os.listdir(folder))
     ('whole', 1)
     """
-    target = Path(path)
+    target = check_path(path)
     if not target.parent.is_dir():
         raise InputError("path", str(target), "a file in an existing folder")
     if target.exists() and not target.is_file():

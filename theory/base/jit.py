@@ -15,13 +15,15 @@ import numpy.typing as npt
 
 from .cache_healing import heal_cache
 
+__all__ = ["JIT", "JIT_PARALLEL", "compiled", "room", "run"]
+
 Array = npt.NDArray[np.float64]
 
 JIT: dict[str, Any]
 JIT_PARALLEL: dict[str, Any]
 _OPTIONS: dict[str, dict[str, Any]] = {"JIT": {"cache": True, "nogil": True, "error_model": "numpy"}}
 _OPTIONS["JIT_PARALLEL"] = {**_OPTIONS["JIT"], "parallel": True}
-PLAIN = 4_000  # steps up to which a recursion runs as it stands, which is faster than importing Numba
+PLAIN = 10_000  # steps up to which a recursion runs as it stands: importing Numba takes longer
 
 
 def __getattr__(name: str) -> Any:

@@ -28,6 +28,8 @@ from numpy.polynomial import chebyshev
 
 from .validation import Array
 
+__all__ = ["Minimum", "global_minimum"]
+
 Objective = Callable[[Array], Array]
 
 _NODES = 16

@@ -60,8 +60,9 @@ def write_function(problem: Problem, path: str | Path) -> Path:
         x0=problem.x0,
         x_star=problem.x_star,
     )
-    write_atomically(path, buffer.getvalue())
-    return Path(path)
+    target = Path(path)
+    write_atomically(target, buffer.getvalue())
+    return target
 
 
 def read_function(path: str | Path) -> Problem:

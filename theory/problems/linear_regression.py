@@ -21,6 +21,8 @@ from numba import njit
 from lastiterate.theory.base.jit import JIT
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_positive, check_steps, check_vector
 
+__all__ = ["LinearRecursion"]
+
 
 @njit(**JIT)
 def _advance(p: Array, q: Array, spectrum: Array, start: Array, noise: float, h: float, decay: float) -> None:

@@ -17,6 +17,8 @@ from lastiterate.theory.base.validation import Array, InputError, check_choice, 
 
 from .chain import piece_gradient, piece_norms, piece_values
 
+__all__ = ["Minimum", "Problem", "ProblemArrays"]
+
 KINDS = {"absolute": 0, "hinge": 1, "logistic": 2, "softmax": 3, "squared": 4, "max_affine": 5, "chain": 6}
 PIECES = ("max_affine", "chain")  # kinds that are a maximum of affine pieces, not a mean over samples
 TIES = {"first": 0, "step": 1}

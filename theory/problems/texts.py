@@ -7,6 +7,8 @@ from lastiterate.theory import problems
 from lastiterate.theory.base.specs import check_options, parse_spec
 from lastiterate.theory.base.validation import InputError, check_choice
 
+__all__ = ["ON_DATA", "parse_problem"]
+
 ON_DATA: dict[str, Callable[..., problems.Problem]] = {
     "logistic": problems.logistic,
     "softmax": problems.softmax,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.validation import (
     InputError,
     check_count,
@@ -26,7 +27,7 @@ from .certified import SEARCH_LIMIT, CertifiedRate, lipschitz_rate, program_rate
 from .last_row import dual_averaging_lower
 from .planar import planar_bound
 from .ramp import Ramp
-from .result import Rate
+from .result import Rate, SgdRate
 from .sgd import exact_rate
 
 Array = npt.NDArray[np.float64]
@@ -40,6 +41,7 @@ class DualAveraging(NamedTuple):
     value: float
 
 
+@within_float64(infinite=True)
 def dual_averaging_rate(
     lam: Any,
     beta: Any,
@@ -123,12 +125,13 @@ def dual_averaging_rate(
     return min(bounds, key=float)
 
 
-def _as_sgd(found: Rate, value: float) -> Ramp:
+def _as_sgd(found: SgdRate, value: float) -> Ramp:
     """Return the multipliers of SGD with the weights of ``found``."""
     v = np.append(1.0 / np.cumsum(found.weights[::-1])[::-1], 0.0)[: found.weights.size]
     return Ramp(value, np.zeros(v.size), v, found.weights)
 
 
+@within_float64
 def dual_averaging_average_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0) -> Rate:
     r"""Bound the weighted average of f over x_0, ..., x_{N-1}, hence f at their average (Nesterov's classical bound).
 
@@ -162,6 +165,7 @@ def dual_averaging_average_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0)
     )
 
 
+@within_float64
 def converted_dual_averaging(lam: Any, beta: Any) -> Array:
     """Return the step matrix of dual averaging under the regret-to-last-iterate conversion.
 
@@ -187,6 +191,7 @@ def converted_dual_averaging(lam: Any, beta: Any) -> Array:
     return step_matrices.last_iterate_conversion(learner, weights)
 
 
+@within_float64
 def converted_dual_averaging_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0) -> Rate:
     r"""Bound f(x_N) - f* for `converted_dual_averaging`: the regret of dual averaging becomes a last-iterate rate.
 
@@ -223,6 +228,7 @@ def converted_dual_averaging_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.
     )
 
 
+@within_float64
 def optimal_dual_averaging(n_steps: int, D: Any = 1.0, G: Any = 1.0) -> DualAveraging:
     """Return weights and scalings whose conversion reaches the optimum D / sqrt(sum_k G_k^-2).
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lastiterate.theory.base.jit import room, run
-from lastiterate.theory.base.result import Bounding, result
+from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, InputError
 
 from .closed_form import (
@@ -58,19 +58,16 @@ class Rate(Bounding):
         N.
     """
 
+    _shown = ("value", "kind", "base_lr", "n_steps")
+
     value: Any
     base_lr: Any
     tolerance: float
-    kind: str
+    kind: Kind
     n_steps: int
-    _steps: Array
-    _D: float
-    _G: Array
-
-    def __repr__(self) -> str:
-        """Return the numbers in one line."""
-        numbers = f"value={self.value!r}, kind={self.kind!r}, base_lr={self.base_lr!r}, n_steps={self.n_steps}"
-        return f"{type(self).__name__}({numbers})"
+    _steps: Array = field(repr=False)
+    _D: float = field(repr=False)
+    _G: Array = field(repr=False)
 
     @property
     def D(self) -> float:
@@ -82,18 +79,13 @@ class Rate(Bounding):
         """The gradient bounds: a number where they are all the same, else G_0..G_N, read-only."""
         return float(self._G[0]) if self._G.size == 1 else self._G
 
-    @property
-    def exact(self) -> bool:
-        """Whether some function attains the value: ``kind`` is ``"exact"`` or ``"attained"``."""
-        return self.kind in ("exact", "attained")
-
     @cached_property
     def steps(self) -> Array:
         """The steps the value holds for, ``base_lr`` included, float64[N]."""
         return frozen(self._steps * self.base_lr)
 
     @property
-    def lower(self) -> float:
+    def lower(self) -> Any:
         """A lower bound on the worst case: the value where it is attained, 0 where nothing better is known."""
         return self.value if self.exact else 0.0
 
@@ -122,12 +114,14 @@ class SgdRate(Rate):
     ``_pass`` is given for constant G, ``_sigma`` and ``_binds`` for other G.
     """
 
+    _plot = "sensitivity"
+
     _pass: OnePass | None = field(repr=False, default=None)
     _sigma: float = field(repr=False, default=math.nan)
     _binds: int = field(repr=False, default=0)
 
     @cached_property
-    def sigma(self) -> float:
+    def sigma(self) -> Any:
         """The weight w_N of the last point at the optimum, the largest one where several give the same value."""
         if self._pass is None:
             return self._sigma
@@ -143,7 +137,7 @@ class SgdRate(Rate):
         return frozen(out)
 
     @cached_property
-    def binding(self) -> int:
+    def binding(self) -> Any:
         """How many steps bind; every step after them is free: raising it lowers the rate by G_N^2 times the increase.
 
         It stays free until the worst function of the first ``binding`` steps no longer stands for the whole run.
@@ -173,7 +167,7 @@ class SgdRate(Rate):
         return frozen(gradient)
 
     @property
-    def lower(self) -> float:
+    def lower(self) -> Any:
         """A lower bound on the worst case: the value where it is attained, else the exact rate of min_{j<=k} G_j."""
         return self.value if self.exact else self._under_falling_caps
 

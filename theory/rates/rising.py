@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from lastiterate.theory.base.jit import Array, room, run
+from lastiterate.theory.base.result import Kind
 from lastiterate.theory.base.root import root_above
 from lastiterate.theory.base.scalar_search import global_minimum
 
@@ -19,7 +20,7 @@ _NEAR = 1e-5  # the search finds sigma to about 1e-8, relative
 _ATTAINED = 1e-10
 
 
-def least_rising(scaled: Scaled, *, tuned: bool) -> tuple[float, int, float, str]:
+def least_rising(scaled: Scaled, *, tuned: bool) -> tuple[float, int, float, Kind]:
     """Return sigma at the global minimum, how many steps bind (all), the tolerance, and ``attained`` or ``upper``.
 
     Condition (C) at a stationary sigma, d_t >= 0 for all t and d_N = 0, proves that a function attains the value.

@@ -6,11 +6,12 @@ one pass over the steps. Nonincreasing G: one bracketed root. Other G: a global 
 
 import math
 import warnings
-from typing import Any
+from typing import Literal, cast, overload
 
 import numpy.typing as npt
 
 from lastiterate.theory.base.jit import Array, run
+from lastiterate.theory.base.result import Kind
 from lastiterate.theory.base.validation import InputError, check_choice
 
 from .closed_form import OnePass, one_pass, power_of_four
@@ -29,7 +30,7 @@ BOUNDS = ("exact", "theorem10", "average")
 
 def exact_rate(
     steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0, *, momentum: float | None = None
-) -> Any:
+) -> SgdRate:
     r"""Return the worst case of f(x_N) - f* for SGD with the given steps, in O(N).
 
     For sigma > 0 let s_N = sigma, w_k = h_k / s_{k+1}, s_k = s_{k+1} + w_k, backwards. Then f(x_N) - f* <= R(sigma) =
@@ -80,7 +81,7 @@ def exact_rate(
         from .momentum import momentum_rate
 
         warnings.warn("exact_rate(momentum=...) is now momentum_rate(...)", DeprecationWarning, stacklevel=2)
-        return momentum_rate(steps, momentum, D, G)
+        return cast(SgdRate, momentum_rate(steps, momentum, D, G))
     checked = check_schedules(steps)
     distance, caps = check_constants(D, G, checked.shape[-1])
     return (
@@ -90,6 +91,11 @@ def exact_rate(
     )
 
 
+@overload
+def tune_base_lr(
+    steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0, bound: Literal["exact"] = "exact"
+) -> SgdRate: ...
+@overload
 def tune_base_lr(
     steps: npt.ArrayLike,
     D: float = 1.0,
@@ -97,7 +103,15 @@ def tune_base_lr(
     bound: str = "exact",
     *,
     last_value: str | float = "optimal",
-) -> Any:
+) -> Rate: ...
+def tune_base_lr(
+    steps: npt.ArrayLike,
+    D: float = 1.0,
+    G: float | npt.ArrayLike = 1.0,
+    bound: str = "exact",
+    *,
+    last_value: str | float = "optimal",
+) -> Rate:
     r"""Return the rate of gamma * steps for the base learning rate gamma that minimises it, and that gamma.
 
     Constant G: with M_0 and S as in `exact_rate` the least rate is D G sqrt(1 - 2 S / M_0^2), at gamma = D / (G M_0^2
@@ -190,7 +204,7 @@ def first_pass(steps: Array, D: float, G: float) -> tuple[OnePass, float]:
     return one, math.sqrt(D) / math.sqrt(G) * math.sqrt(scale)
 
 
-def _least(scaled: Scaled, *, tuned: bool) -> tuple[float, int, float, str]:
+def _least(scaled: Scaled, *, tuned: bool) -> tuple[float, int, float, Kind]:
     """Return the minimising sigma, how many steps bind, the tolerance and the kind, for gradient bounds that differ."""
     if (scaled.caps[1:] <= scaled.caps[:-1]).all():
         return *least_falling(scaled.steps, scaled.caps, scaled.distance, tuned=tuned), 0.0, "exact"

@@ -8,13 +8,16 @@ from typing import Any, NoReturn
 import numpy as np
 
 from lastiterate.theory.base.jit import PLAIN, Array
-from lastiterate.theory.base.result import result
+from lastiterate.theory.base.result import Kind, result
 
 from .closed_form import OnePass, one_pass_of_rows, power_of_four
 from .inputs import check_base_lr, check_rate
 from .result import SgdRate, frozen
 
 __all__ = ["RateStack", "stacked_rate"]
+
+_FEW = 8  # schedules that are as fast one at a time
+_WEAKEST_FIRST: tuple[Kind, ...] = ("upper", "attained", "exact")
 
 
 @result
@@ -114,9 +117,9 @@ def stacked_rate(
 ) -> RateStack:
     """Return the rates of the rows of ``steps``; ``one_rate`` is what gives the rate of one row."""
     count, n_steps = steps.shape
-    if caps.size > 1 or n_steps > PLAIN:
+    if caps.size > 1 or n_steps > PLAIN or count < _FEW:
         rows = tuple(one_rate(row, D, caps) for row in steps)
-        kind = min((row.kind for row in rows), key=("upper", "attained", "exact").index)
+        kind: Kind = next(kind for kind in _WEAKEST_FIRST if any(row.kind == kind for row in rows))
         values, base_lr = frozen([row.value for row in rows]), frozen([row.base_lr for row in rows])
         tolerance = max(row.tolerance for row in rows)
         return RateStack(values, base_lr, tolerance, kind, n_steps, steps, D, caps, _rows=rows)

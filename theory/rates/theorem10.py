@@ -1,13 +1,14 @@
 r"""The older upper bounds: Theorem 10 of arXiv 2310.07831 on the last iterate, and the classical one on the average."""
 
 import math
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.ranges import within_float64
+from lastiterate.theory.base.result import result
 from lastiterate.theory.base.scalar_search import Minimum, Objective, global_minimum
 from lastiterate.theory.base.validation import Array, InputError, check_choice, check_positive, check_steps
 
@@ -19,6 +20,7 @@ from .result import Rate, frozen
 if TYPE_CHECKING:
     from lastiterate.theory.certificates.certificate import Certificate
 
+    from .averages import AverageRate as WorstAverage
     from .sgd import SgdRate
 
 __all__ = ["theorem10_rate", "average_iterate_rate", "tuned_theorem10_rate", "tuned_average_rate"]
@@ -26,7 +28,7 @@ __all__ = ["theorem10_rate", "average_iterate_rate", "tuned_theorem10_rate", "tu
 LAST_VALUES = ("optimal", "schedule")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@result
 class Theorem10Rate(Rate):
     """The bound of Theorem 10; ``sigma`` is the fictitious last step h_N."""
 
@@ -69,7 +71,7 @@ class Theorem10Rate(Rate):
         return rate_of(self.steps, self._D, self._G)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@result
 class AverageRate(Rate):
     """The classical bound on the step-weighted average of x_0..x_{N-1}."""
 
@@ -89,11 +91,29 @@ class AverageRate(Rate):
         caps = np.broadcast_to(self._G, self.n_steps + 1)[:-1]
         return frozen((self.steps * caps**2 - self.value) / self.steps.sum())
 
+    @property
+    def lower(self) -> float:
+        """A lower bound on the worst case of the average: what an explicit function attains."""
+        return self._of_average.lower
+
+    @property
+    def lower_note(self) -> str:
+        """Why ``lower`` is not the value, in words."""
+        return f"attained; `average_rate` bounds this average by {self._of_average.value:.6g}"
+
+    @cached_property
+    def _of_average(self) -> "WorstAverage":
+        from .averages import average_rate
+
+        shares = np.append(self.steps, 0.0) / self.steps.sum() if self.steps.any() else np.eye(1, self.n_steps + 1)[0]
+        return average_rate(self.steps, shares, self._D, self._G if self._G.size > 1 else float(self._G[0]))
+
     def certificate(self) -> "Certificate":
         """Refuse: the average iterate has no certificate of the last iterate."""
         raise InputError("kind", self.kind, "a bound on the last iterate")
 
 
+@within_float64(infinite=True)
 def theorem10_rate(
     steps: npt.ArrayLike,
     D: float = 1.0,
@@ -181,6 +201,7 @@ def tuned_theorem10_rate(
     return Theorem10Rate(value, gamma, best.tolerance, "theorem10", checked.size, checked, distance, caps, h_N)
 
 
+@within_float64
 def average_iterate_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> AverageRate:
     r"""Return the classical bound on the step-weighted average of x_0..x_{N-1}, an *upper bound*.
 

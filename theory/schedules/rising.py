@@ -6,6 +6,16 @@ from lastiterate.theory.base.validation import Array, InputError, check_count, c
 
 from .decaying import cosine, half_cosine, normalised, progress
 
+__all__ = [
+    "monotone_cubic",
+    "one_cycle",
+    "rewarm",
+    "smooth_nonmonotonic",
+    "two_point_knots",
+    "two_point_linear",
+    "two_point_spline",
+]
+
 
 def one_cycle(n_steps: int, peak: float = 0.3, start: float = 0.04, end: float = 4e-6) -> Array:
     """One cycle: half a cosine up from ``start`` to 1, half a cosine down to ``end``.

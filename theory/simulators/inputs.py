@@ -18,6 +18,8 @@ from lastiterate.theory.base.validation import (
 )
 from lastiterate.theory.schedules import parse
 
+__all__ = ["read_base_lrs", "read_diagnostics", "read_record", "read_schedules", "read_seeds", "read_weights"]
+
 DIAGNOSTICS = ("grad_l2", "grad_l1", "distance", "D_estimate", "step_size", "move")
 _MOST_SEEDS = 10_000_000
 

@@ -11,6 +11,8 @@ from lastiterate.theory.base.validation import Array, InputError, check_vector
 from lastiterate.theory.problems.problem import Problem
 from lastiterate.theory.simulators.kernels.protocol import Method
 
+__all__ = ["read_options"]
+
 _Range = tuple[str, Callable[[Array], Any]]
 _FRACTION: _Range = ("between 0 and 1", lambda v: (v >= 0.0) & (v <= 1.0))
 _BELOW_ONE: _Range = ("at least 0 and below 1", lambda v: (v >= 0.0) & (v < 1.0))

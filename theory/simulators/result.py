@@ -12,6 +12,8 @@ from lastiterate.theory.base.validation import Array, InputError, check_choice, 
 from lastiterate.theory.problems.problem import Problem
 from lastiterate.theory.simulators.kernels.protocol import Bound, Method, RunFacts
 
+__all__ = ["BestRate", "Simulation", "best_rates", "gap_floor"]
+
 AXES = ("schedule", "base_lr", "seed", "step")
 
 

@@ -22,6 +22,8 @@ from .inputs import read_base_lrs, read_diagnostics, read_record, read_schedules
 from .options import read_options
 from .result import Simulation
 
+__all__ = ["simulate"]
+
 _PATIENCE = 1.0  # seconds before a progress bar appears
 _BRIEF = 10**7  # multiplications within a tenth of a second: such a run needs neither a thread nor a progress bar
 _CEILING = 1e10  # a run has diverged when f exceeds this many times max(1, |f(x0)|)

@@ -66,7 +66,7 @@ def bound(
     if plot is not None:
         _plot_bound(steps, rows[0]["base_lr"], D, G, schedule, plot)
     if where is not None:
-        save(sensitivity(exact)[0].figure, where)
+        save(sensitivity(exact).figure, where)
 
 
 def compare(

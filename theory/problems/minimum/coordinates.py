@@ -12,6 +12,8 @@ import numpy as np
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.problems.problem import Minimum, Problem
 
+__all__ = ["Coordinates", "certified", "column_scales", "scaled", "whitened"]
+
 WHITEN_LIMIT = 2000  # a singular value decomposition of a larger matrix takes too long
 _RANK = 1e-12  # columns that others give up to this are redundant
 

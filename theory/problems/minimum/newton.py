@@ -11,6 +11,8 @@ from lastiterate.theory.problems.problem import Minimum, Problem
 
 from .coordinates import WHITEN_LIMIT, certified, whitened
 
+__all__ = ["in_row_space", "newton"]
+
 _GOAL = 1e-12
 _CLOSE = 1e-18  # where Newton's method converges quadratically, the point too becomes exact
 _STEPS = 200

@@ -13,6 +13,8 @@ from lastiterate.theory.problems.problem import Minimum, Problem
 
 from .coordinates import WHITEN_LIMIT, certified, column_scales, scaled, whitened
 
+__all__ = ["least_absolute", "max_of_affine", "plain_hinge", "regularised_hinge"]
+
 _METHOD = "HiGHS dual simplex, certified by weak duality"
 _QUADRATIC = "Clarabel interior point, certified by weak duality"
 _GOAL = 1e-12

@@ -18,6 +18,8 @@ from .coordinates import certified, column_scales
 from .newton import in_row_space, newton
 from .programs import least_absolute, max_of_affine, plain_hinge, regularised_hinge
 
+__all__ = ["solve_minimum"]
+
 _CACHE_SCHEMA = 2
 _GOAL = 1e-10
 _ROUNDING = 1e-15  # of f(0), below which terms that cancel leave nothing to resolve

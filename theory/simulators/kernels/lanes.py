@@ -11,6 +11,8 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
+__all__: list[str] = []  # compiled code, for the simulators alone
+
 LANES = 8
 DOUBLE, WORD, SHORT = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
 NOT_AGAIN, AGAIN = 0, 3  # degrees of locality

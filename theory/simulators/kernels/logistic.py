@@ -12,6 +12,8 @@ from numba.extending import intrinsic
 
 from .lanes import DOUBLE, LANES, WORD, apart, constant, copies, data_of, fused, load, store, vector
 
+__all__: list[str] = []  # compiled code, for the simulators alone
+
 AT_ONCE = 2 * LANES  # so many exponentials at once: one waits for itself at every operation
 _LOWEST, _HIGHEST = -708.0, 709.0  # exp neither overflows nor leaves the normal numbers between them
 _EXP_TERMS = 14  # the next term is below 5e-18 for |r| <= log(2) / 2

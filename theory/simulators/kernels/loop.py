@@ -19,6 +19,8 @@ from lastiterate.theory.base.jit import JIT, JIT_PARALLEL
 from .protocol import D_ESTIMATE, KERNEL, ORACLE, STEP, STEP_SIZE, STRIP, WEIGHT, Matrix, Rows, Vector, named
 from .vectors import add_moved, aligned, copy_to, distance, move_towards, norm1, product_with_difference, squares
 
+__all__: list[str] = []  # compiled code, for the simulators alone
+
 INNER: dict[str, Any] = {**KERNEL, "no_cpython_wrapper": True}
 OUTER: dict[str, Any] = {**JIT_PARALLEL, "no_cfunc_wrapper": True}
 ALONE: dict[str, Any] = {**JIT, "no_cfunc_wrapper": True}

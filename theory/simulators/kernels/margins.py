@@ -16,6 +16,8 @@ from .logistic import AT_ONCE, logistic_losses, logistic_slopes
 from .protocol import INLINE, KERNEL, KIND, L2, SUMS
 from .rows import add_rows, fetch_rows, set_products
 
+__all__: list[str] = []  # compiled code, for the simulators alone
+
 BLOCK, WORK = 64, 192  # rows a block, numbers of scratch
 MEDIUM, WIDE = 1 << 11, 1 << 16  # from these widths on only eight rows stay in a cache between passes, and fewer
 CACHED = 1 << 17  # numbers that stay in a cache of a core

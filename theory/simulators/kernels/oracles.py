@@ -15,6 +15,8 @@ from .margins import WIDE, dense_margin, regularised, sparse_margin
 from .protocol import KERNEL, L2, OUTPUTS, SUMS, TIE, TOLERANCE
 from .wide import shared_margin, threads_start_quickly, wide_margin
 
+__all__: list[str] = []  # compiled code, for the simulators alone
+
 
 @njit(**SUMS)
 def _softmax_slopes(margins, label, scale):

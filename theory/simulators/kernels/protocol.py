@@ -41,6 +41,8 @@ from numba import boolean, float64, int64, types
 from lastiterate.theory.base.jit import JIT
 from lastiterate.theory.problems.problem import Problem
 
+__all__: list[str] = []  # compiled code, for the simulators alone
+
 # compiled functions that allocate nothing count no references: the counting costs more than a small step
 KERNEL: dict[str, Any] = {**JIT, "_nrt": False}
 # sums may be reordered so that they vectorise; NaN and infinity stay what they are

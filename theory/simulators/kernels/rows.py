@@ -29,6 +29,8 @@ from .lanes import (
     vector,
 )
 
+__all__: list[str] = []  # compiled code, for the simulators alone
+
 _AHEAD = 8 * LANES  # how many columns before their last use rows are asked for
 _APART = 16 * LANES  # columns between the parts of a row that are asked for, before the hardware sees it coming
 # lanes of two vectors side by side whose sums are those of neighbours, and then of neighbouring pairs

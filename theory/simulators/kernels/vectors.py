@@ -10,6 +10,8 @@ from lastiterate.theory.base.jit import JIT, JIT_PARALLEL
 
 from .protocol import KERNEL, STRIP, SUMS
 
+__all__: list[str] = []  # compiled code, for the simulators alone
+
 
 @njit(**JIT)
 def aligned(size):

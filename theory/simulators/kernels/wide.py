@@ -18,6 +18,8 @@ from .protocol import INLINE, KERNEL, KIND, L2, STRIP, SUMS, named
 from .rows import add_rows_finally, set_products
 from .vectors import shared_norm2
 
+__all__: list[str] = []  # compiled code, for the simulators alone
+
 NUMBERS, MOST = 1 << 20, 16  # so many numbers stay in the shared cache between passes; more rows gain nothing
 ALLOCATES: dict[str, Any] = {**SUMS, "_nrt": True}
 U = np.uint64

@@ -17,6 +17,17 @@ from lastiterate.theory.simulators.kernels.protocol import (
     no_bound,
 )
 
+__all__ = [
+    "adagrad",
+    "adagrad_bound",
+    "adagrad_norm",
+    "adagrad_norm_bound",
+    "adam",
+    "gradagrad",
+    "gradagrad_bound",
+    "gradagrad_coordinate",
+]
+
 SQUARES, SPENT, REACH = FIRST, FIRST + 1, FIRST + 2  # sum ||g||^2; sum_k <g_k, eta_k g_k>; largest |x_k - x_0|
 ALPHA, GAMMA = FIRST, FIRST + 1
 

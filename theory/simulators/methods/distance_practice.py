@@ -25,6 +25,8 @@ from lastiterate.theory.simulators.kernels.protocol import (
     no_bound,
 )
 
+__all__ = ["dadapt_adagrad_practical", "dadapt_adam", "dadapt_sgd", "prodigy"]
+
 DISTANCE, NUMERATOR, THIRD, FOURTH = FIRST, FIRST + 1, FIRST + 2, FIRST + 3
 
 

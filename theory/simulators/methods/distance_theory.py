@@ -29,6 +29,8 @@ from lastiterate.theory.simulators.kernels.protocol import (
     RunFacts,
 )
 
+__all__ = ["dadapt_adagrad", "dadapt_da", "dadapt_gd", "dog", "prodigy_da", "prodigy_gd", "resetting"]
+
 DISTANCE, NUMERATOR, NORM, TOTAL = FIRST, FIRST + 1, FIRST + 2, FIRST + 3
 SQUARES, CORRECTION, OPTION_1, OPTION_2 = FIRST + 4, FIRST + 5, FIRST + 6, FIRST + 7
 LONGEST, LONGEST_SQUARES, LONGEST_D, RESETS = FIRST + 5, FIRST + 6, FIRST + 7, FIRST + 8

@@ -10,6 +10,8 @@ from numba import njit
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.simulators.kernels.protocol import KERNEL, WEIGHT, Bound, Method, RunFacts, no_bound
 
+__all__ = ["dual_averaging", "dual_averaging_bound", "madgrad", "mda", "mda_bound", "mirror_madgrad"]
+
 
 @njit(**KERNEL)
 def dual_averaging(k, lr, loss, x, g, rows, state, memory, scalars, options):

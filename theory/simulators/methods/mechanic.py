@@ -15,6 +15,8 @@ from numba import njit
 
 from lastiterate.theory.simulators.kernels.protocol import D_ESTIMATE, FIRST, KERNEL, STEP_SIZE, SUMS, Method, no_bound
 
+__all__ = ["mechanic_adam", "mechanic_sgd"]
+
 TUNERS = 6
 SCALE, S, V, R, M = FIRST, FIRST + 1, FIRST + 1 + TUNERS, FIRST + 1 + 2 * TUNERS, FIRST + 1 + 3 * TUNERS
 

@@ -16,6 +16,17 @@ from lastiterate.theory.rates.momentum import momentum_rate, spa_rate
 from lastiterate.theory.rates.sgd import Rate
 from lastiterate.theory.simulators.kernels.protocol import FIRST, KERNEL, Bound, Method, RunFacts
 
+__all__ = [
+    "heavy_ball",
+    "heavy_ball_bound",
+    "momentum",
+    "momentum_bound",
+    "schedule_free",
+    "schedule_free_bound",
+    "spa",
+    "spa_bound",
+]
+
 _SEARCH = 20  # steps up to which the bound comes from a semidefinite program, a tenth of a second each
 LR_MAX, WEIGHT_SUM = FIRST, FIRST + 1
 

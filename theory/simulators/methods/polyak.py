@@ -25,6 +25,8 @@ from lastiterate.theory.simulators.kernels.protocol import (
     no_bound,
 )
 
+__all__ = ["momo", "momo_adam", "motaps", "polyak", "sp", "sps_max", "taps"]
+
 CAPPED = FIRST  # how many steps were shorter than the projection asked for
 
 

@@ -6,6 +6,8 @@ from numba import njit, prange
 from lastiterate.theory.base.jit import JIT_PARALLEL
 from lastiterate.theory.simulators.kernels.protocol import KERNEL, Bound, Method, RunFacts
 
+__all__ = ["sgd", "sgd_bound", "shared_sgd"]
+
 
 @njit(**KERNEL)
 def sgd(k, lr, loss, x, g, rows, state, memory, scalars, options):

@@ -5,6 +5,8 @@ from importlib import import_module
 from lastiterate.theory.base.validation import check_choice
 from lastiterate.theory.simulators.kernels.protocol import Method
 
+__all__ = ["method_row"]
+
 FAMILIES = (
     "sgd",
     "momentum",
