@@ -1,10 +1,6 @@
 """The rate at every horizon of one schedule: what stopping after n steps would have been worth."""
 
 import math
-<<<<<<< HEAD
-=======
-from dataclasses import field
->>>>>>> 2d178b4 (Make rates results like the others, and give the old bounds lower ends)
 from functools import cached_property
 from typing import Any
 
@@ -12,11 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.jit import Array, room, run
-<<<<<<< HEAD
 from lastiterate.theory.base.result import Kind, Result, result
-=======
-from lastiterate.theory.base.result import Result, result
->>>>>>> 2d178b4 (Make rates results like the others, and give the old bounds lower ends)
 from lastiterate.theory.base.validation import (
     InputError,
     check_choice,
@@ -216,13 +208,13 @@ def rate_curve(
     if bound == "exact":
         return _exact(checked, distance, caps, lengths, tune_base_lr)
     if bound == "average":
-        return RateCurve(lengths, *_average(checked, distance, caps, lengths, tune_base_lr), bound)
+        return RateCurve(lengths, *_average(checked, distance, caps, lengths, tune_base_lr), "average")
     if isinstance(last_value, str):
         check_choice(last_value, "last_value", LAST_VALUES)
     else:
         last_value = check_positive(last_value, "last_value")
     values, base_lr = _theorem10(checked, distance, caps, lengths, tune_base_lr, last_value)
-    return RateCurve(lengths, values, base_lr, bound)
+    return RateCurve(lengths, values, base_lr, "theorem10")
 
 
 def _check_horizons(horizons: str | int | npt.ArrayLike, longest: int) -> npt.NDArray[np.int64]:
