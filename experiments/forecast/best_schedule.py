@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import optimize, sparse
 
-from lastiterate.solvers.design.constraints import Constraints, build
+from lastiterate.solvers.design.constraints import Constraints
+from lastiterate.solvers.design.nearest import free_values, nearest
 from lastiterate.theory.base.validation import Array, check_count
 from lastiterate.theory.laws.protocol import Run
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 KNOTS = 96
 ITERATIONS = 150
+EQUALITIES = ("prefix", "tail", "warmup", "blocks")  # the free values satisfy them
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +56,7 @@ def best_schedule(fit: "LossFit", n_steps: int, **options: Any) -> BestSchedule:
 
 def minimise(value: Callable[[Array], tuple[float, Array]], n: int, scale: float, options: Any) -> BestSchedule:
     """Minimise a function of the n steps that also gives its gradient, under the constraints; steps are of ``scale``."""
-    constraints = build(n, **options)
-    constraints.require_feasible()
+    constraints = Constraints.of(n, options)
     basis, fixed = _knot_basis(constraints)
     rows, low, high = _rows(constraints, basis, fixed)
     linear: Any = optimize.LinearConstraint
@@ -78,7 +79,7 @@ def minimise(value: Callable[[Array], tuple[float, Array]], n: int, scale: float
             constraints=[linear(rows * unit, low, high)] if rows.shape[0] else [],
             options={"maxiter": ITERATIONS, "ftol": 1e-10},
         )
-        steps = constraints.nearest(np.maximum(basis @ (unit * solved.x) + fixed, 0.0))
+        steps = nearest(np.maximum(basis @ (unit * solved.x) + fixed, 0.0), constraints)
         found.append(BestSchedule(steps, float(value(steps)[0])))
     return min(found, key=float)
 
@@ -91,16 +92,17 @@ def _starts(
     shapes = (1.0 - s, np.minimum(1.0, (1.0 - s) / 0.3), (1.0 - s) ** 2)
     heights = scale * 2.0 ** np.arange(-6, 3)
     return [
-        min((constraints.nearest(height * shape) for height in heights), key=lambda steps: value(steps)[0])
+        min((nearest(height * shape, constraints) for height in heights), key=lambda steps: value(steps)[0])
         for shape in shapes
     ]
 
 
 def _knot_basis(constraints: Constraints) -> tuple[Any, Array]:
     """Basis and fixed part of steps = basis @ knots + fixed: hat functions over the free values of the constraints."""
-    count = constraints.n_free
+    basis, fixed = free_values(constraints)
+    count = basis.shape[1]
     if count <= KNOTS:
-        return sparse.csr_matrix(constraints.basis), constraints.fixed
+        return basis, fixed
     places = 0.5 - 0.5 * np.cos(np.linspace(0.0, np.pi, KNOTS))
     knots = np.unique(np.rint(places * (count - 1)).astype(np.int64))
     index = np.arange(count)
@@ -108,7 +110,7 @@ def _knot_basis(constraints: Constraints) -> tuple[Any, Array]:
     share = (index - knots[left]) / (knots[left + 1] - knots[left])
     entries = np.concatenate([1.0 - share, share])
     hats = sparse.csr_matrix((entries, (np.tile(index, 2), np.concatenate([left, left + 1]))), (count, knots.size))
-    return sparse.csr_matrix(constraints.basis @ hats), constraints.fixed
+    return sparse.csr_matrix(basis @ hats), fixed
 
 
 def _rows(constraints: Constraints, basis: Any, fixed: Array) -> tuple[Array, Array, Array]:
@@ -116,7 +118,9 @@ def _rows(constraints: Constraints, basis: Any, fixed: Array) -> tuple[Array, Ar
     matrices: list[Array] = []
     lows: list[Array] = []
     highs: list[Array] = []
-    for group in constraints.inequalities:
+    for group in constraints.rows:
+        if group.name in EQUALITIES:
+            continue
         matrix = sparse.csr_matrix(group.matrix @ basis)
         shift = np.asarray(group.matrix @ fixed).ravel()
         touched = np.array([hash(part.tobytes()) for part in np.split(matrix.indices, matrix.indptr[1:-1])])

@@ -9,8 +9,9 @@ import numpy as np
 from scipy import optimize, special
 
 from lastiterate.solvers.worst_case.solve import WorstCase, worst_case
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Result, result
-from lastiterate.theory.base.validation import Array, InputError, check_count, check_positive
+from lastiterate.theory.base.validation import MAX_SEED, Array, InputError, check_count, check_positive
 from lastiterate.theory.methods.step_matrix import momentum
 
 LARGEST = 15
@@ -91,6 +92,7 @@ class MomentumStudy(Result):
         ]
 
 
+@within_float64
 def design_momentum(
     n_steps: int,
     D: float = 1.0,
@@ -139,7 +141,12 @@ def design_momentum(
         raise InputError("n_steps", count, f"at most {LARGEST} steps: every evaluation is a semidefinite program")
     distance, norm = check_positive(D, "D"), check_positive(G, "G")
     check_count(starts, "starts")
-    generator = np.random.default_rng(seed)
+    check_count(iterations, "iterations")
+    if not isinstance(variants, tuple) or not all(isinstance(variant, Variant) for variant in variants):
+        raise InputError("variants", variants, "a tuple of Variant")
+    if not 1e-100 < distance * norm < 1e100 or not 1e-100 < distance / norm < 1e100:
+        raise InputError("D", D, "D and G whose product and quotient lie within 100 orders of magnitude of one")
+    generator = np.random.default_rng(check_count(seed, "seed", minimum=0, maximum=MAX_SEED))
     found = tuple(_best(variant, count, distance, norm, starts, generator, iterations) for variant in variants)
     return MomentumStudy(found, count, distance * norm / math.sqrt(count + 1))
 

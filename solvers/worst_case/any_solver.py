@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from lastiterate.theory.base.errors import SolverError
+from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.pep import cone
 from lastiterate.theory.pep.cone import ConeData, ConeSolution
 
@@ -20,11 +21,12 @@ def solve(
     *,
     time_limit: float | None,
     tolerance: float,
+    refine: bool = True,
     report: Callable[[int, float], None] | None,
 ) -> ConeSolution:
     """Solve with Clarabel directly (no modelling overhead) or with any other conic solver through cvxpy."""
     if solver == "CLARABEL":
-        return cone.solve(data, time_limit=time_limit, tolerance=tolerance, report=report)
+        return cone.solve(data, time_limit=time_limit, tolerance=tolerance, refine=refine, report=report)
     return _solve_cvxpy(data, solver, time_limit, tolerance)
 
 
@@ -63,6 +65,8 @@ def _solve_cvxpy(data: ConeData, solver: str, time_limit: float | None, toleranc
 
 def check_installed(solver: str) -> None:
     """Raise `SolverError` for a solver that is not there, naming those that are."""
+    if not isinstance(solver, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError("solver", solver, "the name of a semidefinite solver")
     if solver == "CLARABEL" and cone.installed():
         return
     cp: Any = import_module("cvxpy")

@@ -17,6 +17,7 @@ from lastiterate.theory.base.validation import (
     InputError,
     check_choice,
     check_count,
+    check_flag,
     check_gradient_bounds,
     check_positive,
     check_step_matrix,
@@ -287,6 +288,8 @@ def worst_case(
     limit = None if time_limit is None else started + check_positive(time_limit, "time_limit", allow_zero=True)
     if check_choice(method, "method", METHODS) == "interval":
         return worst_case_interval(matrix, distance, norms)
+    if progress is not None:
+        check_flag(progress, "progress")
     check_cost(norms.size, check_positive(limit_gib, "limit_gib"))
     any_solver.check_installed(solver)
     problem = in_units(matrix, distance, norms, norm_caps == "equality")

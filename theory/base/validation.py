@@ -2,6 +2,7 @@
 
 import math
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,27 @@ def check_array(values: Any, name: str, ndim: int, expected: str) -> Array:
         where = ", ".join(map(str, index))
         raise InputError(name, f"{name}[{where}] = {array[index]}", expected)
     return array
+
+
+def n_dims(values: Any) -> int:
+    """Return the number of dimensions: 0 for one number, 1 for whatever is no array, which a later check refuses."""
+    if is_number(values) or isinstance(values, (str, bytes)) or values is None:
+        return 0
+    try:
+        return len(np.shape(values))
+    except Exception:  # ragged, or a foreign __array__ that fails
+        return 1
+
+
+def check_path(value: Any, name: str = "path") -> Path:
+    """Return the path that a text or a path object names."""
+    try:
+        path = Path(value)
+    except TypeError as error:
+        raise InputError(name, value, "a path") from error
+    if isinstance(value, bytes) or "\0" in str(path):
+        raise InputError(name, value, "a path")
+    return path
 
 
 def check_vector(values: Any, name: str) -> Array:

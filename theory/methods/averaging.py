@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.validation import Array, InputError, check_positive, check_steps
 
 from .step_matrix import averaging_weights, momentum_factors
@@ -11,6 +12,7 @@ from .step_matrix import averaging_weights, momentum_factors
 __all__ = ["momentum_from_spa", "spa_from_momentum"]
 
 
+@within_float64
 def spa_from_momentum(steps: Any, beta: Any = 0.9, *, last: Any = None) -> tuple[Array, Array]:
     """Return (eta, c) of the averaging form that makes the points of SGD with momentum.
 
@@ -51,6 +53,7 @@ def spa_from_momentum(steps: Any, beta: Any = 0.9, *, last: Any = None) -> tuple
     return eta, c
 
 
+@within_float64
 def momentum_from_spa(steps: Any, c: Any) -> tuple[Array, Array]:
     """Return (alpha, beta), the learning rates and momentum that make the points of the averaging form.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.validation import (
     InputError,
     check_positive,
@@ -22,6 +23,7 @@ from lastiterate.theory.base.validation import (
 Array = npt.NDArray[np.float64]
 
 
+@within_float64
 def sgd(steps: Any) -> Array:
     """Plain (sub)gradient descent, x_{k+1} = x_k - h_k g_k.
 
@@ -46,6 +48,7 @@ def sgd(steps: Any) -> Array:
     return np.tril(np.broadcast_to(np.append(h, 0.0), (h.size + 1, h.size + 1)), -1)
 
 
+@within_float64
 def momentum(steps: Any, beta: Any = 0.9) -> Array:
     """SGD with momentum as in ``torch.optim.SGD``: m_{k+1} = beta_k m_k + g_k, x_{k+1} = x_k - h_k m_{k+1}, m_0 = 0.
 
@@ -82,6 +85,7 @@ def momentum(steps: Any, beta: Any = 0.9) -> Array:
     return H
 
 
+@within_float64
 def spa(steps: Any, c: Any) -> Array:
     """Momentum in stochastic primal averaging (SPA) form (Defazio, arXiv 2010.00406).
 
@@ -113,6 +117,7 @@ def spa(steps: Any, c: Any) -> Array:
     return average(sgd(h), weights)
 
 
+@within_float64
 def primal_averaging(steps: Any, weights: Any = None) -> Array:
     """Gradients taken at the running average: x_k is the weighted mean of z_0, ..., z_k, z_{k+1} = z_k - h_k g(x_k).
 
@@ -145,6 +150,7 @@ def primal_averaging(steps: Any, weights: Any = None) -> Array:
     return spa(h, (w / np.cumsum(w))[1:])
 
 
+@within_float64
 def dual_averaging(lam: Any, beta: Any, c: Any = 1.0) -> Array:
     """Dual averaging: z_{k+1} = x_0 - (1 / beta_{k+1}) sum_{j<=k} lambda_j g_j, x_{k+1} = (1 - c) x_k + c z_{k+1}.
 
@@ -177,6 +183,7 @@ def dual_averaging(lam: Any, beta: Any, c: Any = 1.0) -> Array:
     return average(H, averaging_weights(c, weights.size))
 
 
+@within_float64
 def last_iterate_conversion(H: Any, weights: Any) -> Array:
     """Turn an online learner z into a method whose last iterate has the learner's regret.
 

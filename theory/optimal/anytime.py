@@ -6,6 +6,7 @@ from dataclasses import field
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, result
 
 from ..base.validation import Array, InputError, check_count, check_positive
@@ -95,6 +96,7 @@ class AnytimeSchedule(Bounding):
         return -np.diff(np.concatenate([[1.0], averaging_tails(total, self.average), [0.0]]))
 
 
+@within_float64
 def anytime_schedule(
     n0: int,
     n1: int,

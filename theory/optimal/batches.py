@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, result
 
 from ..base.validation import Array, InputError, check_choice, check_count, check_positive, check_vector
@@ -100,6 +101,7 @@ class BatchChange(Bounding):
         return self.value
 
 
+@within_float64
 def optimal_batches(
     norms: npt.ArrayLike,
     noise: npt.ArrayLike,
@@ -198,6 +200,7 @@ def gradient_bounds(norms: npt.ArrayLike, noise: npt.ArrayLike, batches: npt.Arr
     return np.append(np.hypot(g[:-1], s / np.sqrt(sizes)), g[-1])
 
 
+@within_float64
 def batch_change(
     norms: npt.ArrayLike,
     noise: npt.ArrayLike,

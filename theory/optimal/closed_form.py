@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.jit import compiled
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, check_count, check_gradient_bounds, check_positive, check_steps
 from lastiterate.theory.rates.sgd import exact_rate
@@ -65,6 +66,7 @@ class Continuation(Bounding):
     kind: Kind
 
 
+@within_float64
 def optimal_schedule(n_steps: int, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> OptimalSchedule:
     r"""Return the schedule with the smallest worst case of the last iterate.
 
@@ -109,6 +111,7 @@ def optimal_schedule(n_steps: int, D: float = 1.0, G: float | npt.ArrayLike = 1.
     return OptimalSchedule(steps, distance * (low / math.sqrt(tails[0])), "exact")
 
 
+@within_float64
 def optimal_continuation(
     prefix: npt.ArrayLike, n_steps: int, D: float = 1.0, G: float | npt.ArrayLike = 1.0
 ) -> Continuation:
@@ -164,6 +167,7 @@ def optimal_continuation(
     return Continuation(steps, rate.value, alone.value, best.value, rate.kind)
 
 
+@within_float64
 def theorem10_optimum(n_steps: int, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> OptimalSchedule:
     r"""Return the schedule with the smallest Theorem 10 bound of arXiv 2310.07831, for any G, in closed form.
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, InputError, check_positive, check_steps
 from lastiterate.theory.rates.averages import AverageRate, average_rate
@@ -74,6 +75,7 @@ class OptimalAverage(Bounding):
     rate: AverageRate
 
 
+@within_float64
 def optimal_merge(steps: npt.ArrayLike, checkpoints: npt.ArrayLike, D: float = 1.0, G: float = 1.0) -> OptimalMerge:
     r"""Return the weights that make the worst case of a merge of checkpoints smallest.
 
@@ -200,6 +202,7 @@ def ema_weights(n_steps: int, decay: float) -> Array:
     return weights / weights.sum()
 
 
+@within_float64
 def optimal_ema(steps: npt.ArrayLike, D: float = 1.0, G: float = 1.0) -> OptimalAverage:
     r"""Return the decay of an exponential moving average of the iterates with the smallest worst case.
 

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import (
     Array,
@@ -105,6 +106,7 @@ class Refinement(Result):
         )
 
 
+@within_float64
 def refine(
     norms: npt.ArrayLike,
     rule: Rule = "sgd",

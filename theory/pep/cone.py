@@ -176,14 +176,20 @@ def solve(
     *,
     time_limit: float | None = None,
     tolerance: float = TOLERANCE,
+    refine: bool = True,
     report: Callable[[int, float], None] | None = None,
 ) -> ConeSolution:
-    """Solve with Clarabel, called directly."""
+    """Solve with Clarabel, called directly.
+
+    Without ``refine`` the linear systems are solved once, not improved by their residuals: at 40 points that takes two
+    thirds of the time, and nearly always does.
+    """
     clarabel: Any = import_module("clarabel")  # a compiled module that ships no types
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.direct_solve_method = "faer"
     settings.presolve_enable = False
+    settings.iterative_refinement_enable = refine
     if tolerance < TOLERANCE:
         settings.static_regularization_constant = REGULARISATION
     settings.max_iter = MAX_ITERATIONS

@@ -18,7 +18,8 @@ from .repair import LowerBound, UpperBound, lower_bound, upper_bound, violated
 GAP = 1e-9
 ACCEPTED = 1e-6
 VIOLATION = 1e-9
-ROUNDS = 4
+ROUNDS = 5
+SMALL = 20  # points up to which linear systems are refined from the start
 RETRIED = 50  # points up to which a second, tighter solve is cheap
 
 
@@ -74,15 +75,18 @@ class Program:
         """Solve with more and more inequalities until upper and lower bound meet, or time is up."""
         n = self.problem.n_points
         kept = Inequalities.halved(n) if _accumulates(self.problem.points) else Inequalities.full(n)
-        tolerance = cone.TOLERANCE
+        tolerance, refine = cone.TOLERANCE, n <= SMALL
         for _ in range(ROUNDS):
-            found = self._solve(kept, tolerance, report)
+            found = self._solve(kept, tolerance, report, refine=refine)
             if found is None:
                 return
             gap = self.upper.value - self.lower.value
             source, target = violated(self.problem, found.gram, found.levels, kept, VIOLATION)
             if gap <= GAP * self.upper.value or (source.size == 0 and gap <= ACCEPTED * self.upper.value):
                 return
+            if source.size == 0 and not refine:
+                refine = True  # nothing is missing: solve the same program again, more carefully
+                continue
             all_kept = kept.source.size == n * (n + 1)
             if tolerance < cone.TOLERANCE or (all_kept and n > RETRIED and gap <= ACCEPTED * self.upper.value):
                 return
@@ -110,7 +114,12 @@ class Program:
         return pairs[:n, :n].T, pairs[:n, n], pairs[n, :n], 2.0 * float(caps[0]) * (unit / D) / D, norms
 
     def _solve(
-        self, kept: Inequalities, tolerance: float, report: Callable[[int, int, float], None] | None
+        self,
+        kept: Inequalities,
+        tolerance: float,
+        report: Callable[[int, int, float], None] | None,
+        *,
+        refine: bool = True,
     ) -> ConeSolution | None:
         """Solve one program and improve both bounds; None where time is up."""
         n = self.problem.n_points
@@ -120,7 +129,7 @@ class Program:
             return None
         step = None if report is None else (lambda i, gap: report(self.rounds, i, gap))
         data = cone.cone_data(self.problem, kept)
-        found = self.solver(data, time_limit=remaining, tolerance=tolerance, report=step)
+        found = self.solver(data, time_limit=remaining, tolerance=tolerance, refine=refine, report=step)
         self.rounds, self.iterations = self.rounds + 1, self.iterations + found.iterations
         pairs = np.zeros((n + 1, n + 1))
         pairs[kept.source, kept.target] = found.multipliers

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lastiterate.theory.base.validation import Array, InputError, check_choice
+from lastiterate.theory.base.validation import Array, InputError, check_choice, check_path
 
 __all__ = ["Dataset", "dataset", "load_libsvm"]
 
@@ -111,7 +111,7 @@ def load_libsvm(path: str | Path, *, bias: bool = False, dense: bool = False) ->
     from scipy import sparse
     from sklearn.datasets import load_svmlight_file
 
-    path = Path(path)
+    path = check_path(path)
     if not path.is_file():
         raise InputError("path", str(path), "a file in LIBSVM text format")
     try:

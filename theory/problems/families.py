@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
+    check_array,
     check_choice,
     check_count,
     check_positive,
+    check_real,
     check_vector,
 )
 
@@ -244,6 +247,7 @@ def max_affine(
     )
 
 
+@within_float64
 def max_coordinate(caps: Any, D: float = 1.0) -> Problem:
     """Return f(x) = max(max_k G_k x_k, -c) from x0 = 0 with a resisting oracle, where refined schedules are tight.
 
@@ -304,6 +308,7 @@ def chain(alpha: Any, beta: Any, x0: Any, *, name: str = "chain", tie_tolerance:
     return Problem(name, "chain", rows, np.zeros(size + 1), start, tie="step", tie_tolerance=tolerance, known=known)
 
 
+@within_float64
 def worst_case_function(
     points: Any, gradients: Any, values: Any, x_star: Any, *, f_star: float = 0.0, tie_tolerance: float = 1e-7
 ) -> Problem:
@@ -334,12 +339,16 @@ def worst_case_function(
     values, x_star = check_vector(values, "values"), _start(x_star, points.shape[1], "x_star")
     if values.size != len(points):
         raise InputError("values", f"an array of length {values.size}", f"one value for each of {len(points)} points")
+    least = check_real(f_star, "f_star", "a finite number")
+    slack = check_positive(tie_tolerance, "tie_tolerance", allow_zero=True)
+    if not abs(least) < np.inf:
+        raise InputError("f_star", f_star, "a finite number")
     rows = np.vstack([gradients, np.zeros(points.shape[1])])
-    offsets = np.append(values - np.sum(gradients * points, axis=1), f_star)
-    excess = float(np.max(rows @ x_star + offsets)) - f_star
-    if excess > tie_tolerance * (1.0 + abs(f_star)):
+    offsets = np.append(values - np.sum(gradients * points, axis=1), least)
+    excess = float(np.max(rows @ x_star + offsets)) - least
+    if excess > slack * (1.0 + abs(least)):
         raise InputError("x_star", f"a point where f exceeds f_star by {excess:.2e}", "a minimiser")
-    known = Minimum(x_star, f_star + max(0.0, excess), max(0.0, excess), "given")
+    known = Minimum(x_star, least + max(0.0, excess), max(0.0, excess), "given")
     return _made(
         "worst-case function",
         "max_affine",
@@ -347,23 +356,16 @@ def worst_case_function(
         offsets,
         points[0].copy(),
         tie="step",
-        tie_tolerance=tie_tolerance,
+        tie_tolerance=slack,
         known=known,
     )
 
 
 def _dense(values: Any, name: str) -> Array:
-    try:
-        array = np.ascontiguousarray(values)
-    except ValueError as error:
-        raise InputError(name, "rows of different lengths", "a nonempty matrix of real numbers") from error
-    if array.ndim != 2 or array.dtype.kind not in "fiu" or array.size == 0:
-        raise InputError(name, f"shape {array.shape}, dtype {array.dtype}", "a nonempty matrix of real numbers")
-    array = _aligned(array)
-    if not np.isfinite(array).all():
-        row, column = np.argwhere(~np.isfinite(array))[0]
-        raise InputError(name, f"{name}[{row}, {column}] = {array[row, column]}", "finite numbers")
-    return array
+    array = check_array(values, name, 2, "a nonempty matrix of finite real numbers")
+    if array.size == 0:
+        raise InputError(name, f"shape {array.shape}", "a nonempty matrix of finite real numbers")
+    return _aligned(array)
 
 
 def _aligned(array: npt.NDArray[Any]) -> Array:

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import (
     Array,
@@ -83,6 +84,7 @@ class AverageRate(Bounding):
         return self._function()
 
 
+@within_float64
 def average_rate(
     steps: npt.ArrayLike, weights: str | npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0
 ) -> AverageRate:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.validation import (
     InputError,
     check_count,
@@ -40,6 +41,7 @@ class DualAveraging(NamedTuple):
     value: float
 
 
+@within_float64(infinite=True)
 def dual_averaging_rate(
     lam: Any,
     beta: Any,
@@ -129,6 +131,7 @@ def _as_sgd(found: SgdRate, value: float) -> Ramp:
     return Ramp(value, np.zeros(v.size), v, found.weights)
 
 
+@within_float64
 def dual_averaging_average_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0) -> Rate:
     r"""Bound the weighted average of f over x_0, ..., x_{N-1}, hence f at their average (Nesterov's classical bound).
 
@@ -162,6 +165,7 @@ def dual_averaging_average_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0)
     )
 
 
+@within_float64
 def converted_dual_averaging(lam: Any, beta: Any) -> Array:
     """Return the step matrix of dual averaging under the regret-to-last-iterate conversion.
 
@@ -187,6 +191,7 @@ def converted_dual_averaging(lam: Any, beta: Any) -> Array:
     return step_matrices.last_iterate_conversion(learner, weights)
 
 
+@within_float64
 def converted_dual_averaging_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0) -> Rate:
     r"""Bound f(x_N) - f* for `converted_dual_averaging`: the regret of dual averaging becomes a last-iterate rate.
 
@@ -223,6 +228,7 @@ def converted_dual_averaging_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.
     )
 
 
+@within_float64
 def optimal_dual_averaging(n_steps: int, D: Any = 1.0, G: Any = 1.0) -> DualAveraging:
     """Return weights and scalings whose conversion reaches the optimum D / sqrt(sum_k G_k^-2).
 

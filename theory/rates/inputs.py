@@ -8,10 +8,11 @@ import numpy as np
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
+    check_array,
     check_gradient_bounds,
     check_positive,
     check_steps,
-    check_vector,
+    n_dims,
 )
 
 __all__ = ["check_schedules", "check_constants", "check_rate", "check_base_lr"]
@@ -19,19 +20,14 @@ __all__ = ["check_schedules", "check_constants", "check_rate", "check_base_lr"]
 
 def check_schedules(steps: Any) -> Array:
     """Return a read-only copy of one schedule, float64[N], or of m schedules as rows, float64[m, N]."""
-    if _dimensions(steps) != 2:
+    if n_dims(steps) != 2:
         checked = check_steps(steps, allow_empty=True)
-        shared = checked is steps or checked.base is not None
-        checked = checked.copy() if shared else checked
     else:
-        table = np.array(steps)
-        if 0 in table.shape:
-            raise InputError("steps", f"an array of shape {table.shape}", "at least one schedule and one step size")
-        check_vector(table.ravel()[:1], "steps")  # the type of its numbers
-        checked = table.astype(np.float64)
-        bad = ~(np.isfinite(checked) & (checked >= 0.0))
-        if bad.any():
-            row, column = np.argwhere(bad)[0]
+        checked = check_array(steps, "steps", 2, "finite step sizes, one schedule a row")
+        if 0 in checked.shape:
+            raise InputError("steps", f"an array of shape {checked.shape}", "at least one schedule and one step size")
+        if checked.min() < 0.0:
+            row, column = np.argwhere(checked < 0.0)[0]
             given = f"steps[{row}, {column}] = {checked[row, column]}"
             raise InputError("steps", given, "finite step sizes that are at least zero")
     checked.flags.writeable = False
@@ -41,7 +37,7 @@ def check_schedules(steps: Any) -> Array:
 def check_constants(D: Any, G: Any, n_steps: int) -> tuple[float, Array]:
     """Return D and the gradient bounds, one where they are all equal, else N + 1."""
     distance = check_positive(D, "D")
-    if np.ndim(G) == 0:
+    if n_dims(G) == 0:
         caps = np.array([check_positive(G, "G")])
     else:
         caps = check_gradient_bounds(G, n_steps)
@@ -70,10 +66,3 @@ def check_base_lr(value: float, steps: Array) -> float:
         given = f"a largest step of {steps.max():g}"
         raise InputError("steps", given, "steps whose best base learning rate lies between 1e-305 and 1e305")
     return value
-
-
-def _dimensions(steps: Any) -> int:
-    try:
-        return np.ndim(steps)
-    except ValueError:  # a ragged sequence: `check_steps` says so
-        return 1

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.validation import (
     check_count,
     check_flag,
@@ -38,6 +39,7 @@ Array = npt.NDArray[np.float64]
 CHAIN_FACTOR = 8
 
 
+@within_float64
 def momentum_rate(
     steps: Any,
     beta: Any = 0.9,
@@ -82,6 +84,7 @@ def momentum_rate(
     return _rate(eta, c, D, G, search_limit, stochastic, blocks, matrix)
 
 
+@within_float64
 def spa_rate(
     steps: Any,
     c: Any,

@@ -7,6 +7,7 @@ minimiser lies within D of x_0. `trajectory_bound` assumes nothing else: the poi
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import (
     Array,
@@ -56,6 +57,7 @@ class RecordedBound(Bounding):
         return self.value - self.lower <= 1e-6 * abs(self.value)
 
 
+@within_float64
 def norms_bound(steps: npt.ArrayLike, norms: npt.ArrayLike, D: float = 1.0) -> RecordedBound:
     r"""Return the bound for SGD with the given steps when the subgradient norms ||g_0||..||g_N|| were recorded.
 
@@ -94,6 +96,7 @@ def norms_bound(steps: npt.ArrayLike, norms: npt.ArrayLike, D: float = 1.0) -> R
     return RecordedBound(rate.value, rate.weights, "norms")
 
 
+@within_float64
 def trajectory_bound(
     points: npt.ArrayLike,
     gradients: npt.ArrayLike,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import result
 from lastiterate.theory.base.scalar_search import Minimum, Objective, global_minimum
 from lastiterate.theory.base.validation import Array, InputError, check_choice, check_positive, check_steps
@@ -112,6 +113,7 @@ class AverageRate(Rate):
         raise InputError("kind", self.kind, "a bound on the last iterate")
 
 
+@within_float64(infinite=True)
 def theorem10_rate(
     steps: npt.ArrayLike,
     D: float = 1.0,
@@ -199,6 +201,7 @@ def tuned_theorem10_rate(
     return Theorem10Rate(value, gamma, best.tolerance, "theorem10", checked.size, checked, distance, caps, h_N)
 
 
+@within_float64
 def average_iterate_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> AverageRate:
     r"""Return the classical bound on the step-weighted average of x_0..x_{N-1}, an *upper bound*.
 

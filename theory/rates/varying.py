@@ -37,6 +37,7 @@ from numba import njit
 from scipy.optimize import minimize
 
 from lastiterate.theory.base.jit import JIT
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, check_gradient_bounds, check_positive, check_steps
 from lastiterate.theory.certificates.certificate import Certificate
@@ -83,6 +84,7 @@ class TightenedRate(Bounding):
         return Certificate.step_matrix(sgd(self.steps), pairs, float(v[0] ** 2), self._norms, D=self.D, G=self.G)
 
 
+@within_float64
 def tightened_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> TightenedRate:
     r"""Return an upper bound on f(x_N) - f* for SGD that is tighter than `exact_rate` where G increases.
 

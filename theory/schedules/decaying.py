@@ -16,6 +16,7 @@ from lastiterate.theory.base.validation import (
     check_fraction,
     check_positive,
     check_vector,
+    is_number,
 )
 
 __all__ = [
@@ -166,7 +167,7 @@ def stepwise(n_steps: int, milestones: Sequence[float] = (0.3, 0.6, 0.9), factor
     >>> stepwise(9)
     array([1.   , 1.   , 0.1  , 0.1  , 0.1  , 0.01 , 0.01 , 0.01 , 0.001])
     """
-    marks = check_vector(np.atleast_1d(milestones), "milestones")
+    marks = check_vector([milestones] if is_number(milestones) else milestones, "milestones")
     if marks.size and not (marks.min() >= 0.0 and marks.max() <= 1.0):
         raise InputError("milestones", milestones, "fractions of training between 0 and 1")
     drops = np.searchsorted(np.sort(marks), progress(n_steps), side="right")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.files import write_atomically
 from lastiterate.theory.base.result import Result, result
-from lastiterate.theory.base.validation import Array, InputError, check_choice, check_steps
+from lastiterate.theory.base.validation import Array, InputError, check_choice, check_path, check_steps
 
 __all__ = ["COLUMNS", "ScheduleFile", "read_schedule", "read_schedule_file", "write_schedule"]
 
@@ -91,7 +91,7 @@ def write_schedule(
     """
     values = check_steps(steps)
     check_choice(kind, "kind", COLUMNS)
-    target = Path(path)
+    target = check_path(path)
     endings = (".json", ".csv", ".npy") if kind == "multiplier" else (".json", ".csv")
     check_choice(target.suffix, "path", endings)
     if target.suffix == ".npy":
@@ -130,7 +130,7 @@ def read_schedule_file(path: str | Path) -> ScheduleFile:
     InputError
         For a file that is missing, damaged or of another sort, with rows that are missing or out of order.
     """
-    file = Path(path)
+    file = check_path(path)
     if not file.is_file():
         raise InputError("path", str(file), "an existing schedule file")
     check_choice(file.suffix, "path", (".json", ".csv", ".npy"))
