@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.jit import Array, room, run
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Kind, Result, result
 from lastiterate.theory.base.validation import (
     InputError,
@@ -143,6 +144,7 @@ class ExactCurve(RateCurve):
         return RateCurve(self.horizons, values, base_lr, self.kind)
 
 
+@within_float64(infinite=True)
 def rate_curve(
     steps: npt.ArrayLike,
     D: float = 1.0,
