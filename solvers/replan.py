@@ -1,6 +1,6 @@
 r"""Replanning: the best remaining steps of a run, given the subgradients that it has met so far.
 
-After the steps h_0..h_{m-1} let y = rho_* x* + sum_r rho_r x_r be any convex combination of the minimiser and the points
+After the steps h_0..h_{m-1} let y = rho_* x* + sum_r rho_r x_r be a convex combination of the minimiser and the points
 seen. The optimal tail with W = sum_{k>=m} G_k^-2 gives f(x_N) - f(y) <= |x_m - y| / W^{1/2} (linear decay, from x_m to
 y), so with delta_r = f(x_r) - f* and the best y
 
@@ -18,6 +18,7 @@ subgame perfect method (arXiv 2511.13639), restricted to step sizes.
 """
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -175,7 +176,7 @@ def _from(
     plan = optimal_continuation(taken, count, distance, bounds)
     if cap is None or plan.steps.max() <= cap:
         return plan.value, plan.steps, kind
-    from .design.design import design_schedule
+    from lastiterate.solvers.design.design import design_schedule
 
     limits = np.append(np.maximum(taken, cap), np.full(count, cap))
     capped = design_schedule(taken.size + count, distance, bounds, prefix=taken, max_step=limits)
@@ -221,10 +222,12 @@ def _with_products(taken: Array, gram: Array, count: int, distance: float, limit
     coarse = [program.solve(math.exp(log))[0] for log in grid]
     best = int(np.argmin(coarse))
     bracket = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
-    found = minimize_scalar(
+    found: Any = minimize_scalar(
         lambda log: program.solve(math.exp(log))[0], bounds=bracket, method="bounded", options={"xatol": 1e-4}
     )
-    value, tau = program.solve(math.exp(found.x))
+    value, tau = min(program.solve(math.exp(log)) for log in (float(found.x), float(grid[best])))
+    if not math.isfinite(value):
+        raise SolverError(f"the cone program of the replan ended as {program.problem.status}")
     bounds = np.full(count + 1, limit)
     if gram.shape[0] > taken.size:
         bounds[0] = math.sqrt(gram[-1, -1])
@@ -277,13 +280,15 @@ class _Program:
         )
 
     def solve(self, t: float) -> tuple[float, float]:
-        """The bound for this t, and s_m^2, the price of |u|^2."""
+        """The bound for this t, and s_m^2, the price of |u|^2; infinite where the solver is not sure."""
         import cvxpy as cp
 
         self.root.value, self.inverse_root.value = math.sqrt(t), 1.0 / math.sqrt(t)
         self.constant.value = (t + 1.0 / (t * self.weight)) / 2.0
-        self.problem.solve(solver=cp.CLARABEL)
-        if self.problem.status not in ("optimal", "optimal_inaccurate"):
-            raise SolverError(f"the cone program of the replan ended as {self.problem.status}")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Solution may be inaccurate")
+            self.problem.solve(solver=cp.CLARABEL)
+        if self.problem.status != "optimal":
+            return math.inf, 0.0  # a bound for another t will do
         tau = float(self.far_row.dual_value) / t + math.sqrt(self.weight) * float(self.length.dual_value)
         return float(self.height.value), tau

@@ -55,7 +55,7 @@ def best_schedule(fit: "LossFit", n_steps: int, **options: Any) -> BestSchedule:
 
 
 def minimise(value: Callable[[Array], tuple[float, Array]], n: int, scale: float, options: Any) -> BestSchedule:
-    """Minimise a function of the n steps that also gives its gradient, under the constraints; steps are of ``scale``."""
+    """Minimise a function of n steps of about ``scale``, which also gives its gradient, under the constraints."""
     constraints = Constraints.of(n, options)
     basis, fixed = _knot_basis(constraints)
     rows, low, high = _rows(constraints, basis, fixed)

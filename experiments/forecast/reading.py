@@ -76,8 +76,7 @@ def read_losses(
     table, config = read_table(path), read_config(path)
     name = _loss_column(table, loss, on, path)
     series = table.series(name)
-    places, values = series.steps, series.values
-    notes: list[str] = []
+    places, values, notes = series.steps, series.values, [*series.notes, *table.notes]
     good = np.isfinite(values) & (values > 0.0)
     if drop_bad and not good.all():
         notes.append(f"{int((~good).sum())} losses that are not positive and finite were left out")

@@ -188,11 +188,17 @@ class LossFit:
         """Return a sentence for every way in which the schedule leaves what the fitted runs have shown."""
         return outside(self.scope, check_steps(steps), lambda: self.moves)
 
-    def compare(self, schedules: Mapping[str, npt.ArrayLike], level: float = 0.8) -> tuple[Forecast, ...]:
-        """Return the predicted last loss of every schedule with an interval, lowest first."""
-        if not isinstance(schedules, Mapping) or not schedules:
-            raise InputError("schedules", schedules, "a dict of names and learning rates")
-        return tuple(sorted((self.forecast(steps, name, level) for name, steps in schedules.items()), key=float))
+    def compare(
+        self, schedules: Mapping[str, npt.ArrayLike] | Sequence[npt.ArrayLike], level: float = 0.8
+    ) -> tuple[Forecast, ...]:
+        """Return the predicted last loss of every schedule with an interval, lowest first.
+
+        ``schedules`` is a dict of names and learning rates, or a list of learning rates, which are named 0, 1, ...
+        """
+        if isinstance(schedules, str) or not len(schedules):
+            raise InputError("schedules", schedules, "a dict of names and learning rates, or a list of learning rates")
+        named = schedules.items() if isinstance(schedules, Mapping) else enumerate(schedules)
+        return tuple(sorted((self.forecast(steps, str(name), level) for name, steps in named), key=float))
 
     def forecast(self, steps: npt.ArrayLike, name: str = "", level: float = 0.8) -> Forecast:
         """Return the predicted last loss of one schedule; what lies outside the fitted runs is in ``.notes``."""
@@ -201,7 +207,7 @@ class LossFit:
         final = self.final(run)
         half = float(self.half_widths(run, np.array([run.steps.size]), level)[0])
         notes = outside(self.scope, run.steps, lambda: self.moves)
-        return Forecast(str(name), final, final * math.exp(-half), final * math.exp(half), notes)
+        return Forecast(name, final, final * math.exp(-half), final * math.exp(half), notes)
 
     def best_schedule(self, n_steps: int, **constraints: Any) -> BestSchedule:
         """Return the schedule of ``n_steps`` with the least predicted last loss.

@@ -16,6 +16,7 @@ NEAR = 1.15
 DEEPER = 2.0
 PEAK_ERROR = 1e-3
 HORIZON_ERROR = 5e-4
+DEPTH_ERROR = 0.015
 COOLED = 0.7
 
 
@@ -73,9 +74,13 @@ def outside(scope: Scope, steps: Array, moves: Callable[[], Moves]) -> tuple[str
 
 
 def allowance(scope: Scope, steps: Array) -> float:
-    """Return the relative error to allow for a peak or a horizon outside the scope; it grows with the distance."""
+    """Return the relative error to allow for a peak or a horizon outside the scope, which grows with the distance.
+
+    Runs that all cool down hardly tell the noise of one that does not: its loss is allowed a fixed error.
+    """
     peak = PEAK_ERROR * math.log2(_beyond(scope, float(steps.max()))) ** 2
-    return math.hypot(peak, HORIZON_ERROR * math.log2(max(steps.size / scope.horizon, 1.0)) ** 2)
+    horizon = HORIZON_ERROR * math.log2(max(steps.size / scope.horizon, 1.0)) ** 2
+    return math.hypot(peak, horizon, DEPTH_ERROR * (depth(steps) > DEEPER * scope.high_depth))
 
 
 def _beyond(scope: Scope, peak: float) -> float:

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from lastiterate.theory.base.jit import JIT
+from lastiterate.theory.base.jit import compiled
 from lastiterate.theory.base.validation import InputError
 
 from .table import Column, LogTable
@@ -138,12 +137,11 @@ def _is_header(content: bytes, position: int) -> bool:
 def _is_intact(data: bytes, checksum: bytes) -> bool:
     if len(checksum) < 4:
         return False
-    crc = int(_crc32c(np.frombuffer(data, dtype=np.uint8), _TABLE))
+    crc = int(compiled(_crc32c)(np.frombuffer(data, dtype=np.uint8), _TABLE))
     masked = (((crc >> 15) | (crc << 17)) + _MASK) & 0xFFFFFFFF
     return bool(masked == struct.unpack("<I", checksum)[0])
 
 
-@njit(**JIT)
 def _crc32c(data: npt.NDArray[np.uint8], table: npt.NDArray[np.uint32]) -> Any:
     crc = np.uint32(0xFFFFFFFF)
     for byte in data:

@@ -1,7 +1,7 @@
 r"""Gradient and noise told apart: from the norms of a batch and of one of its micro-batches.
 
-If the gradient of B samples has mean g and variance s^2 / B, then E|g_B|^2 = |g|^2 + s^2 / B. Two sizes B > b give both,
-without bias and from norms alone:
+If the gradient of B samples has mean g and variance s^2 / B, then E|g_B|^2 = |g|^2 + s^2 / B. Two sizes B > b give
+both, without bias and from norms alone:
 
     |g|^2 = (B |g_B|^2 - b |g_b|^2) / (B - b),     s^2 = (|g_b|^2 - |g_B|^2) / (1/b - 1/B).
 """

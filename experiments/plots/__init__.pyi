@@ -1,3 +1,5 @@
+from .averages import emulated as emulated
+from .averages import spacing as spacing
 from .momentum import momentum_study as momentum_study
 from .replay import analysis as analysis
 from .replay import ranks as ranks

@@ -7,7 +7,7 @@ import numpy as np
 
 from lastiterate.theory.base.validation import Array
 
-from .style import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY
+from .style import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, literal
 
 if TYPE_CHECKING:
     from lastiterate.experiments.forecast.result import LossFit
@@ -34,8 +34,8 @@ def plot_forecast(fit: "LossFit", schedules: Mapping[str, Array], curves: Mappin
         loss, (low, high) = curves[name]
         begin = max(int(SHOWN_FROM * steps.size), 1)
         at = np.arange(begin, steps.size + 1)
-        left.plot(np.arange(1, steps.size + 1), steps, color=color, label=name)
-        right.plot(at, loss[begin:], color=color, label=name)
+        left.plot(np.arange(1, steps.size + 1), steps, color=color, label=literal(name))
+        right.plot(at, loss[begin:], color=color, label=literal(name))
         right.fill_between(at, low[begin:], high[begin:], color=color, alpha=0.25, linewidth=0.0)
         lowest, highest = min(lowest, float(low[begin:].min())), max(highest, float(loss[begin]))
     margin = 0.05 * (highest - lowest)
@@ -55,7 +55,7 @@ def plot_cooldowns(rows: Mapping[str, Mapping[str, Any]]) -> Any:
     figure = Figure(figsize=(6.5, 4), layout="constrained")
     axis = figure.subplots()
     for (name, row), color in zip(rows.items(), np.resize(COLORS, len(rows)).tolist(), strict=True):
-        axis.plot(row["fractions"], row["predicted"], color=color, label=name)
+        axis.plot(row["fractions"], row["predicted"], color=color, label=literal(name))
         axis.fill_between(row["fractions"], row["low"], row["high"], color=color, alpha=0.2, linewidth=0.0)
         axis.plot(row["measured_fractions"], row["measured"], "o", color=color, markersize=4)
     axis.set(xlabel="cooldown fraction", ylabel="final loss")

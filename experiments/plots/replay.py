@@ -17,7 +17,7 @@ from lastiterate.experiments.replay.result import Replay, ScheduleReplay, Worklo
 from lastiterate.experiments.statistics import as_losses, fit_response
 from lastiterate.theory.base.validation import Array
 
-from .style import axes_or_current
+from .style import axes_or_current, literal
 
 __all__ = ["analysis", "analysis_figure", "figures", "rank_figure", "ranks", "response"]
 
@@ -70,7 +70,9 @@ def ranks(result: Replay, ax: Axes | None = None) -> Axes:
     axes = axes_or_current(ax)
     ranking = result.ranking()
     names = sorted(ranking.mean_ranks, key=lambda name: ranking.mean_ranks[name])
-    axes.barh(names[::-1], [ranking.mean_ranks[name] for name in names[::-1]], color=COLOURS[5])
+    axes.barh(
+        [literal(name) for name in names[::-1]], [ranking.mean_ranks[name] for name in names[::-1]], color=COLOURS[5]
+    )
     axes.set_xlabel(f"mean rank over {ranking.n_workloads} workloads (1 is best)")
     axes.grid(axis="y", visible=False)
     return axes
@@ -88,7 +90,7 @@ def analysis(found: Analysis, ax: Axes | None = None) -> Axes:
     axes = axes_or_current(ax)
     for number, run in enumerate(found.runs):
         look = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
-        axes.plot(run.horizons, run.curve, label=Path(run.source).stem, **look)
+        axes.plot(run.horizons, run.curve, label=literal(Path(run.source).stem), **look)
     axes.set(ylabel="exact bound", xlabel="steps", yscale="log")
     axes.legend(frameon=False)
     return axes
@@ -102,11 +104,11 @@ def analysis_figure(analysis: Analysis) -> Figure:
         above, below = figure.subplots(2, 1, sharex=True)
         for number, run in enumerate(analysis.runs):
             look = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
-            above.plot(run.horizons, run.losses, label=Path(run.source).stem, **look)
+            above.plot(run.horizons, run.losses, label=literal(Path(run.source).stem), **look)
             below.plot(run.horizons, run.curve, **look)
         late = np.concatenate([run.losses[run.horizons > 0.1 * run.n_steps] for run in analysis.runs])
         bounds = np.concatenate([run.curve[run.horizons > 0.1 * run.n_steps] for run in analysis.runs])
-        above.set(ylabel=analysis.runs[0].loss_column, ylim=(late.min() - 0.05 * np.ptp(late), late.max()))
+        above.set(ylabel=literal(analysis.runs[0].loss_column), ylim=(late.min() - 0.05 * np.ptp(late), late.max()))
         below.set(ylabel="exact bound", xlabel="steps", ylim=(bounds.min() - 0.05 * np.ptp(bounds), bounds.max()))
         figure.legend(loc="outside upper center", ncols=1)
     return figure
@@ -131,7 +133,11 @@ def _draw(paint: Callable[[Axes, WorkloadReplay], None], workload: WorkloadRepla
 
 def _look(workload: WorkloadReplay, name: str) -> dict[str, Any]:
     position = [schedule.name for schedule in workload.schedules].index(name)
-    return {"color": COLOURS[position % len(COLOURS)], "linestyle": DASHES[position % len(DASHES)], "label": name}
+    return {
+        "color": COLOURS[position % len(COLOURS)],
+        "linestyle": DASHES[position % len(DASHES)],
+        "label": literal(name),
+    }
 
 
 def _progress(values: Array) -> Array:
@@ -151,7 +157,9 @@ def _norms(axes: Axes, workload: WorkloadReplay) -> None:
         colour = COLOURS[(number + 4) % len(COLOURS)]
         smoothed = round_.refinement.smoothed
         axes.plot(_progress(round_.norms), round_.norms, color=colour, linewidth=0.5, alpha=0.6)
-        axes.plot(_progress(smoothed), smoothed, color=colour, linewidth=2.5, label=f"run with {round_.source}")
+        axes.plot(
+            _progress(smoothed), smoothed, color=colour, linewidth=2.5, label=literal(f"run with {round_.source}")
+        )
     axes.set(xlabel="training done (%)", ylabel=f"{kind} norm of the gradient", yscale="log")
 
 
@@ -188,7 +196,7 @@ def _response(axes: Axes, workload: WorkloadReplay) -> None:
             axes.plot(fine, sign * fit(fine), color=look["color"], linewidth=0.7, alpha=0.7)
         if not good.all():
             tops.append((schedule, lrs[~good]))
-    axes.set(xlabel="base learning rate", ylabel=workload.metric.replace("_", " "), xscale="log")
+    axes.set(xlabel="base learning rate", ylabel=literal(workload.metric.replace("_", " ")), xscale="log")
     _focus(axes, workload)
     for number, (schedule, lrs) in enumerate(tops):
         heights = np.full(lrs.size, 0.98 - 0.03 * number)
@@ -216,5 +224,5 @@ def _theory(axes: Axes, workload: WorkloadReplay) -> None:
             look = _look(workload, row.schedule)
             error = row.standard_error if np.isfinite(row.standard_error) else 0.0
             axes.errorbar(row.bound, row.mean, yerr=error, marker="o", capsize=2, color=look["color"], linestyle="none",
-                          label=row.schedule)  # fmt: skip
-    axes.set(xlabel="convex bound / D, base learning rate tuned", ylabel=workload.metric.replace("_", " "))
+                          label=literal(row.schedule))  # fmt: skip
+    axes.set(xlabel="convex bound / D, base learning rate tuned", ylabel=literal(workload.metric.replace("_", " ")))

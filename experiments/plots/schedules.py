@@ -11,7 +11,7 @@ from lastiterate.theory.optimal.closed_form import Continuation, OptimalSchedule
 from lastiterate.theory.optimal.refinement import Refinement
 from lastiterate.theory.rates.curve import RateCurve
 
-from .style import GREY, ORANGE, RED, axes_or_current, look
+from .style import GREY, ORANGE, RED, axes_or_current, literal, look
 
 __all__ = ["curve", "norms", "rates", "refinement", "schedule", "schedules"]
 
@@ -28,7 +28,7 @@ def schedules(named: Mapping[str, Any], ax: Any = None) -> Any:
         style = look(name)
         if style["color"] == GREY and "linestyle" not in style:
             style = {"color": f"C{index}", "linestyle": ("-", "--", "-.", ":")[index % 4]}
-        axes.step(range(len(steps)), steps, where="post", label=name, **style)
+        axes.step(range(len(steps)), steps, where="post", label=literal(name), **style)
     axes.set(xlabel="step k", ylabel="step size $h_k$", ylim=(0.0, None))
     axes.legend(frameon=False, fontsize="small")
     return axes

@@ -10,7 +10,7 @@ from lastiterate.solvers.search.free_form import FreeForm
 from lastiterate.solvers.search.search import Study
 from lastiterate.solvers.search.weight_decay import WeightDecayStudy
 
-from .style import axes_or_current
+from .style import axes_or_current, literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,7 +54,7 @@ def draw_study(found_study: Study, n_steps: int, free_form: FreeForm | None = No
     if free_form is not None:
         shapes.legend(fontsize="x-small", loc="lower left")
         response.legend(fontsize="x-small")
-    figure.suptitle(found_study.objective, fontsize="medium")
+    figure.suptitle(literal(found_study.objective), fontsize="medium")
     return figure
 
 
@@ -108,9 +108,9 @@ def sweep(result: Any, metric: str, ax: Any = None) -> Any:
     for (key, points), (color, style) in zip(groups.items(), _looks(len(groups)), strict=True):
         lrs = np.array(sorted(points))
         middle, low, high = (np.array([f(points[lr]) for lr in lrs]) for f in (np.median, np.min, np.max))
-        axes.plot(lrs, middle, color=color, linestyle=style, marker=".", label=", ".join(key))
+        axes.plot(lrs, middle, color=color, linestyle=style, marker=".", label=literal(", ".join(key)))
         axes.fill_between(lrs, low, high, color=color, alpha=0.12, linewidth=0)
-    axes.set(xscale="log", xlabel="base learning rate", ylabel=metric, title="median over seeds, range shaded")
+    axes.set(xscale="log", xlabel="base learning rate", ylabel=literal(metric), title="median over seeds, range shaded")
     shown = [value for points in groups.values() for values in points.values() for value in values]
     if shown and min(shown) > 0.0 and max(shown) > 30.0 * min(shown):
         axes.set_yscale("log")

@@ -6,7 +6,7 @@ import numpy as np
 
 from lastiterate.theory.simulators.result import Simulation, gap_floor
 
-from .style import axes_or_current
+from .style import axes_or_current, literal
 
 __all__ = ["gaps"]
 
@@ -33,10 +33,10 @@ def gaps(run: Simulation, ax: Any = None) -> Any:
         if bound is not None and np.isfinite(bound[s, i]).any():
             value = float(np.nanmean(bound[s, i]))
             label += f", bound {value:.3g}"
-        (line,) = ax.plot(run.recorded, shown[s], label=label)
+        (line,) = ax.plot(run.recorded, shown[s], label=literal(label))
         if value <= _FAR * np.nanmax(shown):
             ax.axhline(value, color=line.get_color(), linestyle="--", linewidth=0.9)
-    ax.set(xlabel="step k", ylabel=_LABELS[iterate], yscale="log", title=f"{run.method} on {run.problem.name}")
+    ax.set(xlabel="step k", ylabel=_LABELS[iterate], yscale="log", title=literal(f"{run.method} on {run.problem.name}"))
     if ax.figure.get_layout_engine() is None:
         ax.legend(fontsize="small", framealpha=0.9, edgecolor="none")
     else:  # the layout makes room below

@@ -59,6 +59,16 @@ def look(name: str) -> dict[str, Any]:
     return dict(LOOKS.get(name.split(":")[0].replace("-", "_"), LOOKS.get(name, {"color": GREY})))
 
 
+def literal(text: str) -> str:
+    """Return a name that a picture shows as it is: a dollar sign begins no formula, control characters are escaped.
+
+    >>> literal("a$_{b$"), literal("linear")
+    ('a\\\\$_{b\\\\$', 'linear')
+    """
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown.replace("$", r"\$")
+
+
 def styled() -> Any:
     """Return the context in which figures are drawn and saved."""
     import matplotlib.style

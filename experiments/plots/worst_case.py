@@ -8,7 +8,7 @@ from lastiterate.solvers.worst_case.solve import WorstCase
 from lastiterate.theory.base.validation import Array, InputError
 from lastiterate.theory.problems.problem import Problem
 
-from .style import BLUE, RED, axes_or_current
+from .style import BLUE, RED, axes_or_current, literal
 
 __all__ = ["function", "multipliers", "worst_case"]
 
@@ -20,7 +20,7 @@ def function(found: Problem, H: Any = None, ax: Any = None) -> Any:
     axes = axes_or_current(ax)
     path = found.path(H) if H is not None else found.x0[None, :]
     (_line if found.dim == 1 else _plane)(axes, found, path)
-    axes.set(title=f"{found.name}, f(x_N) - f* = {found.value(path[-1]) - found.f_star:.4g}")
+    axes.set(title=f"{literal(found.name)}, f(x_N) - f* = {found.value(path[-1]) - found.f_star:.4g}")
     return axes
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.training.train import RunResult
-from lastiterate.theory.base.files import write_atomically
+from lastiterate.theory.base.files import existing_file, write_atomically
 from lastiterate.theory.base.validation import Array, InputError
 from lastiterate.theory.optimal.refinement import Refinement
 
@@ -30,16 +30,15 @@ def save(result: Replay, path: str | Path) -> Path:
 
 def load(path: str | Path) -> Replay:
     """Read what `save` wrote."""
+    file = existing_file(path, "path", "an existing file of results")
     try:
-        document: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+        document: Any = json.loads(file.read_text(encoding="utf-8"))
         if document["schema"] != SCHEMA:
             raise InputError("path", f"{path} of schema {document['schema']}", f"schema {SCHEMA}")
         return Replay(tuple(_workload(entry) for entry in document["workloads"]), document["provenance"])
     except InputError:
         raise
-    except FileNotFoundError as error:
-        raise InputError("path", str(path), "an existing file of results") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError) as error:
         raise InputError("path", f"{path} ({type(error).__name__}: {error})", "results of a replay") from error
 
 

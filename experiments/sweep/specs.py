@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from lastiterate.theory.base.files import existing_file
 from lastiterate.theory.base.validation import MAX_SEED, InputError, check_count, check_positive
 
 __all__ = ["RunSpec", "as_spec", "grid", "grid_fields", "read_sweep"]
@@ -203,7 +204,7 @@ def read_sweep(path: str | Path) -> list[dict[str, Any]]:
     InputError
         If the file is missing, is not TOML, or has tables other than ``grid`` and ``run``.
     """
-    file = Path(path)
+    file = existing_file(path, "sweep file", "a readable TOML file")
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

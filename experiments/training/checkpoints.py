@@ -1,5 +1,6 @@
 """Checkpoints of one run: everything that a bitwise resumption needs, and what the run was."""
 
+import hashlib
 import io
 import pickle
 from collections.abc import Mapping
@@ -8,17 +9,17 @@ from typing import Any
 
 import torch
 
-from lastiterate.theory.base.files import write_atomically
+from lastiterate.theory.base.files import existing_file, write_atomically
 from lastiterate.theory.base.validation import InputError
 
 SCHEMA = 1
 
 
 def save_checkpoint(path: str | Path, configuration: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    """Write configuration and state, atomically; tensors and plain values only."""
+    """Write configuration and state, atomically and sealed by a checksum; tensors and plain values only."""
     buffer = io.BytesIO()
     torch.save({"schema": SCHEMA, "configuration": dict(configuration), "state": dict(state)}, buffer)
-    write_atomically(Path(path), buffer.getvalue())
+    write_atomically(Path(path), _sealed(buffer.getvalue()))
 
 
 def load_checkpoint(path: str | Path, configuration: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -27,23 +28,43 @@ def load_checkpoint(path: str | Path, configuration: Mapping[str, Any]) -> dict[
     Raises
     ------
     InputError
-        If the file is no checkpoint, or belongs to another configuration; the message names the first difference.
+        If the file is damaged, is no checkpoint, or belongs to another configuration; the message names the first
+        difference.
     """
-    file = Path(path)
-    if not file.exists():
+    if not Path(path).exists():
         return None
+    file = existing_file(path, "checkpoint", "a checkpoint of this program")
+    content = file.read_bytes()
+    if not _is_sealed(content):
+        raise InputError(
+            "checkpoint", f"{file}, whose checksum is wrong or absent", "a checkpoint of this program, whole"
+        )
     try:
-        document: Any = torch.load(file, weights_only=True, map_location="cpu")
+        document: Any = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
         saved, state = document["configuration"], document["state"]
         if document["schema"] != SCHEMA:
             raise InputError("checkpoint", f"{file} of schema {document['schema']}", f"schema {SCHEMA}")
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, OSError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
         raise InputError("checkpoint", f"{file} ({type(error).__name__})", "a checkpoint of this program") from error
     for key in [*configuration, *(key for key in saved if key not in configuration)]:
         if saved.get(key) != configuration.get(key):
             found = f"{file} with {key} = {saved.get(key, 'nothing')!r}"
             raise InputError("checkpoint", found, f"{key} = {configuration.get(key, 'nothing')!r}")
     return state
+
+
+_SEAL_BYTES = 64
+
+
+def _sealed(archive: bytes) -> bytes:
+    """Put the SHA-256 of a zip archive into its comment, where every reader of archives passes over it."""
+    digest = hashlib.sha256(archive).hexdigest().encode()
+    return archive[:-2] + _SEAL_BYTES.to_bytes(2, "little") + digest
+
+
+def _is_sealed(content: bytes) -> bool:
+    archive = content[: -_SEAL_BYTES - 2] + b"\0\0"
+    return content == _sealed(archive)
 
 
 def random_state(device: torch.device) -> dict[str, Any]:

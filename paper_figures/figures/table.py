@@ -27,6 +27,7 @@ MODULES = (
     "spa",
     "search",
     "rewarming",
+    "forecast",
 )
 
 

@@ -45,7 +45,8 @@ def test_anytime(tmp_path):
     np.testing.assert_allclose(read_schedule(out), found["steps"])
     assert picture.stat().st_size > 0
     table = run("anytime", "--from", 5, "--to", 30, "--releases", "5,10,30", "--branch", 0.2)
-    assert table.exit_code == 0 and "after a cooldown of 20%" in table.stdout
+    assert table.exit_code == 0
+    assert "after a cooldown of 20%" in table.stdout
 
 
 def test_batch(tmp_path, log):
@@ -103,7 +104,8 @@ def test_bad_input_is_named(tmp_path, log):
         (("continue", log, "-n", 5, "--seen", "--column", "grad_norm_l2", "--rollback", "x"), "--rollback"),
     ):
         error = run(*arguments).exception
-        assert isinstance(error, InputError) and error.argument == name, (arguments, error)
+        assert isinstance(error, InputError), (arguments, error)
+        assert error.argument == name
 
 
 def test_continue_without_a_log_is_what_it_was():

@@ -112,14 +112,14 @@ def test_bad_recorders_and_logs_are_named(tmp_path):
         GradNormRecorder(model).first()
     with pytest.raises(InputError, match="micro_batch"):
         _ = GradNormRecorder(model).first_l2
-    with pytest.raises(InputError, match="^first:"):
+    with pytest.raises(InputError, match=r"^first:"):
         GradNormRecorder(model, batch=2, micro_batch=1)()
     log = tmp_path / "log.csv"
     log.write_text("step,grad_norm_l2,grad_norm_first,batch\n0,1.0,1.2,4\n1,1.0,1.2,8\n")
-    with pytest.raises(InputError, match="^batch:.*one size"):
+    with pytest.raises(InputError, match=r"^batch:.*one size"):
         read_noise(log)
-    with pytest.raises(InputError, match="^micro_batch:.*no column"):
+    with pytest.raises(InputError, match=r"^micro_batch:.*no column"):
         read_noise(log, batch=4)
     log.write_text("step,loss\n0,1.0\n1,1.0\n")
-    with pytest.raises(InputError, match="^column:"):
+    with pytest.raises(InputError, match=r"^column:"):
         read_noise(log)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import lastiterate as li
+from lastiterate.experiments.training.checkpoints import load_checkpoint, save_checkpoint
 from lastiterate.experiments.training.train import TrainingSettings, train
 from lastiterate.experiments.workloads.protocol import load_workload
 from lastiterate.theory.base.validation import InputError
@@ -132,6 +133,32 @@ def test_broken_checkpoint(mlp, tmp_path):
     (tmp_path / "run.pt").write_bytes(b"no checkpoint")
     with pytest.raises(InputError, match="a checkpoint of this program"):
         train(mlp, [1.0], 0.1, checkpoint=tmp_path / "run.pt")
+
+
+@pytest.mark.parametrize("n_mutations", [60, pytest.param(2000, marks=pytest.mark.slow)])
+def test_a_damaged_checkpoint_is_never_resumed(tmp_path, n_mutations):
+    file, configuration = tmp_path / "run.pt", {"seed": 1}
+    save_checkpoint(file, configuration, {"weights": torch.arange(50.0), "step": 7})
+    content = file.read_bytes()
+    assert torch.load(file, weights_only=True)["state"]["step"] == 7  # torch passes over the seal
+    assert load_checkpoint(file, configuration)["step"] == 7
+    rng = np.random.default_rng(0)
+    for _ in range(n_mutations):
+        damaged = bytearray(content)
+        at = int(rng.integers(len(content)))
+        if rng.integers(2):
+            damaged[at] ^= 1 << int(rng.integers(8))
+        else:
+            del damaged[at:]
+        file.write_bytes(bytes(damaged))
+        with pytest.raises(InputError, match="checkpoint"):
+            load_checkpoint(file, configuration)
+
+
+def test_a_pipe_is_no_checkpoint(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="checkpoint"):
+        load_checkpoint(tmp_path / "pipe", {})
 
 
 @pytest.mark.parametrize("parts", [2, 5])

@@ -6,9 +6,34 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .validation import InputError
+from .validation import InputError, check_path
 
-__all__ = ["replacing", "write_atomically"]
+__all__ = ["existing_file", "replacing", "write_atomically"]
+
+
+def existing_file(path: str | os.PathLike[str], argument: str, expected: str) -> Path:
+    """Return the path of a regular file; a folder, a pipe or a device, which could be read for ever, is an error.
+
+    Raises
+    ------
+    InputError
+        Naming ``argument`` and what is ``expected``.
+
+    Examples
+    --------
+    >>> existing_file("/dev/zero", "path", "an existing file of results")
+    Traceback (most recent call last):
+    ...
+    lastiterate.theory.base.validation.InputError: path: expected an existing file of results, got /dev/zero
+    """
+    file = check_path(path, argument)
+    try:
+        regular = file.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        regular = False
+    if not regular:
+        raise InputError(argument, str(file), expected)
+    return file
 
 
 @contextmanager
@@ -32,7 +57,7 @@ def replacing(path: str | os.PathLike[str]) -> Generator[Path]:
     ...     Path(folder, "a.txt").read_text(), len(os.listdir(folder))
     ('whole', 1)
     """
-    target = Path(path)
+    target = check_path(path)
     if not target.parent.is_dir():
         raise InputError("path", str(target), "a file in an existing folder")
     if target.exists() and not target.is_file():

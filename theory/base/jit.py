@@ -13,13 +13,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["compiled", "room", "run"]
+from .cache_healing import heal_cache
+
+__all__ = ["JIT", "JIT_PARALLEL", "compiled", "room", "run"]
 
 Array = npt.NDArray[np.float64]
 
-JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
-JIT_PARALLEL: dict[str, Any] = {**JIT, "parallel": True}
+JIT: dict[str, Any]
+JIT_PARALLEL: dict[str, Any]
+_OPTIONS: dict[str, dict[str, Any]] = {"JIT": {"cache": True, "nogil": True, "error_model": "numpy"}}
+_OPTIONS["JIT_PARALLEL"] = {**_OPTIONS["JIT"], "parallel": True}
 PLAIN = 10_000  # steps up to which a recursion runs as it stands: importing Numba takes longer
+
+
+def __getattr__(name: str) -> Any:
+    """Return the options; whoever compiles with them gets a cache that heals, and nobody else imports Numba."""
+    if name not in _OPTIONS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    heal_cache()
+    return _OPTIONS[name]
 
 
 @cache
@@ -27,7 +39,8 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the compiled twin of a recursion that is written for lists and arrays alike, made on first use."""
     from numba import njit
 
-    return njit(**JIT)(function)
+    heal_cache()
+    return njit(**_OPTIONS["JIT"])(function)
 
 
 def run(function: Callable[..., Any], steps: Any, *rest: Any) -> Any:

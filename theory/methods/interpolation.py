@@ -1,7 +1,7 @@
 """Step matrices of methods that average inside: gradients at a mix of a fast sequence z and its average x.
 
-z_{k+1} = z_k - h_k g(y_k), x_{k+1} = (1 - c_{k+1}) x_k + c_{k+1} z_{k+1}, y_k = (1 - beta_k) z_k + beta_k x_k. Rows 0..N-1
-are the points y_0..y_{N-1} at which gradients are taken, row N is x_N, the point that is used in the end.
+z_{k+1} = z_k - h_k g(y_k), x_{k+1} = (1 - c_{k+1}) x_k + c_{k+1} z_{k+1}, y_k = (1 - beta_k) z_k + beta_k x_k. Rows
+0..N-1 are the points y_0..y_{N-1} at which gradients are taken, row N is x_N, the point that is used in the end.
 """
 
 from numbers import Real

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, result
+from lastiterate.theory.base.validation import Array, InputError, check_count, check_positive
 
-from ..base.validation import Array, InputError, check_count, check_positive
 from .closed_form import optimal_continuation
 from .least_level import least_level
 from .stopping import Stops, averaging_tails, emulation_is_exact, ratios, soft_maximum
@@ -143,8 +143,8 @@ def anytime_schedule(
 
     Notes
     -----
-    With more than 1000 stopping times about 300 of them are used to find the steps; ``.value`` and ``.ratios`` are those of
-    all. The value of an average is exact where A_k / s_{k+1} does not decrease, see ``kind``.
+    With more than 1000 stopping times about 300 of them are used to find the steps; ``.value`` and ``.ratios`` are
+    those of all. The value of an average is exact where A_k / s_{k+1} does not decrease, see ``kind``.
 
     Examples
     --------
@@ -158,14 +158,14 @@ def anytime_schedule(
     share, power = _check_way(branch, average)
     unit = check_positive(D, "D") / check_positive(G, "G")
     stops = Stops.of(horizons, share, power)
-    steps, used = _minimise(stops)
-    if power is not None:
-        steps = np.minimum.accumulate(steps)  # a rise at n0 gains at most 2e-4 and can cost the proof
+    best, used = _minimise(stops)
+    # a rise after n0 gains an average at most 2e-4 and can cost the proof
+    steps = best if power is None else np.minimum.accumulate(best)
     found = ratios(steps, stops)
     proved = power is None or emulation_is_exact(steps, stops)
     return AnytimeSchedule(
         value=float(found.max()),
-        lower=max(1.0, least_level(steps, used)),
+        lower=max(1.0, least_level(best, used)),
         steps=steps * unit,
         horizons=horizons,
         ratios=found,
@@ -257,9 +257,9 @@ def _descend(steps: Array, stops: Stops, sharpness: float, knots: npt.NDArray[np
         if top < best:
             best, best_steps = top, trial
         change = slope * trial
-        gradient = np.bincount(left, (1.0 - share) * change, knots.size) + np.bincount(
-            right, share * change, knots.size
-        )
+        gradient = np.zeros(knots.size)
+        np.add.at(gradient, left, (1.0 - share) * change)
+        np.add.at(gradient, right, share * change)
         return value, gradient
 
     options = {"maxiter": 300, "maxcor": 30, "ftol": 1e-8 if sharpness < 1e4 else 1e-15, "gtol": 1e-9}

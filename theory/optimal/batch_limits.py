@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ..base.jit import JIT
-from ..base.validation import Array
+from lastiterate.theory.base.jit import JIT
+from lastiterate.theory.base.validation import Array
 
 __all__ = ["continuous", "in_pieces", "information", "multiples", "powers_of_two"]
 
@@ -21,9 +21,10 @@ _LEVELS = 48  # candidate batch sizes of the search for pieces
 _PLACES = 500  # candidate ends of them
 
 
-def information(batches: Array, a: Array, b: Array) -> Array:
+def information(batches: npt.ArrayLike, a: Array, b: Array) -> Array:
     """B / (a B + b) = 1 / (g^2 + s^2 / B) with a = g^2, b = s^2."""
-    return batches / (a * batches + b)
+    sizes = np.asarray(batches, dtype=np.float64)
+    return sizes / (a * sizes + b)
 
 
 def continuous(a: Array, b: Array, total: float, low: float, high: float) -> Array:
@@ -109,7 +110,7 @@ def _whole_pieces(
     top = high // unit
 
     def gain(count: npt.NDArray[np.int64]) -> Array:
-        more, now = ((unit * c)[owner].astype(float) for c in (count + 1, count))
+        more, now = ((unit * c)[owner] for c in (count + 1, count))
         return np.add.reduceat(information(more, a, b) - information(now, a, b), starts) / (unit * sizes)
 
     def counts(root: float) -> npt.NDArray[np.int64]:
@@ -120,7 +121,7 @@ def _whole_pieces(
             low, up = np.where(worth & (low < up), middle + 1, low), np.where(worth, up, middle)
         return low
 
-    count = counts(_largest(lambda root: unit * (counts(root) @ sizes) <= total, a, b, high, digits=1e-9))
+    count = counts(_largest(lambda root: int(unit * (counts(root) @ sizes)) <= total, a, b, high, digits=1e-9))
     while True:
         fits = (count < top) & (unit * (count @ sizes + sizes) <= total)
         if not fits.any():
@@ -147,7 +148,7 @@ def _top_up(
 ) -> npt.NDArray[np.int64]:
     """Spend what is left on the increments that gain most; they tie, or the search ended between two of them."""
     left = total - int(found.sum())
-    gain = (information(found + more.astype(float), a, b) - information(found.astype(float), a, b)) / more
+    gain = (information(found + more, a, b) - information(found, a, b)) / more
     result = found.copy()
     for k in np.argsort(-gain, kind="stable").tolist():
         if more[k] <= left and found[k] + more[k] <= high and gain[k] > 0.0:

@@ -13,10 +13,17 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, result
+from lastiterate.theory.base.validation import (
+    Array,
+    InputError,
+    check_choice,
+    check_count,
+    check_positive,
+    check_vector,
+)
+from lastiterate.theory.rates.sgd import tune_base_lr
+from lastiterate.theory.schedules import linear
 
-from ..base.validation import Array, InputError, check_choice, check_count, check_positive, check_vector
-from ..rates.sgd import tune_base_lr
-from ..schedules import linear
 from .batch_limits import continuous, in_pieces, information, multiples, powers_of_two
 from .closed_form import optimal_schedule
 from .refinement import check_norms, to_horizon
@@ -117,7 +124,7 @@ def optimal_batches(
 
     *Closed form*: the terms B / (g^2 B + s^2) are concave in B, so the optimum equalises the marginal gains,
     B_k = (mu s_k - s_k^2) / g_k^2 clipped to the limits, with one mu for all steps. Whole multiples are shared out by
-    their marginal gains (exact); powers of two are optimal for the samples that they use; pieces by dynamic
+    their marginal gains (exact); powers of two are optimal up to one doubling; pieces by dynamic
     programming on a grid of 48 batch sizes, then by marginal gains. Constant norms and noise make a constant batch
     optimal. The steps are those of `optimal_schedule` for G_k^2 = g_k^2 + s_k^2 / B_k (arXiv 2310.07831).
 

@@ -1,16 +1,17 @@
 r"""A certified lower bound for a minimax problem of convex ratios: no steps have a smaller largest ratio.
 
-For any weights p_i >= 0 of sum one, and any points at which the convex ratios F_i have the values and gradients given,
+For any weights p_i >= 0 of sum one, with g_i the gradients of the convex ratios F_i at some steps h,
 
-    max_i F_i(h')  >=  sum_i p_i (F_i(h) + <grad F_i(h), h' - h>)  >=  sum_i p_i c_i + sum_k min(0, b_k (sum_i p_i g_ik))
+    max_i F_i(h')  >=  sum_i p_i (F_i(h) + <g_i, h' - h>)  >=  sum_i p_i c_i + sum_k b_k min(0, sum_i p_i g_ik)
 
-for all 0 <= h'_k <= b_k, with g the gradients and c_i = F_i(h) - <g_i, h>. A linear program finds good weights; the bound
-is computed from them anew, so it owes nothing to the program's tolerances.
+for all 0 <= h'_k <= b_k, with c_i = F_i(h) - <g_i, h>. A linear program finds good weights; the bound is computed from
+them anew, so it owes nothing to the program's tolerances.
 """
 
 import numpy as np
 
-from ..base.validation import Array
+from lastiterate.theory.base.validation import Array
+
 from .stopping import Stops, ratios_and_slopes
 
 __all__ = ["BOX", "least_level"]
@@ -18,6 +19,7 @@ __all__ = ["BOX", "least_level"]
 BOX = 10.0  # the bound holds against steps up to so many times the given ones
 _GROUPS = 1000  # unknowns of the linear program
 _ENTRIES = 2e7  # numbers in the matrix of gradients
+_SHARPNESS = (1e3, 1e4, 1e5)  # of soft maxima, whose weights are tried as well
 _DAMPING = 0.03  # how far towards the steps that the first program proposes the second set of gradients is taken
 
 
@@ -27,11 +29,13 @@ def least_level(steps: Array, stops: Stops) -> float:
     stops = stops.at(np.unique(np.linspace(0, stops.horizons.size - 1, count).round().astype(np.intp)))
     edges = np.unique(np.linspace(0, stops.n_steps, min(stops.n_steps, _GROUPS) + 1).astype(np.intp))
     constants, slopes = _cuts(steps, steps, stops)
+    values = constants + slopes.sum(axis=1)
+    soft = [_value(np.exp(sharpness * (values - values.max())), constants, slopes) for sharpness in _SHARPNESS]
     first, moved = _bound(constants, slopes, edges)
     nearby = steps * (1.0 + _DAMPING * (np.repeat(moved, np.diff(edges)) - 1.0))
     more_constants, more_slopes = _cuts(nearby, steps, stops)
     second, _ = _bound(np.append(constants, more_constants), np.vstack([slopes, more_slopes]), edges)
-    return max(first, second)
+    return max(first, second, *soft)
 
 
 def _cuts(at: Array, unit: Array, stops: Stops) -> tuple[Array, Array]:
@@ -52,7 +56,12 @@ def _bound(constants: Array, slopes: Array, edges: np.ndarray) -> tuple[float, A
         b_ub=-constants,
         bounds=[(0.0, BOX)] * (edges.size - 1) + [(None, None)],
     )
-    weights = np.full(constants.size, 1.0) if found.x is None else np.maximum(-found.ineqlin.marginals, 0.0)
-    weights /= weights.sum()
-    moved = np.ones(edges.size - 1) if found.x is None else found.x[:-1]
-    return float(weights @ constants + BOX * np.minimum(weights @ slopes, 0.0).sum()), moved
+    if found.x is None:
+        return -np.inf, np.ones(edges.size - 1)
+    return _value(np.maximum(-found.ineqlin.marginals, 0.0), constants, slopes), found.x[:-1]
+
+
+def _value(weights: Array, constants: Array, slopes: Array) -> float:
+    """The bound by given weights, on any scale."""
+    share = weights / weights.sum()
+    return float(share @ constants + BOX * np.minimum(share @ slopes, 0.0).sum())

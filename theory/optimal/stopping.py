@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ..base.jit import JIT
-from ..base.validation import Array
+from lastiterate.theory.base.jit import JIT
+from lastiterate.theory.base.validation import Array
 
 __all__ = ["Stops", "averaging_tails", "emulation_is_exact", "ratios", "ratios_and_slopes", "soft_maximum"]
 
@@ -67,9 +67,7 @@ class Stops:
 
     def at(self, chosen: npt.NDArray[np.intp]) -> "Stops":
         """Some of the stops."""
-        parts = (part[chosen] for part in (self.horizons, self.shared, self.inverse, self.guess))
-        horizons, shared, inverse, guess = parts
-        return Stops(horizons, shared, self.powers, inverse, guess)
+        return Stops(self.horizons[chosen], self.shared[chosen], self.powers, self.inverse[chosen], self.guess[chosen])
 
     def _plain(self) -> tuple[Counts, Counts, Array, Array, Array]:
         return self.horizons, self.shared, self.powers, self.inverse, self.guess

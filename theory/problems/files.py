@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lastiterate.theory.base.files import write_atomically
-from lastiterate.theory.base.validation import InputError, check_choice, check_path
+from lastiterate.theory.base.files import existing_file, write_atomically
+from lastiterate.theory.base.validation import InputError, check_choice
 
 from .problem import Minimum, Problem
 
@@ -60,7 +60,7 @@ def write_function(problem: Problem, path: str | Path) -> Path:
         x0=problem.x0,
         x_star=problem.x_star,
     )
-    target = check_path(path)
+    target = Path(path)
     write_atomically(target, buffer.getvalue())
     return target
 
@@ -74,15 +74,13 @@ def read_function(path: str | Path) -> Problem:
         For a file of another kind, or a damaged one.
     """
     expected = "an npz file written by write_function"
-    path = check_path(path)
-    if not path.is_file():
-        raise InputError("path", str(path), "an existing file")
+    file = existing_file(path, "path", "an existing file")
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with np.load(file, allow_pickle=False) as data:
             schema, steps = int(data["schema"]), bool(data["step_tie"])
             slopes, intercepts, x0, x_star = (np.ascontiguousarray(data[name], dtype=np.float64) for name in _ARRAYS)
             f_star, tolerance = (float(data[name]) for name in _SCALARS)
-    except Exception as error:  # whatever a damaged file makes its reader raise
+    except Exception as error:  # zipfile, zlib and NumPy's parser of headers raise whatever comes
         raise InputError("path", f"{path} ({type(error).__name__}: {error})", expected) from error
     shapes = slopes.shape == intercepts.shape + x0.shape and x_star.shape == x0.shape
     finite = all(np.isfinite(array).all() for array in (slopes, intercepts, x0, x_star, f_star, tolerance))

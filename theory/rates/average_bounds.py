@@ -50,7 +50,7 @@ def least_upper(run: MergedRun) -> Upper:
     if run.steps.size == 0:
         return Upper(float(run.caps[0]), "lipschitz", partial(_of_points, run))
     if run.even:
-        sigma, rate = closing_sigma(run.emulated, run.tails)
+        sigma, rate = closing_sigma(run)
         if sigma > 0.0:
             return Upper(rate, "closed form", partial(_closed, run, sigma))
     return min(_bounds(run), key=lambda bound: bound.value)

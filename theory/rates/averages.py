@@ -56,6 +56,7 @@ class AverageRate(Bounding):
         The bounds on the subgradients.
     """
 
+    _plot = "emulated"
     _shown = ("kind", "value", "lower", "n_steps", "method")
 
     value: float

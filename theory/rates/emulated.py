@@ -26,6 +26,7 @@ from lastiterate.theory.base.validation import Array
 __all__ = ["Chain", "MergedRun", "cheapest_chain", "closing_sigma", "one_pass", "raised_chain"]
 
 _TIE = 1e-12  # a multiplier below zero by less, relative, is rounding
+_CLOSE, _PROVED = 1e-6, 1e-10  # what a tie makes of rounding, and what it may cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,26 +88,37 @@ class Chain(NamedTuple):
 
 @njit(**JIT)
 def one_pass(steps: Array) -> tuple[float, float, float, float, int]:
-    """Return M_0, Q, the sum of the free steps, the sum of all steps, and how many steps bind, for the exact rate."""
+    """Return M_0, Q, the sum of the free steps, the sum of all steps, and how many steps bind, for the exact rate.
+
+    The sums are compensated: linear decay adds the same w a million times, with the same rounding error.
+    """
     first, squares, free, total, binding = 0.0, 0.0, 0.0, 0.0, 0
+    lost, lost_squares, lost_total = 0.0, 0.0, 0.0
     for k in range(steps.size - 1, -1, -1):
         root = math.sqrt(steps[k])
         if first < root:
             first, squares, free, binding = 2.0 * root, 2.0 * steps[k], total, k + 1
+            lost, lost_squares = 0.0, 0.0
         else:
             w = steps[k] / first
-            first += w
-            squares += w * w
-        total += steps[k]
+            added = w + lost
+            longer = first + added
+            first, lost = longer, added - (longer - first)
+            added = w * w + lost_squares
+            longer = squares + added
+            squares, lost_squares = longer, added - (longer - squares)
+        added = steps[k] + lost_total
+        longer = total + added
+        total, lost_total = longer, added - (longer - total)
     return first, squares, free, total, binding
 
 
 @njit(**JIT)
-def closing_sigma(steps: Array, tails: Array) -> tuple[float, float]:
-    """Return a sigma at which the rate of the emulated steps is proved for the average (or zero), and that rate.
+def _closing(steps: Array, tails: Array) -> tuple[float, float, float]:
+    """Return sigma, the rate of the emulated steps, and by how much v falls at most, relative (D = G = 1).
 
-    D = G = 1. On the free steps either root of s^2 - s_k s + e_k may follow; the smaller one is taken where the larger
-    would make v fall.
+    On the free steps either root of s^2 - s_k s + e_k may follow; the smaller one is taken where the larger would make
+    v fall.
     """
     n = steps.size
     first, squares, free, total, binding = one_pass(steps)
@@ -119,21 +131,31 @@ def closing_sigma(steps: Array, tails: Array) -> tuple[float, float]:
         s[binding] = math.sqrt(steps[binding - 1])
         for k in range(binding - 1, -1, -1):
             s[k] = s[k + 1] + steps[k] / s[k + 1]
-    above = 1.0 / s[0]
+    above, fall = 1.0 / s[0], 0.0
     for k in range(n):
         if k >= binding:
             larger = 0.5 * (s[k] + math.sqrt(max(s[k] * s[k] - 4.0 * steps[k], 0.0)))
             s[k + 1] = larger
             if k < n - 1 and tails[k] / larger < above * (1.0 - _TIE):
                 s[k + 1] = steps[k] / larger
-                if s[k + 1] ** 2 < 4.0 * steps[k + 1]:
-                    return 0.0, rate
+                if s[k + 1] ** 2 < 4.0 * steps[k + 1] * (1.0 - _CLOSE):
+                    return s[k + 1], rate, 1.0
         if k < n - 1:
             v = tails[k] / s[k + 1]
-            if v < above * (1.0 - _TIE):
-                return 0.0, rate
+            fall = max(fall, 1.0 - v / above)
             above = v
-    return s[n], rate
+    return s[n], rate, fall
+
+
+def closing_sigma(run: MergedRun) -> tuple[float, float]:
+    """Return a sigma at which the rate of the emulated steps is proved for the average, and that rate (D = G = 1).
+
+    Sigma is zero where there is none. At ties of the recursion (linear decay is one) rounding makes v fall a little:
+    then the rate is taken if the multipliers, raised until all signs are right, still prove it.
+    """
+    sigma, rate, fall = _closing(run.emulated, run.tails)
+    proved = fall <= _TIE or (fall <= _CLOSE and raised_chain(run, sigma).value <= rate * (1.0 + _PROVED))
+    return (sigma if proved else 0.0), rate
 
 
 @njit(**JIT)

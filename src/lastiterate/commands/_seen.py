@@ -74,7 +74,7 @@ def _taken(log: Path, column: str | None, lr_column: str, base_lr: float) -> tup
     table = read_table(log)
     if lr_column not in table.columns:
         raise InputError("--lr-column", lr_column, f"a column of learning rates among {', '.join(table.columns)}")
-    rates = table.series(lr_column)
-    count = found.horizon
-    wanted = np.linspace(rates.steps[0], rates.steps[-1], count)
-    return np.interp(wanted, rates.steps, rates.values) * base_lr, to_horizon(found.norms, count, found.positions)
+    rates, span = table.series(lr_column), found.span
+    wanted = np.linspace(*(span or (rates.steps[0], rates.steps[-1])), found.horizon)
+    norms = to_horizon(found.norms, found.horizon, found.positions, span)
+    return np.interp(wanted, rates.steps, rates.values) * base_lr, norms

@@ -130,13 +130,21 @@ def continue_(
         from ._seen import continue_seen
 
         limit = _gradient_bounds(G) if G != "1" else None
-        options = {
-            "column": column,
-            "lr_column": lr_column,
-            "inner_products": inner_products,
-            "base_lr": base_lr or 1.0,
-        }
-        continue_seen(Path(prefix), n_steps, cap, rollback, D, limit, out, as_json, plot, **options)
+        continue_seen(
+            Path(prefix),
+            n_steps,
+            cap,
+            rollback,
+            D,
+            limit,
+            out,
+            as_json,
+            plot,
+            column=column,
+            lr_column=lr_column,
+            inner_products=inner_products,
+            base_lr=1.0 if base_lr is None else base_lr,
+        )
         return
     import numpy as np
 

@@ -77,8 +77,16 @@ def _numba_cache() -> list[dict[str, Any]]:
     import lastiterate.theory
 
     folder = Path(os.environ.get("NUMBA_CACHE_DIR") or lastiterate.theory.__path__[0])
-    kernels = sum(1 for _ in folder.rglob("*.nbi"))
+    indices = list(folder.rglob("*.nbi"))
+    kernels, damaged = len(indices), sum(not _is_complete(index) for index in indices)
     writable = os.access(folder, os.W_OK)
     note = f"{folder}{'' if writable else ' (not writable: kernels are compiled in every process)'}"
     state = f"{kernels} functions cached" if kernels else "empty: first calls compile"
+    if damaged:
+        state = f"{damaged} of {kernels} files damaged: compiled again when needed"
     return [{"part": "numba cache", "state": state, "note": note}]
+
+
+def _is_complete(index: Path) -> bool:
+    """Whether an index ends as every pickle does; a file that was cut short does not."""
+    return index.read_bytes()[-1:] == b"."

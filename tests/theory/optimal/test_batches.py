@@ -1,4 +1,4 @@
-"""Batches and steps together: against brute force, cone programs, random batches, a published rule, and real batches."""
+"""Batches and steps together: against brute force, cone programs, a published rule, and real batches."""
 
 import itertools
 
@@ -28,7 +28,8 @@ def test_value_is_the_exact_rate_of_the_steps_and_no_batches_tried_do_better(see
     tokens = int(mean * unit * n_steps)
     plan = optimal_batches(g, s, tokens, multiple_of=unit, D=2.0)
     assert plan.tokens <= tokens
-    assert (plan.batches % unit == 0).all() and plan.batches.min() >= unit
+    assert (plan.batches % unit == 0).all()
+    assert plan.batches.min() >= unit
     np.testing.assert_allclose(plan.G, gradient_bounds(g, s, plan.batches))
     assert li.exact_rate(plan.steps, 2.0, plan.G).value == pytest.approx(plan.value, rel=1e-10)
     assert plan.continuous_value <= plan.value * (1.0 + 1e-12) <= plan.constant_value * (1.0 + 2e-12)
@@ -54,7 +55,8 @@ def test_whole_multiples_and_powers_vs_brute_force(seed):
     assert plan.batches.max() <= high
     two = optimal_batches(g, s, tokens, high, unit, powers=True)
     allowed = np.isin(every / unit, 2.0 ** np.arange(8)).all(axis=1)
-    assert np.isin(two.batches / unit, 2.0 ** np.arange(8)).all() and two.batches.max() <= high
+    assert np.isin(two.batches / unit, 2.0 ** np.arange(8)).all()
+    assert two.batches.max() <= high
     best = worth[allowed].max()
     assert 0.9 * best <= information(two.batches, g**2, s**2).sum() <= best * (1.0 + 1e-12)
 
@@ -201,7 +203,8 @@ def test_real_batches_of_a_logistic_problem():
         np.mean([run(steps, batches, 1000 + seed) for seed in range(60)])
         for steps, batches in ((plan.steps, plan.batches), (alone.steps, constant))
     ]
-    assert measured[0] < plan.value and measured[1] < alone.value
+    assert measured[0] < plan.value
+    assert measured[1] < alone.value
     predicted = plan.value / alone.value
     assert predicted == pytest.approx(0.975, abs=0.01)
     assert measured[0] / measured[1] == pytest.approx(predicted, abs=0.08)

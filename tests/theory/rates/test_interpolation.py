@@ -1,0 +1,144 @@
+"""Schedule-Free and primal averaging: matrices against the recursions, intervals against the program."""
+
+import numpy as np
+import pytest
+
+import lastiterate as li
+from lastiterate.solvers.worst_case.solve import worst_case
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.methods import step_matrix
+from lastiterate.theory.methods.interpolation import generalised_primal_averaging, schedule_free
+from lastiterate.theory.rates.interpolation import generalised_primal_averaging_rate, schedule_free_rate
+
+
+def run(steps, c, beta, gradient):
+    """The recursion as it is published: gradients at y, steps from z, the average x."""
+    z = x = np.ones(3)
+    points = []
+    for k, step in enumerate(steps):
+        y = (1.0 - beta) * z + beta * x
+        points.append(y)
+        z = z - step * gradient(y)
+        x = (1.0 - c[k]) * x + c[k] * z
+    return np.array([*points, x])
+
+
+def follow(H, gradient):
+    points, gradients = [], []
+    for row in H:
+        points.append(np.ones(3) - sum((a * g for a, g in zip(row, gradients, strict=False)), np.zeros(3)))
+        gradients.append(gradient(points[-1]))
+    return np.array(points)
+
+
+def gradient(x):
+    return np.array([2.0, 1.0, 0.1]) * x + np.sin(x)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.4, 0.9, 1.0])
+def test_schedule_free_matrix_vs_recursion(beta):
+    steps = np.array([0.1, 0.3, 0.2, 0.25, 0.05])
+    weights = np.append(steps, steps[-1])
+    c = (weights / np.cumsum(weights))[1:]
+    np.testing.assert_allclose(follow(schedule_free(steps, beta), gradient), run(steps, c, beta, gradient), rtol=1e-12)
+    equal = 1.0 / np.arange(2.0, 7.0)
+    matrix = schedule_free(steps, beta, np.ones(6))
+    np.testing.assert_allclose(follow(matrix, gradient), run(steps, equal, beta, gradient), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("mu_x", "mu_y"), [(0.5, 0.7), (0.9, 0.0), (0.9, 1.0), (0.0, 0.3)])
+def test_generalised_primal_averaging_matrix_vs_recursion(mu_x, mu_y):
+    steps = np.array([0.1, 0.3, 0.2, 0.25, 0.05])
+    expected = run(steps, np.full(5, 1.0 - mu_x), mu_y, gradient)
+    np.testing.assert_allclose(follow(generalised_primal_averaging(steps, mu_x, mu_y), gradient), expected, rtol=1e-12)
+
+
+def test_limits_are_known_methods():
+    steps = np.array([0.1, 0.3, 0.2])
+    np.testing.assert_allclose(generalised_primal_averaging(steps, 0.6, 1.0), step_matrix.spa(steps, 0.4))
+    np.testing.assert_allclose(schedule_free(steps, 1.0, np.ones(4)), step_matrix.primal_averaging(steps))
+    average = schedule_free(steps, 0.0, np.ones(4))
+    np.testing.assert_allclose(average[:3], step_matrix.sgd(steps)[:3])
+    np.testing.assert_allclose(average[3], step_matrix.sgd(steps).mean(axis=0))
+
+
+def check(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 13))
+    steps = np.exp(rng.normal(size=n) * rng.choice([0.0, 0.3, 1.0])) * np.exp(rng.normal()) / np.sqrt(n + 1)
+    beta, mu = rng.random(2)
+    kind = seed % 3
+    if kind == 2:
+        rate = generalised_primal_averaging_rate(steps, mu, beta, D=2.0, G=3.0)
+        H = generalised_primal_averaging(steps, mu, beta)
+    else:
+        weights = None if kind == 0 else rng.dirichlet(np.ones(n + 1))
+        rate, H = schedule_free_rate(steps, beta, weights, D=2.0, G=3.0), schedule_free(steps, beta, weights)
+    program = worst_case(H, D=2.0, G=3.0)
+    assert program.value <= program.lower * (1.0 + 1e-6)
+    assert rate.value >= program.lower * (1.0 - 1e-9)
+    assert rate.lower <= program.value * (1.0 + 1e-9)
+    np.testing.assert_allclose(rate.emulated, H[-1, :-1], rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("seed", range(18))
+def test_interval_vs_sdp(seed):
+    check(seed)
+
+
+@pytest.mark.slow
+def test_interval_vs_sdp_on_many_instances():
+    for seed in range(100, 400):
+        check(seed)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("n", [1, 10, 1000, 100_000])
+def test_constant_steps_reach_the_minimax_rate(beta, n):
+    rate = schedule_free_rate(np.full(n, 1.0 / np.sqrt(n + 1)), beta)
+    assert rate.kind == "attained"
+    assert rate.value == pytest.approx(1.0 / np.sqrt(n + 1), rel=1e-9)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "wsd:cooldown=0.2", "linear"])
+def test_any_schedule_with_following_weights_is_attained(schedule):
+    """Theorem S: (D^2 + G^2 sum h^2) / (2 sum h), the last step counted twice."""
+    steps = li.schedules.parse(schedule, 300) / 10.0
+    twice = np.append(steps, steps[-1])
+    rate = schedule_free_rate(steps, 0.9)
+    assert rate.kind == "attained"
+    assert rate.value == pytest.approx((1.0 + twice @ twice) / (2.0 * twice.sum()), rel=1e-12)
+
+
+def test_theorem_s_needs_its_conditions():
+    """A large step at the end, or steps that do not reach the minimiser: another rate."""
+    for steps in ([0.1, 0.1, 2.0, 0.1], [0.01, 0.01, 0.01]):
+        twice = np.append(steps, steps[-1])
+        program = worst_case(schedule_free(steps, 0.5))
+        assert program.value < 0.999 * (1.0 + twice @ twice) / (2.0 * twice.sum())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (([0.1], 1.5), "beta"),
+        (([0.1], 0.5, [1.0]), "weights"),
+        (([0.1], 0.5, [1.0, -1.0]), "weights"),
+        (([0.1], 0.5, [0.0, 0.0]), "weights"),
+        (([-0.1], 0.5), "steps"),
+    ],
+)
+def test_bad_input_is_named(arguments, name):
+    for function in (schedule_free, schedule_free_rate):
+        with pytest.raises(InputError) as caught:
+            function(*arguments)
+        assert caught.value.argument == name
+    with pytest.raises(InputError):
+        generalised_primal_averaging([0.1], 1.2, 0.5)
+
+
+def test_zero_steps_do_no_harm():
+    rate = schedule_free_rate([0.0, 0.3, 0.0, 0.2], 0.5)
+    program = worst_case(schedule_free([0.0, 0.3, 0.0, 0.2], 0.5))
+    assert rate.lower <= program.value * (1 + 1e-9)
+    assert program.lower <= rate.value * (1 + 1e-9)
