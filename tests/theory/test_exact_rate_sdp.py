@@ -1,4 +1,4 @@
-"""The exact rate against the semidefinite program on random schedules: the claim "exact" for constant and nonincreasing G."""
+"""The exact rate against the semidefinite program: the claim "exact" for constant and nonincreasing G."""
 
 import numpy as np
 import pytest

@@ -160,7 +160,8 @@ def rate_curve(
     The exact curve for constant G takes near-linear time for all horizons together, to 1e-12, relative
     (`lastiterate.theory.rates.horizons`), and serves every other D and G without another pass (`ExactCurve.at`); for G
     that varies it takes O(n) for each horizon n, so that a number of log-spaced horizons is the better choice. The
-    Theorem 10 curve takes O(N log N), to 1e-10 (`lastiterate.theory.rates.cauchy_sums`), the average-iterate curve O(N).
+    Theorem 10 curve takes O(N log N), to 1e-10 (`lastiterate.theory.rates.cauchy_sums`), the average-iterate curve
+    O(N).
 
     Parameters
     ----------

@@ -51,8 +51,8 @@ class Rate(Bounding):
     tolerance : float
         How far below ``value`` the minimum over the free parameter can be, relative.
     kind : str
-        ``"exact"``: the worst case, by a theorem (constant and nonincreasing G); ``"attained"``: the worst case to 1e-9,
-        because a function that attains it was found (other G); ``"upper"``: a bound that need not be attained;
+        ``"exact"``: the worst case, by a theorem (constant and nonincreasing G); ``"attained"``: the worst case to
+        1e-9, because a function that attains it was found (other G); ``"upper"``: a bound that need not be attained;
         ``"theorem10"`` or ``"average"``.
     n_steps : int
         N.
