@@ -27,7 +27,7 @@ def schedules(draw):
 @given(schedules())
 def test_exact_rate_vs_sdp_on_random_schedules(steps):
     program = worst_case(step_matrices.sgd(steps), D=1.0, G=1.0)
-    assert program.gap < 1e-6 * program.value
+    assert program.value - program.lower < 1e-6 * program.value
     assert exact_rate(steps).value == pytest.approx(program.value, rel=1e-6)
 
 
