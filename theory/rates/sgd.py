@@ -1,7 +1,7 @@
 r"""The exact worst case of SGD's last iterate for any schedule, and the base learning rate that minimises it.
 
-N steps ``h_0..h_{N-1}`` lead from x_0 to x_N; f is convex, ||x_0 - x*|| <= D and ||g_k|| <= G_k for k = 0..N. Constant G:
-one pass over the steps. Nonincreasing G: one bracketed root. Other G: a global search over one parameter.
+N steps ``h_0..h_{N-1}`` lead from x_0 to x_N; f is convex, ||x_0 - x*|| <= D and ||g_k|| <= G_k for k = 0..N. Constant
+G: one pass over the steps. Nonincreasing G: one bracketed root. Other G: a global search over one parameter.
 """
 
 import math
@@ -34,15 +34,15 @@ def exact_rate(
     r"""Return the worst case of f(x_N) - f* for SGD with the given steps, in O(N).
 
     For sigma > 0 let s_N = sigma, w_k = h_k / s_{k+1}, s_k = s_{k+1} + w_k, backwards. Then f(x_N) - f* <= R(sigma) =
-    (D^2 / s_0^2 + sigma^2 G_N^2 + sum_k w_k^2 G_k^2) / 2 for every sigma (weights: Zamani and Glineur, arXiv 2307.11134;
-    the inequality: Theorem 1 of Defazio, Cutkosky, Mehta and Mishchenko, arXiv 2310.07831, read backwards), and the rate
-    is the minimum over sigma.
+    (D^2 / s_0^2 + sigma^2 G_N^2 + sum_k w_k^2 G_k^2) / 2 for every sigma (weights: Zamani and Glineur, arXiv
+    2307.11134; the inequality: Theorem 1 of Defazio, Cutkosky, Mehta and Mishchenko, arXiv 2310.07831, read backwards),
+    and the rate is the minimum over sigma.
 
     *Exact* for constant and nonincreasing G, by the proof of ``docs/exact_rate.md``: an explicit function attains it in
     N + 1 or more dimensions (`SgdRate.worst_case`). For constant G there is nothing to minimise: with M_N = 0,
     z = max(M_{k+1}, sqrt(h_k)), M_k = z + h_k / z and u = max(M_0^2, D / G) the rate is (D^2 / u + G^2 u) / 2 - G^2 S,
-    S the sum of the steps. For other G it is the *attained* worst case where the optimality condition (C) holds, else an
-    *upper bound*, which `lastiterate.theory.rates.varying.tightened_rate` lowers.
+    S the sum of the steps. For other G it is the *attained* worst case where the optimality condition (C) holds, else
+    an *upper bound*, which `lastiterate.theory.rates.varying.tightened_rate` lowers.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ def exact_rate(
     Returns
     -------
     SgdRate
-        ``.value``, ``.kind``, ``.lower``, ``.gradient``, ``.binding``, ``.worst_case()``, ``.certificate()``. For m rows
-        one result whose ``value``, ``gradient``, ``lower``, ``base_lr``, ``sigma`` and ``binding`` have m rows.
+        ``.value``, ``.kind``, ``.lower``, ``.gradient``, ``.binding``, ``.worst_case()``, ``.certificate()``. For m
+        rows one result whose ``value``, ``gradient``, ``lower``, ``base_lr``, ``sigma`` and ``binding`` have m rows.
 
     Raises
     ------
@@ -117,8 +117,8 @@ def tune_base_lr(
     Constant G: with M_0 and S as in `exact_rate` the least rate is D G sqrt(1 - 2 S / M_0^2), at gamma = D / (G M_0^2
     sqrt(1 - 2 S / M_0^2)); t times that gamma costs the factor (t + 1/t) / 2, whatever the schedule, as long as
     t >= sqrt(1 - 2 S / M_0^2). In general a bound (D^2 / (gamma A) + gamma B) / 2 becomes D sqrt(B / A) at gamma = D /
-    sqrt(A B), with A = s_0^2, B = sigma^2 G_N^2 + sum_k w_k^2 G_k^2 for the exact rate (arXiv 2307.11134) and A = t_{-1},
-    B = h_N G_N^2 + sum_k h_k^2 G_k^2 / t_k for Theorem 10 (arXiv 2310.07831).
+    sqrt(A B), with A = s_0^2, B = sigma^2 G_N^2 + sum_k w_k^2 G_k^2 for the exact rate (arXiv 2307.11134) and A =
+    t_{-1}, B = h_N G_N^2 + sum_k h_k^2 G_k^2 / t_k for Theorem 10 (arXiv 2310.07831).
 
     Parameters
     ----------

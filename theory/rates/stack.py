@@ -38,7 +38,8 @@ class RateStack(SgdRate):
     def __repr__(self) -> str:
         """Return the sizes and the range of values."""
         low, high = self.value.min(), self.value.max()
-        return f"RateStack({len(self)} schedules, n_steps={self.n_steps}, {low:.6g} <= value <= {high:.6g}, kind={self.kind!r})"
+        sizes = f"{len(self)} schedules, n_steps={self.n_steps}"
+        return f"RateStack({sizes}, {low:.6g} <= value <= {high:.6g}, kind={self.kind!r})"
 
     def __len__(self) -> int:
         """Return the number of schedules."""

@@ -37,8 +37,8 @@ def bound(
 ) -> None:
     """Bound the last iterate of one schedule: exact rate, Theorem 10 and the average iterate."""
     import lastiterate as li
-    from lastiterate.experiments.plots.sensitivity import in_words, sensitivity
     from lastiterate.theory.base.validation import InputError
+    from lastiterate.theory.rates.words import in_words
 
     given = load(schedule, n_steps, 1000)
     steps, base_lr = given.steps, factor(given, base_lr)
@@ -66,7 +66,11 @@ def bound(
     if plot is not None:
         _plot_bound(steps, rows[0]["base_lr"], D, G, schedule, plot)
     if where is not None:
-        save(sensitivity(exact).figure, where)
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+        li.plots.sensitivity(exact, ax=figure.subplots())
+        save(figure, where)
 
 
 def compare(
