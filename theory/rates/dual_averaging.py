@@ -26,7 +26,7 @@ from lastiterate.theory.pep import cone
 from .certified import SEARCH_LIMIT, CertifiedRate, lipschitz_rate, program_rate, proved_rate
 from .last_row import dual_averaging_lower
 from .planar import planar_bound
-from .ramp import Ramp
+from .ramp import RampBound
 from .result import Rate, SgdRate
 from .sgd import exact_rate
 
@@ -125,10 +125,10 @@ def dual_averaging_rate(
     return min(bounds, key=float)
 
 
-def _as_sgd(found: SgdRate, value: float) -> Ramp:
+def _as_sgd(found: SgdRate, value: float) -> RampBound:
     """Return the multipliers of SGD with the weights of ``found``."""
     v = np.append(1.0 / np.cumsum(found.weights[::-1])[::-1], 0.0)[: found.weights.size]
-    return Ramp(value, np.zeros(v.size), v, found.weights)
+    return RampBound(value, np.zeros(v.size), v, found.weights)
 
 
 @within_float64

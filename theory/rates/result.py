@@ -22,7 +22,7 @@ from .closed_form import (
     slopes,
     weights,
 )
-from .kernels import Scaled
+from .kernels import ScaledSteps
 
 if TYPE_CHECKING:
     from lastiterate.theory.certificates.certificate import Certificate
@@ -100,8 +100,8 @@ class Rate(Bounding):
         return "" if self.exact else "no function of this length is known"
 
 
-class Chain(NamedTuple):
-    """The recursion at the optimum in units of h, G and D without over- or underflow (`Scaled`)."""
+class ScaledChain(NamedTuple):
+    """The recursion at the optimum in units of h, G and D without over- or underflow (`ScaledSteps`)."""
 
     first: float
     sigma: float
@@ -241,12 +241,12 @@ class SgdRate(Rate):
         return np.asarray(ratios)
 
     @cached_property
-    def _chain(self) -> Chain:
+    def _chain(self) -> ScaledChain:
         """The recursion for given sigma, N + 1 gradient bounds."""
-        scaled = Scaled.to_distance(self.steps, self._D, self._G)
+        scaled = ScaledSteps.to_distance(self.steps, self._D, self._G)
         assert scaled is not None, "without a positive step the rate has constant form"
         sigma = self.sigma / math.sqrt(scaled.unit)
         ratios, d = room(self.n_steps, self.n_steps), room(self.n_steps + 1, self.n_steps)
         first, _ = run(chain, scaled.steps, scaled.caps, sigma, ratios)
         run(slacks, ratios, scaled.caps, distance_term(scaled.distance, first), d)
-        return Chain(first, sigma, np.asarray(ratios), np.asarray(d), scaled.caps, scaled.unit, scaled.top_cap)
+        return ScaledChain(first, sigma, np.asarray(ratios), np.asarray(d), scaled.caps, scaled.unit, scaled.top_cap)

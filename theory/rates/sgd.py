@@ -17,7 +17,7 @@ from lastiterate.theory.base.validation import InputError, check_choice
 from .closed_form import OnePass, one_pass, power_of_four
 from .falling import least_falling
 from .inputs import check_base_lr, check_constants, check_rate, check_schedules
-from .kernels import Scaled, one_chain
+from .kernels import ScaledSteps, one_chain
 from .result import Rate, SgdRate
 from .rising import least_rising
 from .stack import stacked_rate
@@ -170,7 +170,7 @@ def rate_of(steps: Array, D: float, caps: Array) -> SgdRate:
         one, reach = first_pass(steps, D, float(least[0]))
         value = D * float(least[0]) * one.rate(reach)
         return SgdRate(check_rate(value, steps), 1.0, 0.0, "exact", steps.size, steps, D, least, one)
-    run_ = Scaled.to_distance(steps, D, caps)
+    run_ = ScaledSteps.to_distance(steps, D, caps)
     assert run_ is not None
     sigma, binds, tolerance, kind = _least(run_, tuned=False)
     first, squares = one_chain(run_, sigma)
@@ -186,7 +186,7 @@ def tuned_rate(steps: Array, D: float, caps: Array) -> SgdRate:
         base_lr = check_base_lr(reach / one.tuned_reach * (reach / one.tuned_reach), steps)
         value = D * float(caps[0]) * one.tuned_rate
         return SgdRate(value, base_lr, 0.0, "exact", steps.size, steps, D, caps, one)
-    run_ = Scaled.to_largest(steps, caps)
+    run_ = ScaledSteps.to_largest(steps, caps)
     assert run_ is not None
     sigma, binds, tolerance, kind = _least(run_, tuned=True)
     first, squares = one_chain(run_, sigma)
@@ -204,7 +204,7 @@ def first_pass(steps: Array, D: float, G: float) -> tuple[OnePass, float]:
     return one, math.sqrt(D) / math.sqrt(G) * math.sqrt(scale)
 
 
-def _least(scaled: Scaled, *, tuned: bool) -> tuple[float, int, float, Kind]:
+def _least(scaled: ScaledSteps, *, tuned: bool) -> tuple[float, int, float, Kind]:
     """Return the minimising sigma, how many steps bind, the tolerance and the kind, for gradient bounds that differ."""
     if (scaled.caps[1:] <= scaled.caps[:-1]).all():
         return *least_falling(scaled.steps, scaled.caps, scaled.distance, tuned=tuned), 0.0, "exact"
