@@ -33,7 +33,7 @@ from .blocks import block_bound
 from .certified import SEARCH_LIMIT, CertifiedRate, chain_rate, lipschitz_rate, program_rate, proved_rate
 from .last_row import averaging_lower
 from .ramp import RampBound, last_reach, ramp_bound
-from .sgd import Rate, exact_rate
+from .sgd import BaseRate, exact_rate
 
 Array = npt.NDArray[np.float64]
 CHAIN_FACTOR = 8
@@ -193,7 +193,7 @@ def _rate(
     return min(bounds, key=float)
 
 
-def _closed_form(eta: Array, c: Array, D: float, caps: Array) -> tuple[RampBound, Rate] | None:
+def _closed_form(eta: Array, c: Array, D: float, caps: Array) -> tuple[RampBound, BaseRate] | None:
     """Return the proof and the rate of SGD behind it where the sign conditions hold."""
     if c.min() <= 0.0:
         return None

@@ -1,4 +1,4 @@
-"""`Rate`, what every worst-case rate offers, and `SgdRate`, what the rate of SGD's last iterate offers beyond it."""
+"""`BaseRate`, what every worst-case rate offers, and `Rate`, what the rate of SGD's last iterate offers beyond it."""
 
 import math
 from dataclasses import field
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lastiterate.theory.certificates.certificate import Certificate
     from lastiterate.theory.problems.problem import Problem
 
-__all__ = ["Rate", "SgdRate", "frozen"]
+__all__ = ["BaseRate", "Rate", "frozen"]
 
 
 def frozen(values: Any) -> Array:
@@ -44,7 +44,7 @@ def locked(values: Any) -> Array:
 
 
 @result
-class Rate(Bounding):
+class BaseRate(Bounding):
     """A bound on f(x_N) - f* (or on the average iterate).
 
     Attributes
@@ -113,7 +113,7 @@ class ScaledChain(NamedTuple):
 
 
 @result
-class SgdRate(Rate):
+class Rate(BaseRate):
     """The rate of the last iterate of SGD: its sensitivity, what binds, certificate, and the function that attains it.
 
     ``_pass`` is given for constant G, ``_sigma`` and ``_binds`` for other G.

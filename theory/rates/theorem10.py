@@ -15,13 +15,13 @@ from lastiterate.theory.base.validation import Array, InputError, check_choice, 
 from .brackets import theorem10_bracket, tuned_theorem10_bracket
 from .inputs import check_base_lr, check_constants
 from .kernels import ScaledSteps, theorem10_terms
-from .result import Rate, frozen
+from .result import BaseRate, frozen
 
 if TYPE_CHECKING:
     from lastiterate.theory.certificates.certificate import Certificate
 
     from .averages import AverageIterateRate as WorstAverage
-    from .sgd import SgdRate
+    from .sgd import Rate
 
 __all__ = ["theorem10_rate", "average_iterate_rate", "tuned_theorem10_rate", "tuned_average_rate"]
 
@@ -29,7 +29,7 @@ LAST_VALUES = ("optimal", "schedule")
 
 
 @result
-class Theorem10Rate(Rate):
+class Theorem10Rate(BaseRate):
     """The bound of Theorem 10; ``sigma`` is the fictitious last step h_N."""
 
     sigma: float = 0.0
@@ -65,14 +65,14 @@ class Theorem10Rate(Rate):
         return self._exact.certificate()
 
     @cached_property
-    def _exact(self) -> "SgdRate":
+    def _exact(self) -> "Rate":
         from .sgd import rate_of
 
         return rate_of(self.steps, self._D, self._G)
 
 
 @result
-class AverageIterateRate(Rate):
+class AverageIterateRate(BaseRate):
     """The classical bound on the step-weighted average of x_0..x_{N-1}."""
 
     @property
