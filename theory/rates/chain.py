@@ -19,6 +19,8 @@ from numba import njit
 
 from lastiterate.theory.base.jit import JIT
 
+__all__ = ["Multipliers", "best_multipliers"]
+
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
