@@ -79,11 +79,10 @@ class AnytimeSchedule(Bounding):
         total = check_count(n, "n")
         if total > self.horizons[-1]:
             raise InputError("n", n, f"a stopping time of at most {self.horizons[-1]}")
-        cooldown = math.floor((self.branch or 0.0) * total + 1e-9)
-        shared = self.steps[: total - cooldown]
-        if cooldown == 0:
+        shared = self.steps[: Stops.of(np.array([total]), self.branch, None).n_steps]
+        if shared.size == total:
             return shared.copy()
-        return np.append(shared, optimal_continuation(shared, cooldown, self.D, self.G).steps)
+        return np.append(shared, optimal_continuation(shared, total - shared.size, self.D, self.G).steps)
 
     def weights(self, n: int) -> Array:
         """Return the weights on x_0..x_n of what the run returns when it stops at n.
@@ -227,7 +226,7 @@ def _sampled(stops: Stops) -> Stops:
 def _knots(stops: Stops, count: int) -> npt.NDArray[np.int64]:
     """Steps between which the others are interpolated: dense where a stretch begins or ends."""
     last = stops.n_steps - 1
-    ends = np.unique(np.clip(stops.shared if stops.shared.size < 10 else stops.shared[[0, -1]], 1, last))
+    ends = np.unique(np.clip(stops.shared if stops.shared.size < 10 else stops.shared[[0, -1]], 1, max(last, 1)))
     cluster = (1.0 - np.cos(np.linspace(0.0, np.pi, count))) / 2.0
     pieces = [a + (b - a) * cluster for a, b in zip([0, *(ends - 1)], [*(ends - 1), last], strict=True)]
     pieces.append(np.geomspace(float(ends[0]), float(max(last, ends[0])), count))

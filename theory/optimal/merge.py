@@ -18,7 +18,7 @@ from lastiterate.theory.base.validation import (
 )
 from lastiterate.theory.rates.averages import AverageRate, average_rate
 from lastiterate.theory.rates.bouncing import steepest
-from lastiterate.theory.rates.emulated import MergedRun
+from lastiterate.theory.rates.emulated import MergedRun, in_units
 
 __all__ = ["OptimalAverage", "OptimalMerge", "optimal_ema", "optimal_merge", "ema_weights"]
 
@@ -126,8 +126,7 @@ def optimal_merge(steps: npt.ArrayLike, checkpoints: npt.ArrayLike, D: float = 1
     """
     taken = check_steps(steps)
     points = _check_checkpoints(checkpoints, taken.size)
-    unit = check_positive(G, "G") / check_positive(D, "D")
-    chosen, least = _lowered(taken * unit, points)
+    chosen, least = _lowered(in_units(taken, check_positive(D, "D"), check_positive(G, "G")), points)
     tried = [average_rate(taken, _spread(shares, points, taken.size), D, G) for shares in chosen]
     best = min(tried, key=lambda rate: rate.value)
     alone = [average_rate(taken, _spread(np.ones(1), points[i : i + 1], taken.size), D, G) for i in range(points.size)]

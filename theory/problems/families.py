@@ -20,6 +20,7 @@ from lastiterate.theory.base.validation import (
     check_vector,
 )
 
+from .losses import LOSSES
 from .minimum.solve import solve_minimum
 from .problem import TIES, Minimum, Problem
 
@@ -31,6 +32,7 @@ __all__ = [
     "logistic",
     "softmax",
     "least_squares",
+    "finite_sum",
     "quadratic",
     "max_affine",
     "max_coordinate",
@@ -196,6 +198,47 @@ def least_squares(matrix: Any, targets: Any, *, l2: float = 0.0, x0: Any = None,
     return _made(
         "least squares", "squared", rows, _targets(targets, rows), start, _coefficient(l2), cache=_folder(cache)
     )
+
+
+@within_float64
+def finite_sum(loss: str, matrix: Any, targets: Any, *, l2: float = 0.0, x0: Any = None, cache: Any = None) -> Problem:
+    """Return the mean of a loss of `lastiterate.theory.problems.losses.LOSSES` over samples, plus l2 / 2 ||x||^2.
+
+    Parameters
+    ----------
+    loss : str
+        Name of the row.
+    matrix : array_like or scipy.sparse matrix, shape (n, p)
+        One sample a row.
+    targets : array_like, shape (n,)
+        Right-hand sides, labels +-1, or class names, as the loss has them.
+    l2 : float
+        Coefficient of ||x||^2 / 2.
+    x0 : array_like, optional
+        The start; zero by default.
+    cache : path, optional
+        Folder for the solved minimum.
+
+    Returns
+    -------
+    Problem
+
+    Raises
+    ------
+    InputError
+        For an unknown loss, or data that do not fit it.
+
+    Examples
+    --------
+    >>> finite_sum("squared", [[1.0], [1.0]], [0.0, 2.0]).f_star
+    0.5
+    """
+    row = LOSSES[check_choice(loss, "loss", LOSSES)]
+    if row.labels == "classes":
+        return softmax(matrix, targets, l2=l2, x0=x0, cache=cache)
+    rows = _matrix(matrix)
+    numbers = _signs(targets, rows) if row.labels == "signs" else _targets(targets, rows)
+    return _made(loss, loss, rows, numbers, _start(x0, rows.shape[1]), _coefficient(l2), cache=_folder(cache))
 
 
 @within_float64

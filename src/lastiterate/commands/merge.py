@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from ._output import JsonFlag, PlotOption, emit
-from .bounds import Distance, GradientBound, Horizon, load_schedule, save
+from ._schedules import factor, load
+from .bounds import Distance, GradientBound, Horizon, save
 
 
 def register(app: typer.Typer) -> None:
@@ -16,11 +17,14 @@ def register(app: typer.Typer) -> None:
 
 def merge(
     schedule: Annotated[str, typer.Argument(help="The schedule of the run: a family or a schedule file.")],
-    n_steps: Horizon = 1000,
+    n_steps: Horizon = None,
     every: Annotated[int, typer.Option(help="Steps between checkpoints, counted back from the last step.")] = 1,
     last: Annotated[int, typer.Option(help="Number of checkpoints.")] = 10,
     base_lr: Annotated[
-        float | None, typer.Option(help="Base learning rate of the run; tuned to the last iterate if absent.")
+        float | None,
+        typer.Option(
+            help="Base learning rate of the run; tuned to the last iterate if absent, none for absolute steps."
+        ),
     ] = None,
     D: Distance = 1.0,
     G: GradientBound = 1.0,
@@ -36,7 +40,8 @@ def merge(
     from lastiterate.theory.base.validation import InputError, check_count
     from lastiterate.theory.optimal.merge import optimal_merge
 
-    steps = load_schedule(schedule, n_steps)
+    given = load(schedule, n_steps, 1000)
+    steps, base_lr = given.steps, factor(given, base_lr)
     count, gap = check_count(last, "--last"), check_count(every, "--every")
     if gap * (count - 1) > steps.size:
         most = steps.size // gap + 1
