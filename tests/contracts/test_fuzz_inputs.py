@@ -38,7 +38,7 @@ VALID = {
     "checkpoints": [1, 3], "lr": [0.1, 0.1], "effective": [0.1, 0.1], "weight_decay": 0.1, "init_std": 0.5,
     "decay": 0.5,
     "batch": 2.0, "factor": 2.0, "tokens": 30.0, "schedules": ["linear", "cosine"], "batches": [1.0, 1.0],
-    "inner_products": None,  "problem": li.problems.absolute_value(1.0),
+    "inner_products": None, "loss": "squared",  "problem": li.problems.absolute_value(1.0),
 }  # fmt: skip
 OVERRIDES = {
     "step_matrix.last_iterate_conversion": {"weights": [1.0, 2.0, 1.0]},
