@@ -62,6 +62,8 @@ OVERRIDES = {
     "simulate": {"steps": [0.5, 0.25]},
     "problems.read_function": {"path": "absent.npz"},
     "problems.load_libsvm": {"path": "absent.txt"},
+    "schedules.read_schedule": {"path": "absent.json"},
+    "schedules.read_schedule_file": {"path": "absent.json"},
     "dual_averaging.dual_averaging_average_rate": {"beta": [1.0, 2.0, 3.0]},
     "optimal_continuation": {"G": 1.0},
     "worst_case": {"G": [1.0, 1.0, 0.5]},
