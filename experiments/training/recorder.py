@@ -320,7 +320,7 @@ class GradNormRecorder:
         Raises
         ------
         InputError
-            If the file has other columns.
+            If the file has other columns, or is damaged; the recorder is then empty and numbers on from ``step``.
         """
         self._forget(check_count(step, "step", minimum=0))
         file = Path(path)
@@ -329,7 +329,10 @@ class GradNormRecorder:
         header, *lines = file.read_text(encoding="utf-8").split("\n")[:-1] or [""]
         if header != self._header:
             raise InputError("path", f"{file} that begins with {header!r}", f"a file with the columns {self._header}")
-        rows = [[float(cell) for cell in line.split(",")] for line in lines]
+        try:
+            rows = [[float(cell) for cell in line.split(",", 2)] for line in lines]
+        except ValueError as error:
+            raise InputError("path", f"{file} ({error})", f"a file with the columns {_HEADER}, whole") from error
         earlier = np.array([row for row in rows if row[0] < step], dtype=np.float64).reshape(
             -1, self._header.count(",") + 1
         )
