@@ -12,6 +12,7 @@ from .schedules import schedule as schedule
 from .schedules import schedules as schedules
 from .search import study as study
 from .search import sweep as sweep
+from .sensitivity import sensitivity as sensitivity
 from .simulation import gaps as gaps
 from .worst_case import function as function
 from .worst_case import multipliers as multipliers

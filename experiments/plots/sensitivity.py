@@ -6,17 +6,15 @@ import numpy as np
 
 from lastiterate.theory.base.validation import InputError
 
-from .style import BLACK, BLUE, GREY, ORANGE
+from .style import BLACK, BLUE, GREY, ORANGE, axes_or_current
 
 if TYPE_CHECKING:
-    from lastiterate.theory.rates.result import SgdRate
+    from lastiterate.theory.rates.result import Rate
 
-__all__ = ["sensitivity", "in_words"]
-
-_NOUGHT = 1e-9  # of G^2, the largest slope there can be
+__all__ = ["sensitivity"]
 
 
-def sensitivity(rate: "SgdRate", ax: Any = None) -> Any:
+def sensitivity(rate: "Rate", ax: Any = None) -> Any:
     """Draw a schedule and below it the derivative of its rate in each step; return ``ax``.
 
     Blue stretches would gain from larger steps, orange ones from smaller steps; the free steps, which cost nothing, are
@@ -24,24 +22,22 @@ def sensitivity(rate: "SgdRate", ax: Any = None) -> Any:
 
     Parameters
     ----------
-    rate : SgdRate
+    rate : Rate
         The rate of one schedule, from `lastiterate.exact_rate` or `lastiterate.tune_base_lr`.
     ax : matplotlib Axes, optional
-        The place of the picture: two axes are drawn within. Without it a new figure is made that no window shows.
+        The place of the picture, pyplot's current axes by default: two axes are drawn within.
 
     Examples
     --------
     >>> import lastiterate as li
-    >>> ax = sensitivity(li.tune_base_lr(li.schedules.cosine(100)))
+    >>> from matplotlib.figure import Figure
+    >>> ax = sensitivity(li.tune_base_lr(li.schedules.cosine(100)), ax=Figure().subplots())
     >>> ax.child_axes[1].get_xlabel()
     'step k'
     """
     if np.ndim(rate.value) != 0:
         raise InputError("rate", f"a stack of {len(rate.value)} rates", "the rate of one schedule, rate[i]")
-    if ax is None:
-        from matplotlib.figure import Figure
-
-        ax = Figure(figsize=(6.4, 4.8), layout="constrained").subplots()
+    ax = axes_or_current(ax)
     ax.set_axis_off()
     above = ax.inset_axes((0.0, 0.52, 1.0, 0.48))
     below = ax.inset_axes((0.0, 0.0, 1.0, 0.48), sharex=above)
@@ -59,45 +55,3 @@ def sensitivity(rate: "SgdRate", ax: Any = None) -> Any:
     below.set(xlabel="step k", ylabel="$\\partial R_* / \\partial h_k$")
     below.legend(fontsize="small", frameon=False)
     return ax
-
-
-def in_words(rate: "SgdRate") -> dict[str, str]:
-    """Return what a rate is, which of its steps bind, and where it loses, in words.
-
-    Examples
-    --------
-    >>> import lastiterate as li
-    >>> in_words(li.exact_rate([1.0, 1.0, 0.01]))["steps"]
-    'the first 2 of 3 steps bind; the last 1 is free: raising it a little lowers the rate'
-    """
-    kinds = {
-        "exact": "exact: some function attains it, no function is worse",
-        "attained": "attained: a function that attains it was found",
-        "upper": "an upper bound: no function is known to attain it",
-    }
-    n, binding = rate.n_steps, rate.binding
-    free = n - binding
-    bind = (
-        f"all {n} steps bind" if free == 0 else f"the first {binding} of {n} steps bind" if binding else "no step binds"
-    )
-    if free:
-        bind += (
-            f"; the last {free} {'is' if free == 1 else 'are'} free: raising {'it' if free == 1 else 'them'} a little"
-        )
-        bind += " lowers the rate"
-    slopes = rate.gradient[:binding]
-    nought = _NOUGHT * float(np.max(rate.G)) ** 2
-    parts = [
-        f"{name} at {_stretches(np.flatnonzero(where))}"
-        for name, where in (("larger steps", slopes < -nought), ("smaller steps", slopes > nought))
-        if where.any()
-    ]
-    return {"kind": kinds[rate.kind], "steps": bind, "would help": " and ".join(parts) or "nothing, to first order"}
-
-
-def _stretches(steps: Any) -> str:
-    """Name runs of consecutive steps, three at most."""
-    runs = np.split(steps, np.flatnonzero(np.diff(steps) > 1) + 1)
-    names = [f"{run[0]}" if run.size == 1 else f"{run[0]} to {run[-1]}" for run in runs]
-    more = f" and {len(names) - 3} more stretches" if len(names) > 3 else ""
-    return "steps " + ", ".join(names[:3]) + more

@@ -120,7 +120,8 @@ def optimal_continuation(
     Let m be the length of the prefix, N = m + n_steps and W = sum_{k=m}^{N} G_k^{-2}. A tail of weight s_m = w_{m:N}
     costs at least s_m^2 / W in the bound of `exact_rate`, attained by w_k = s_m G_k^{-2} / W for k >= m. So the best
     total is the exact rate of the prefix alone with its last point's gradient bound replaced by W^{-1/2}: for constant
-    and nonincreasing G one bracketed root. For constant G the new steps decay linearly from the height that the prefix calls for.
+    and nonincreasing G one bracketed root. For constant G the new steps decay linearly from the height that the prefix
+    calls for.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """The pieces of a ``chain``: f(x) = max(0, max_t <g_t, x>) with g_t = sum_{r<t} alpha_r e_r + beta_t e_t.
 
-A matrix of two rows, alpha and beta, stands for N + 1 pieces of N + 1 numbers; all values at a point cost one prefix sum.
+A matrix of two rows, alpha and beta, stands for N + 1 pieces of N + 1 numbers; all values at a point cost one prefix
+sum.
 """
 
 import numpy as np

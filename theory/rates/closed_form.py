@@ -1,8 +1,9 @@
 r"""The recursions of the exact rate, backwards and forwards over the steps; ``docs/exact_rate.md`` proves them.
 
-With s_N = sigma, w_k = h_k / s_{k+1}, s_k = s_{k+1} + w_k and lambda_k = w_k / s_{k+1}, every sigma > 0 bounds the worst
-case by (D^2 / s_0^2 + sigma^2 G_N^2 + sum_k w_k^2 G_k^2) / 2. For constant G the least such bound depends on one number,
-the least s_0, which `one_pass` finds; for other G the sign of d_N tells on which side of the minimum a sigma lies.
+With s_N = sigma, w_k = h_k / s_{k+1}, s_k = s_{k+1} + w_k and lambda_k = w_k / s_{k+1}, every sigma > 0 bounds the
+worst case by (D^2 / s_0^2 + sigma^2 G_N^2 + sum_k w_k^2 G_k^2) / 2. For constant G the least such bound depends on one
+number, the least s_0, which `one_pass` finds; for other G the sign of d_N tells on which side of the minimum a sigma
+lies.
 
 The functions work on lists as they stand and on arrays when compiled (`lastiterate.theory.base.jit.run`).
 """

@@ -11,19 +11,23 @@ from lastiterate.theory.base.jit import Array, room, run
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Kind, Result, result
 from lastiterate.theory.base.validation import (
+    MAX_SEED,
     InputError,
     check_choice,
+    check_count,
     check_flag,
     check_gradient_bounds,
+    check_integers,
     check_positive,
     check_steps,
     check_vector,
+    n_dims,
 )
 
 from .cauchy_sums import CauchyTree, least_theorem10
 from .closed_form import OnePass, largest_sigmas, one_pass, power_of_four
 from .inputs import check_constants
-from .kernels import Scaled
+from .kernels import ScaledSteps
 from .result import frozen
 from .sgd import BOUNDS, rate_of, tuned_rate
 from .theorem10 import LAST_VALUES
@@ -160,7 +164,8 @@ def rate_curve(
     The exact curve for constant G takes near-linear time for all horizons together, to 1e-12, relative
     (`lastiterate.theory.rates.horizons`), and serves every other D and G without another pass (`ExactCurve.at`); for G
     that varies it takes O(n) for each horizon n, so that a number of log-spaced horizons is the better choice. The
-    Theorem 10 curve takes O(N log N), to 1e-10 (`lastiterate.theory.rates.cauchy_sums`), the average-iterate curve O(N).
+    Theorem 10 curve takes O(N log N), to 1e-10 (`lastiterate.theory.rates.cauchy_sums`), the average-iterate curve
+    O(N).
 
     Parameters
     ----------
@@ -210,13 +215,13 @@ def rate_curve(
     if bound == "exact":
         return _exact(checked, distance, caps, lengths, tune_base_lr)
     if bound == "average":
-        return RateCurve(lengths, *_average(checked, distance, caps, lengths, tune_base_lr), bound)
+        return RateCurve(lengths, *_average(checked, distance, caps, lengths, tune_base_lr), "average")
     if isinstance(last_value, str):
         check_choice(last_value, "last_value", LAST_VALUES)
     else:
         last_value = check_positive(last_value, "last_value")
     values, base_lr = _theorem10(checked, distance, caps, lengths, tune_base_lr, last_value)
-    return RateCurve(lengths, values, base_lr, bound)
+    return RateCurve(lengths, values, base_lr, "theorem10")
 
 
 def _check_horizons(horizons: str | int | npt.ArrayLike, longest: int) -> npt.NDArray[np.int64]:
@@ -225,25 +230,17 @@ def _check_horizons(horizons: str | int | npt.ArrayLike, longest: int) -> npt.ND
         if horizons != "all":
             raise InputError("horizons", horizons, expected)
         return np.arange(1, longest + 1)
-    if isinstance(horizons, bool):
-        raise InputError("horizons", horizons, expected)
-    if isinstance(horizons, int | np.integer):
-        if horizons < 1:
-            raise InputError("horizons", horizons, expected)
-        count = min(int(horizons), longest)
+    if n_dims(horizons) == 0:
+        count = min(check_count(horizons, "horizons", maximum=MAX_SEED), longest)
         rounded = (
             np.rint(np.geomspace(1, longest, count)[-count:]).astype(np.int64) if count > 1 else np.array([longest])
         )
         order = np.arange(count)
         return np.maximum.accumulate(rounded - order) + order
-    try:
-        given = np.asarray(horizons)
-    except ValueError as error:
-        raise InputError("horizons", "a ragged sequence", expected) from error
-    valid = given.ndim == 1 and given.size > 0 and given.dtype.kind in "iu"
-    if not valid or given.min() < 1 or given.max() > longest or (given[1:] <= given[:-1]).any():
+    given = check_integers(horizons, "horizons", 1, longest)
+    if (given[1:] <= given[:-1]).any():
         raise InputError("horizons", horizons, expected)
-    return given.astype(np.int64)
+    return given
 
 
 def _exact(steps: Array, distance: float, caps: Array, lengths: npt.NDArray[np.int64], tuned: bool) -> RateCurve:
@@ -315,8 +312,8 @@ def _theorem10(
     tuned: bool,
     last_value: str | float,
 ) -> tuple[Array, Array]:
-    """In units of the whole run, so that nothing overflows; see `Scaled`."""
-    run = Scaled.to_largest(steps, caps) if tuned else Scaled.to_distance(steps, distance, caps)
+    """In units of the whole run, so that nothing overflows; see `ScaledSteps`."""
+    run = ScaledSteps.to_largest(steps, caps) if tuned else ScaledSteps.to_distance(steps, distance, caps)
     unit, top = (run.unit, run.top_cap) if run is not None else (1.0, float(caps.max()))
     reach = distance / unit / top if run is None else run.distance
     h, bounds = steps / unit, caps / top

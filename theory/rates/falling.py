@@ -1,8 +1,9 @@
 r"""The exact rate for nonincreasing gradient bounds: the least sigma allowed, or one bracketed root.
 
-On [theta_N, infinity), where all lambda_k <= 1, the bound falls as long as d_N < 0 and rises afterwards; d_N changes sign
-once. At theta_N itself d_N is never positive, so the sign there decides nothing: the minimum is at theta_N exactly when
-G does not fall after the last step that starts the pass anew and d_t >= 0 up to it. ``docs/exact_rate.md`` has the proof.
+On [theta_N, infinity), where all lambda_k <= 1, the bound falls as long as d_N < 0 and rises afterwards; d_N changes
+sign once. At theta_N itself d_N is never positive, so the sign there decides nothing: the minimum is at theta_N exactly
+when G does not fall after the last step that starts the pass anew and d_t >= 0 up to it. ``docs/exact_rate.md`` has the
+proof.
 """
 
 import math

@@ -1,10 +1,11 @@
 r"""The pass of the exact rate for every horizon at once, in near-linear time.
 
-Let Phi_m(s) be the s_0 that the recursion reaches from s_m = s over the first m steps. The least s_0 of horizon n is that
-of horizon n-1 if step n-1 is free there, 2 sqrt(h) < theta_{n-1}, and Phi_{n-1}(2 sqrt(h)) otherwise, h = h_{n-1}. So a
-horizon costs one evaluation of Phi. log Phi_m is analytic in log s in a strip of half width pi/2 whatever m, so values on
-a uniform grid hold it. One grid at a time is kept, at the last multiple of `_BLOCK` steps: an evaluation runs back to it
-by the recursion and interpolates once, and the grid moves on by `_BLOCK` steps at once for all of its points.
+Let Phi_m(s) be the s_0 that the recursion reaches from s_m = s over the first m steps. The least s_0 of horizon n is
+that of horizon n-1 if step n-1 is free there, 2 sqrt(h) < theta_{n-1}, and Phi_{n-1}(2 sqrt(h)) otherwise, h = h_{n-1}.
+So a horizon costs one evaluation of Phi. log Phi_m is analytic in log s in a strip of half width pi/2 whatever m, so
+values on a uniform grid hold it. One grid at a time is kept, at the last multiple of `_BLOCK` steps: an evaluation runs
+back to it by the recursion and interpolates once, and the grid moves on by `_BLOCK` steps at once for all of its
+points.
 
 The grid reaches from theta_m, below which no evaluation falls, to 2 sqrt(h_m + ... + h_{N-1}), above which none does,
 because (s + h/s)^2 <= s^2 + 3 h for s^2 >= h. The recursion contracts, so the few points below theta_m that only the
@@ -81,9 +82,9 @@ def _move(
 ) -> tuple[float, tuple[float, float], Array]:
     """Return the grid after the given steps; ``ahead`` is the sum of those to come.
 
-    A grid is its first point, Phi / s and the sum of w^2 / s^2 at its last point, and the logarithms of `_look_up`, which
-    stay small over decays of hundreds of orders of magnitude. Thousands of grids follow each other: what an error can
-    add to at every move is taken as a difference, log(1 + gain / s), that is as small as the move.
+    A grid is its first point, Phi / s and the sum of w^2 / s^2 at its last point, and the logarithms of `_look_up`,
+    which stay small over decays of hundreds of orders of magnitude. Thousands of grids follow each other: what an error
+    can add to at every move is taken as a difference, log(1 + gain / s), that is as small as the move.
     """
     new_base = theta * math.exp(-_MARGIN * _SPACING)
     change = (new_base - base) / base

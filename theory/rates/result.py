@@ -1,4 +1,4 @@
-"""`Rate`, what every worst-case rate offers, and `SgdRate`, what the rate of SGD's last iterate offers beyond it."""
+"""`BaseRate`, what every worst-case rate offers, and `Rate`, what the rate of SGD's last iterate offers beyond it."""
 
 import math
 from dataclasses import field
@@ -22,24 +22,29 @@ from .closed_form import (
     slopes,
     weights,
 )
-from .kernels import Scaled
+from .kernels import ScaledSteps
 
 if TYPE_CHECKING:
     from lastiterate.theory.certificates.certificate import Certificate
     from lastiterate.theory.problems.problem import Problem
 
-__all__ = ["Rate", "SgdRate", "frozen"]
+__all__ = ["BaseRate", "Rate", "frozen"]
 
 
 def frozen(values: Any) -> Array:
     """Return a read-only array that shares no memory with the caller's."""
-    array = np.array(values, dtype=np.float64)
+    return locked(np.array(values, dtype=np.float64))
+
+
+def locked(values: Any) -> Array:
+    """Return numbers that nobody else holds as a read-only array."""
+    array = np.asarray(values, dtype=np.float64)
     array.flags.writeable = False
     return array
 
 
 @result
-class Rate(Bounding):
+class BaseRate(Bounding):
     """A bound on f(x_N) - f* (or on the average iterate).
 
     Attributes
@@ -51,8 +56,8 @@ class Rate(Bounding):
     tolerance : float
         How far below ``value`` the minimum over the free parameter can be, relative.
     kind : str
-        ``"exact"``: the worst case, by a theorem (constant and nonincreasing G); ``"attained"``: the worst case to 1e-9,
-        because a function that attains it was found (other G); ``"upper"``: a bound that need not be attained;
+        ``"exact"``: the worst case, by a theorem (constant and nonincreasing G); ``"attained"``: the worst case to
+        1e-9, because a function that attains it was found (other G); ``"upper"``: a bound that need not be attained;
         ``"theorem10"`` or ``"average"``.
     n_steps : int
         N.
@@ -82,7 +87,7 @@ class Rate(Bounding):
     @cached_property
     def steps(self) -> Array:
         """The steps the value holds for, ``base_lr`` included, float64[N]."""
-        return frozen(self._steps * self.base_lr)
+        return locked(self._steps * self.base_lr)
 
     @property
     def lower(self) -> Any:
@@ -95,8 +100,8 @@ class Rate(Bounding):
         return "" if self.exact else "no function of this length is known"
 
 
-class Chain(NamedTuple):
-    """The recursion at the optimum in units of h, G and D without over- or underflow (`Scaled`)."""
+class ScaledChain(NamedTuple):
+    """The recursion at the optimum in units of h, G and D without over- or underflow (`ScaledSteps`)."""
 
     first: float
     sigma: float
@@ -108,7 +113,7 @@ class Chain(NamedTuple):
 
 
 @result
-class SgdRate(Rate):
+class Rate(BaseRate):
     """The rate of the last iterate of SGD: its sensitivity, what binds, certificate, and the function that attains it.
 
     ``_pass`` is given for constant G, ``_sigma`` and ``_binds`` for other G.
@@ -134,7 +139,7 @@ class SgdRate(Rate):
         """Weights w_0..w_N of the points in the bound, w_k = h_k / w_{k+1:N} and w_N = sigma, float64[N+1]."""
         out = room(self.n_steps + 1, self.n_steps)
         run(weights, self.steps, self.sigma, out)
-        return frozen(out)
+        return locked(out)
 
     @cached_property
     def binding(self) -> Any:
@@ -155,16 +160,15 @@ class SgdRate(Rate):
         rate, where it is positive a smaller one; on the free steps it is -G_N^2. The rate is continuously
         differentiable in the positive steps; at a step of zero this is the derivative from the right.
         """
+        unit = float(self._G.max())
+        if not 1e-300 < unit * unit < math.inf:
+            raise InputError("G", unit, "gradient bounds whose squares are floating point numbers")
         if self._pass is None:
-            d, ratios, caps = self._chain.slacks[:-1], self._chain.ratios, self._chain.caps[:-1]
-            unit, slopes_ = self._chain.top_cap, d * (1.0 + ratios) - caps * caps
+            slopes_ = self._chain.slacks[:-1] * (1.0 + self._chain.ratios) - self._chain.caps[:-1] ** 2
         else:
-            unit, slopes_ = float(self._G[0]), self._constant_slopes()
-        with np.errstate(over="ignore"):
-            gradient = slopes_ * unit * unit
-        if not np.isfinite(gradient).all():
-            raise InputError("G", unit, "gradient bounds whose squares are finite")
-        return frozen(gradient)
+            slopes_ = self._constant_slopes()
+        slopes_ *= unit * unit
+        return locked(slopes_)
 
     @property
     def lower(self) -> Any:
@@ -237,12 +241,12 @@ class SgdRate(Rate):
         return np.asarray(ratios)
 
     @cached_property
-    def _chain(self) -> Chain:
+    def _chain(self) -> ScaledChain:
         """The recursion for given sigma, N + 1 gradient bounds."""
-        scaled = Scaled.to_distance(self.steps, self._D, self._G)
+        scaled = ScaledSteps.to_distance(self.steps, self._D, self._G)
         assert scaled is not None, "without a positive step the rate has constant form"
         sigma = self.sigma / math.sqrt(scaled.unit)
         ratios, d = room(self.n_steps, self.n_steps), room(self.n_steps + 1, self.n_steps)
         first, _ = run(chain, scaled.steps, scaled.caps, sigma, ratios)
         run(slacks, ratios, scaled.caps, distance_term(scaled.distance, first), d)
-        return Chain(first, sigma, np.asarray(ratios), np.asarray(d), scaled.caps, scaled.unit, scaled.top_cap)
+        return ScaledChain(first, sigma, np.asarray(ratios), np.asarray(d), scaled.caps, scaled.unit, scaled.top_cap)
