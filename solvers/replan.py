@@ -29,7 +29,9 @@ from lastiterate.theory.base.result import Bounding, result
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
+    check_array,
     check_count,
+    check_integers,
     check_positive,
     check_steps,
 )
@@ -184,14 +186,11 @@ def _from(
 
 
 def _check_gram(inner_products: npt.ArrayLike, seen: Array) -> Array:
-    try:
-        gram = np.asarray(inner_products, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError("inner_products", "something else", "a real square matrix") from error
+    gram = check_array(inner_products, "inner_products", 2, "a real square matrix")
     expected = (
         f"a symmetric positive semidefinite matrix of shape ({seen.size}, {seen.size}), the norms on its diagonal"
     )
-    if gram.shape != (seen.size, seen.size) or not np.isfinite(gram).all():
+    if gram.shape != (seen.size, seen.size) or float(np.abs(gram).max()) > 1e300:
         raise InputError("inner_products", f"shape {gram.shape}", expected)
     scale = float(seen.max()) ** 2
     if np.abs(gram - gram.T).max() > 1e-8 * scale or np.linalg.eigvalsh(gram)[0] < -1e-8 * scale:
@@ -204,10 +203,7 @@ def _check_gram(inner_products: npt.ArrayLike, seen: Array) -> Array:
 def _check_checkpoints(checkpoints: npt.ArrayLike | None, n_taken: int) -> list[int]:
     if checkpoints is None:
         return [n_taken]
-    given = np.asarray(checkpoints)
-    if given.ndim != 1 or given.dtype.kind not in "iu" or given.size == 0 or given.min() < 0 or given.max() > n_taken:
-        raise InputError("checkpoints", checkpoints, f"integers from 0 to {n_taken}")
-    return sorted({*given.tolist(), n_taken})
+    return sorted({*check_integers(checkpoints, "checkpoints", 0, n_taken).tolist(), n_taken})
 
 
 def _with_products(taken: Array, gram: Array, count: int, distance: float, limit: float) -> tuple[float, Array]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lastiterate.theory.problems.problem import KINDS as CODES
+from lastiterate.theory.problems.losses import KINDS as CODES
 from lastiterate.theory.simulators.kernels.margins import WORK
 
 KINDS = ("absolute", "hinge", "logistic", "squared")

@@ -87,14 +87,12 @@ def minimise(value: Callable[[Array], tuple[float, Array]], n: int, scale: float
 def _starts(
     value: Callable[[Array], tuple[float, Array]], n: int, scale: float, constraints: Constraints
 ) -> list[Array]:
-    """Return feasible versions of usual shapes, each at the best of some heights."""
+    """Return feasible schedules next to usual shapes, each at the best of some heights."""
     s = np.arange(1, n + 1) / (n + 1.0)
     shapes = (1.0 - s, np.minimum(1.0, (1.0 - s) / 0.3), (1.0 - s) ** 2)
     heights = scale * 2.0 ** np.arange(-6, 3)
-    return [
-        min((nearest(height * shape, constraints) for height in heights), key=lambda steps: value(steps)[0])
-        for shape in shapes
-    ]
+    best = [min(heights.tolist(), key=lambda height, shape=shape: value(height * shape)[0]) for shape in shapes]
+    return [nearest(height * shape, constraints) for height, shape in zip(best, shapes, strict=True)]
 
 
 def _knot_basis(constraints: Constraints) -> tuple[Any, Array]:

@@ -1,15 +1,14 @@
 """Fits on disk: one npz file with the logs, the parameters, and the rest as JSON; no pickled objects."""
 
-import io
 import json
-import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
+from lastiterate.theory.base.files import existing_file, replacing
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.laws.registry import LAWS
 
@@ -46,26 +45,21 @@ def save(fit: "LossFit", path: str | Path) -> None:
         "scores": [asdict(score) for score in fit.scores],
         "notes": fit.notes,
     }
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, fit=np.array(json.dumps(rest)), **arrays)
-    with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".partial", delete=False) as partial:
-        partial.write(buffer.getvalue())
-    try:
-        os.replace(partial.name, target)
-    except OSError:
-        Path(partial.name).unlink(missing_ok=True)
-        raise
+    with replacing(target) as partial:
+        np.savez_compressed(partial, fit=np.array(json.dumps(rest)), **arrays)
 
 
 def load(path: str | Path) -> "LossFit":
     """See `LossFit.load`."""
     from .result import LossFit
 
+    file = existing_file(path, "path", "a fit that was saved by LossFit.save")
     try:
-        stored = np.load(Path(path), allow_pickle=False)
+        with np.load(file, allow_pickle=False) as archive:
+            stored = dict(archive.items())
         rest = json.loads(str(stored["fit"]))
         known = rest["schema"] == SCHEMA and rest["law"] in LAWS
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:
         raise InputError("path", f"{path} ({error})", "a fit that was saved by LossFit.save") from error
     if not known:
         raise InputError("path", f"{path} of schema {rest['schema']}, law {rest['law']}", f"schema {SCHEMA}")

@@ -45,7 +45,7 @@ class Uncertainty:
     def with_run(self, jacobian: Array) -> Array:
         """Return the covariance after one more run whose derivatives at its independent points are given."""
         information = jacobian.T @ jacobian / (self.correlation * self.run_error**2)
-        return np.linalg.inv(np.linalg.inv(self.covariance) + information)
+        return np.asarray(np.linalg.inv(np.linalg.inv(self.covariance) + information), dtype=np.float64)
 
 
 def uncertainty(problem: Problem, solution: Solution, on: str) -> Uncertainty:

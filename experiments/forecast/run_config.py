@@ -1,18 +1,23 @@
 """Schedules from the configuration that some training programs write beside their history (JSON logs)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lastiterate.theory.base.validation import Array
-from lastiterate.theory.schedules.decaying import cooldown_profile
 
 DECAY_KEYS = ("weight_decay", "wd")
 STD_KEYS = ("init_std", "initializer_range", "init_range")
-PROFILES = ("linear", "sqrt", "cosine")
+PROFILES: dict[str, Callable[[Array], Array]] = {
+    "linear": lambda s: 1.0 - s,
+    "sqrt": lambda s: 1.0 - np.sqrt(s),
+    "square": lambda s: 1.0 - s**2,
+    "cosine": lambda s: 0.5 * (1.0 + np.cos(np.pi * s)),
+    "mirror_cosine": lambda s: 2.0 * (1.0 - s) - 0.5 * (1.0 + np.cos(np.pi * s)),
+}
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -53,5 +58,4 @@ def configured_steps(config: Mapping[str, Any]) -> Array | None:
     final = number(config, ("wsd_final_lr_scale",)) or 0.0
     length = int(fraction * n)
     s = np.clip((k - 1.0 - (n - length)) / max(length, 1), 0.0, 1.0)
-    profile = cooldown_profile(s, kind) if length else np.ones(n)
-    return peak * ramp * (final + (1.0 - final) * profile)
+    return peak * ramp * (final + (1.0 - final) * PROFILES[kind](s) if length else np.ones(n))

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,17 +41,23 @@ class RunRecord:
     versions: Mapping[str, str] = field(repr=False)
 
 
-def record_of(row: Mapping[str, Any] | Any) -> RunRecord:
-    """Return a row of the table of runs as a record."""
+@lru_cache(maxsize=64)
+def _versions(text: str) -> dict[str, str]:
+    """Versions are the same in nearly all rows."""
+    return json.loads(text)
+
+
+def record_of(row: Any, spec: RunSpec | None = None) -> RunRecord:
+    """Return a row of the table of runs as a record; ``spec`` spares reading the specification where it is at hand."""
     return RunRecord(
         key=row["key"],
-        spec=RunSpec.from_json(row["spec"]),
+        spec=RunSpec.from_json(row["spec"]) if spec is None else spec,
         status=row["status"],
         metrics=json.loads(row["metrics"]),
         wall_s=row["wall_s"],
         error=row["error"],
         code_version=row["code_version"],
-        versions=json.loads(row["versions"] or "{}"),
+        versions=dict(_versions(row["versions"] or "{}")),
     )
 
 

@@ -17,6 +17,7 @@ from lastiterate.theory.base.validation import MAX_SEED, InputError, check_count
 
 __all__ = ["RunSpec", "as_spec", "grid", "grid_fields", "read_sweep"]
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 KINDS = ("problem", "workload", "function")
 
 
@@ -100,8 +101,7 @@ class RunSpec:
         # written once, and not by dataclasses.asdict, which copies deeply: most of the cost of adding many runs
         if "_json" not in self.__dict__:
             fields = {name: getattr(self, name) for name in _FIELDS}
-            text = json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
-            object.__setattr__(self, "_json", text)
+            object.__setattr__(self, "_json", _CANONICAL.encode(fields))
         return self.__dict__["_json"]
 
     @classmethod

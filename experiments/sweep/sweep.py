@@ -19,7 +19,7 @@ from lastiterate.theory.base.validation import InputError, check_positive
 
 from .code import code_version
 from .engines import Engine, EngineError, died, open_engine
-from .outcomes import Outcome, RunRecord
+from .outcomes import Outcome, RunRecord, record_of
 from .specs import RunSpec, as_spec, grid, read_sweep
 from .store import Progress, Store, StoreError, StoreWarning
 from .tasks import REFUSED, execute
@@ -163,14 +163,16 @@ def run_sweep(
         if isinstance(engine, Engine)
         else open_engine(engine, n_jobs=n_jobs, scheduler=scheduler, device=device) as workers,
     ):
-        keys = list(dict.fromkeys(opened.add(accepted, code_version if code is None else code)))
+        known = dict(zip(opened.add(accepted, code_version if code is None else code), accepted, strict=True))
+        keys = list(known)
         opened.register(workers.n_workers)
         opened.want(keys, retry_failed=retry_failed)
         driver = _Driver(opened, workers, code is None, device, limit)
         with opened.heartbeat():
             driver.run(len(keys), progress)
         opened.hold()
-        return SweepResult(tuple(opened.records(keys)), rejected, driver.n_executed)
+        records = tuple(record_of(row, known[row["key"]]) for row in opened.rows(keys))
+        return SweepResult(records, rejected, driver.n_executed)
 
 
 def _sort_out(specs: Iterable[RunSpec | Mapping[str, Any]]) -> tuple[list[RunSpec], dict[int, str]]:

@@ -4,6 +4,7 @@ import hashlib
 import math
 import os
 import time
+import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,10 @@ CHECK_EVERY = 50
 
 # dropout must differ between the processes of one run
 _PROCESS_STRIDE = 1_000_003
+
+
+class StandstillWarning(UserWarning):
+    """Training left all parameters where they were."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,7 @@ def train(
         runner = _compiled(replicate(state.model, device), settings)
         saved_at = time.monotonic()
         diverged_at = None
+        start = _some_numbers(state.model)
         for step in range(first, values.size):
             if checkpoint is not None:
                 due = of_first(time.monotonic() - saved_at > 60.0 * checkpoint_minutes)
@@ -195,6 +201,8 @@ def train(
         if checkpoint is not None and diverged_at is None and stop_after is None:
             _save(checkpoint, configuration, state, values.size, device)
         final = {} if diverged_at is not None else _evaluate(workload, state)
+        if first == 0 and stop_after is None and diverged_at is None and torch.equal(start, _some_numbers(state.model)):
+            _warn_of_standstill(spec, base_lr, state)
     if diverged_at is None and not all(math.isfinite(value) for value in final.values()):
         diverged_at, final = values.size, {}
     return RunResult(
@@ -207,6 +215,19 @@ def train(
         diverged_at=diverged_at,
         seconds=time.perf_counter() - begin,
     )
+
+
+def _some_numbers(model: nn.Module) -> Tensor:
+    """The first numbers of every parameter, enough to see whether any of them moves."""
+    parts = [parameter.detach().flatten()[:16].float() for parameter in model.parameters() if parameter.requires_grad]
+    return torch.cat(parts) if parts else torch.zeros(0)
+
+
+def _warn_of_standstill(spec: str, base_lr: float, state: _State) -> None:
+    """Warn of an optimizer that does not train, although it had gradients and a learning rate."""
+    if max(state.scheduler.steps) > 0.0 and state.recorder.l2.max(initial=0.0) > 0.0:
+        text = f"{spec} at base learning rate {base_lr:g} moved no parameter in {len(state.recorder)} steps"
+        warnings.warn(text, StandstillWarning, stacklevel=3)
 
 
 def _configuration(

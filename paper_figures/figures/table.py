@@ -28,6 +28,7 @@ MODULES = (
     "search",
     "rewarming",
     "forecast",
+    "merging",
 )
 
 

@@ -32,6 +32,6 @@ def main() -> None:
     """Run the command line; a bad input ends with exit code 2 and one line on standard error."""
     try:
         app()
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        tell(str(error), label="error")
+    except (ValueError, OSError, ImportError, RuntimeError, MemoryError, OverflowError) as error:
+        tell(str(error) or f"{type(error).__name__}: too large for this machine", label="error")
         sys.exit(2)

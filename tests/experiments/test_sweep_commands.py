@@ -150,7 +150,7 @@ def test_weight_decay_study(call, tmp_path):
         (["rate", "--weight-decay", "0.1"], "--weight-decay: expected the objective linear-regression or a workload"),
         (["--weight-decay", "much"], "--weight-decay: expected numbers separated by commas"),
         (["problem:nonsense:iris"], "problem: expected one of absolute"),
-        (["problem:logistic"], "problem: expected logistic:DATASET"),
+        (["problem:logistic"], "problem: expected KIND:DATASET"),
         (["problem:logistic:iris,width=3"], "problem: expected options among"),
         (["--method", "bayes"], "method: expected one of random"),
     ],

@@ -11,7 +11,7 @@ import torch
 
 import lastiterate as li
 from lastiterate.experiments.training.checkpoints import load_checkpoint, save_checkpoint
-from lastiterate.experiments.training.train import TrainingSettings, train
+from lastiterate.experiments.training.train import StandstillWarning, TrainingSettings, train
 from lastiterate.experiments.workloads.protocol import load_workload
 from lastiterate.theory.base.validation import InputError
 
@@ -258,3 +258,9 @@ def test_cuda_run_is_near_the_cpu_run(mlp, settings):
     here = train(mlp, steps, 0.05)
     there = train(mlp, steps, 0.05, settings=TrainingSettings(device="cuda", **settings))
     assert there.final["loss"] == pytest.approx(here.final["loss"], rel=0.1)
+
+
+def test_an_optimizer_that_does_not_train_says_so(mlp):
+    with pytest.warns(StandstillWarning, match="sgd.* at base learning rate 1e-30 moved no parameter in 5 steps"):
+        train(mlp, np.ones(5), 1e-30, optimizer="sgd")
+    train(mlp, np.zeros(5), 0.1, optimizer="sgd")  # nothing was asked for

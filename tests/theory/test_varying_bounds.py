@@ -47,7 +47,7 @@ def test_tightened_rate_vs_worst_case_program(seed):
     steps, G = random_problem(rng, int(rng.integers(2, 8)), spread=1.0 if seed % 2 else 0.3)
     rate = tightened_rate(steps, 1.0, G)
     worst = li.worst_case(li.step_matrix.sgd(steps), 1.0, G).value
-    assert worst * (1 - 1e-6) <= rate.value <= worst * (1 + 1e-4)
+    assert worst * (1 - 1e-6) <= rate.value <= worst * (1 + 1e-6)
 
 
 def test_the_loosest_recursion_known_is_repaired():
@@ -99,7 +99,7 @@ def test_long_runs_and_extreme_steps_stay_valid():
         assert 0.0 < rate.value <= rate.recursion_value
         assert np.isfinite(rate.weights).all()
     # every query is at x_0, where each subgradient bounds f(x_0) - f*
-    assert tightened_rate(np.zeros(3), 2.0, [1.0, 2.0, 3.0, 4.0]).value == 2.0
+    assert tightened_rate(np.zeros(3), 2.0, [1.0, 2.0, 3.0, 4.0]).value == pytest.approx(2.0, rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,16 @@ def check_vector(values: Any, name: str) -> Array:
     return check_array(values, name, 1, "a one-dimensional array of finite real numbers")
 
 
+def check_integers(values: Any, name: str, low: int, high: int) -> npt.NDArray[np.int64]:
+    """Return a new one-dimensional, nonempty array of integers from ``low`` to ``high``."""
+    expected = f"integers from {low} to {high}"
+    array = check_array(values, name, 1, expected)
+    whole = np.asarray(values).dtype.kind in "iu"
+    if not whole or array.size == 0 or array.min() < low or array.max() > high:
+        raise InputError(name, values, expected)
+    return array.astype(np.int64)
+
+
 def check_steps(steps: Any, name: str = "steps", *, allow_empty: bool = False) -> Array:
     """Return step sizes as float64[N], each finite and at least zero.
 

@@ -29,8 +29,9 @@ def schedule_free(
         The share of the average in the point at which the gradient is taken, in [0, 1]: 0 is SGD with an average, 1 is
         primal averaging.
     weights : array_like, shape (N+1,), optional
-        The weights of z_0..z_N in the average; by default they follow the learning rates, w_k = h_k and w_N = h_{N-1},
-        as the proof for any schedule asks (arXiv 2511.07767). Equal weights are c_k = 1 / (k + 1).
+        The weights of z_0..z_N in the average; by default they follow the learning rates, w_k = h_k and w_N = h_{N-1}
+        (the last one that is positive), as the proof for any schedule asks (arXiv 2511.07767). Equal weights are
+        c_k = 1 / (k + 1).
 
     Returns
     -------
@@ -108,7 +109,7 @@ def interpolated(h: Array, c: Array, beta: Array) -> Array:
 def following_weights(h: Array, weights: npt.ArrayLike | None) -> Array:
     """Return the weights of z_0..z_N, by default those that follow the steps; the last one is positive."""
     if weights is None:
-        w = np.append(h, h[-1])
+        w = np.append(h, h[h > 0.0][-1] if h.any() else 1.0)
     else:
         w = np.full(h.size + 1, float(weights)) if isinstance(weights, Real) else check_vector(weights, "weights")
     if w.size != h.size + 1:

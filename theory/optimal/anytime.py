@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, result
-from lastiterate.theory.base.validation import Array, InputError, check_count, check_positive
+from lastiterate.theory.base.validation import Array, InputError, check_count, check_integers, check_positive
 
 from .closed_form import optimal_continuation
 from .least_level import least_level
@@ -79,11 +79,10 @@ class AnytimeSchedule(Bounding):
         total = check_count(n, "n")
         if total > self.horizons[-1]:
             raise InputError("n", n, f"a stopping time of at most {self.horizons[-1]}")
-        cooldown = math.floor((self.branch or 0.0) * total + 1e-9)
-        shared = self.steps[: total - cooldown]
-        if cooldown == 0:
+        shared = self.steps[: Stops.of(np.array([total]), self.branch, None).n_steps]
+        if shared.size == total:
             return shared.copy()
-        return np.append(shared, optimal_continuation(shared, cooldown, self.D, self.G).steps)
+        return np.append(shared, optimal_continuation(shared, total - shared.size, self.D, self.G).steps)
 
     def weights(self, n: int) -> Array:
         """Return the weights on x_0..x_n of what the run returns when it stops at n.
@@ -183,16 +182,10 @@ def _check_stops(n0: int, n1: int, releases: npt.ArrayLike | None) -> npt.NDArra
         raise InputError("n0", n0, f"a first stopping time below the last, n1 = {n1}")
     if releases is None:
         return np.arange(first, last + 1)
-    expected = f"increasing integers from {first} to {last}"
-    try:
-        given = np.asarray(releases)
-    except ValueError as error:
-        raise InputError("releases", "a ragged sequence", expected) from error
-    if given.ndim != 1 or given.size == 0 or given.dtype.kind not in "iu":
-        raise InputError("releases", releases, expected)
-    if given[0] < first or given[-1] > last or (np.diff(given) <= 0).any():
-        raise InputError("releases", releases, expected)
-    return given.astype(np.int64)
+    given = check_integers(releases, "releases", first, last)
+    if (np.diff(given) <= 0).any():
+        raise InputError("releases", releases, f"increasing integers from {first} to {last}")
+    return given
 
 
 def _check_way(branch: float | None, average: bool | float) -> tuple[float | None, float | None]:
@@ -233,7 +226,7 @@ def _sampled(stops: Stops) -> Stops:
 def _knots(stops: Stops, count: int) -> npt.NDArray[np.int64]:
     """Steps between which the others are interpolated: dense where a stretch begins or ends."""
     last = stops.n_steps - 1
-    ends = np.unique(np.clip(stops.shared if stops.shared.size < 10 else stops.shared[[0, -1]], 1, last))
+    ends = np.unique(np.clip(stops.shared if stops.shared.size < 10 else stops.shared[[0, -1]], 1, max(last, 1)))
     cluster = (1.0 - np.cos(np.linspace(0.0, np.pi, count))) / 2.0
     pieces = [a + (b - a) * cluster for a, b in zip([0, *(ends - 1)], [*(ends - 1), last], strict=True)]
     pieces.append(np.geomspace(float(ends[0]), float(max(last, ends[0])), count))

@@ -18,8 +18,10 @@ from lastiterate.theory.base.validation import (
     InputError,
     check_choice,
     check_count,
+    check_flag,
     check_positive,
     check_vector,
+    n_dims,
 )
 from lastiterate.theory.rates.sgd import tune_base_lr
 from lastiterate.theory.schedules import linear
@@ -172,7 +174,7 @@ def optimal_batches(
     if budget < unit * n_steps:
         raise InputError("tokens", tokens, f"at least {unit * n_steps}, a batch of {unit} for each of {n_steps} steps")
     high = budget if max_batch is None else check_count(max_batch, "max_batch", minimum=unit)
-    if powers and pieces is not None:
+    if check_flag(powers, "powers") and pieces is not None:
         raise InputError("pieces", pieces, "no number of pieces beside powers")
     a, b = g[:-1] ** 2, s**2
     if pieces is not None:
@@ -260,7 +262,7 @@ def batch_change(
     size = check_positive(batch, "batch")
     if ratio == 1.0:
         raise InputError("factor", factor, "a positive number other than 1")
-    count = max(1, round(s.size / ratio)) if same == "tokens" else s.size
+    count = check_count(max(1, round(s.size / ratio)), "factor") if same == "tokens" else s.size
     before = linear(s.size) if shape is None else check_vector(shape, "shape")
     if before.size != s.size:
         raise InputError("shape", f"an array of length {before.size}", f"{s.size} steps, one a value of noise")
@@ -278,8 +280,9 @@ def batch_change(
 def _check_log(norms: npt.ArrayLike, noise: npt.ArrayLike) -> tuple[Array, Array]:
     """g_0..g_N and s_0..s_{N-1}."""
     g = check_norms(norms)
-    s = check_vector(np.full(g.size, noise) if np.ndim(noise) == 0 else noise, "noise")
-    if np.ndim(noise) == 0:
+    alone = n_dims(noise) == 0
+    s = np.full(g.size, check_positive(noise, "noise", allow_zero=True)) if alone else check_vector(noise, "noise")
+    if alone:
         return np.append(g, g[-1]), _nonnegative(s)
     if s.size == 0 or g.size not in (s.size, s.size + 1):
         raise InputError("noise", f"an array of length {s.size}", f"{g.size} values, or one fewer, for {g.size} norms")

@@ -7,10 +7,18 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, Kind, result
-from lastiterate.theory.base.validation import Array, InputError, check_positive, check_steps
+from lastiterate.theory.base.validation import (
+    Array,
+    InputError,
+    check_count,
+    check_fraction,
+    check_integers,
+    check_positive,
+    check_steps,
+)
 from lastiterate.theory.rates.averages import AverageRate, average_rate
 from lastiterate.theory.rates.bouncing import steepest
-from lastiterate.theory.rates.emulated import MergedRun
+from lastiterate.theory.rates.emulated import MergedRun, in_units
 
 __all__ = ["OptimalAverage", "OptimalMerge", "optimal_ema", "optimal_merge", "ema_weights"]
 
@@ -118,8 +126,7 @@ def optimal_merge(steps: npt.ArrayLike, checkpoints: npt.ArrayLike, D: float = 1
     """
     taken = check_steps(steps)
     points = _check_checkpoints(checkpoints, taken.size)
-    unit = check_positive(G, "G") / check_positive(D, "D")
-    chosen, least = _lowered(taken * unit, points)
+    chosen, least = _lowered(in_units(taken, check_positive(D, "D"), check_positive(G, "G")), points)
     tried = [average_rate(taken, _spread(shares, points, taken.size), D, G) for shares in chosen]
     best = min(tried, key=lambda rate: rate.value)
     alone = [average_rate(taken, _spread(np.ones(1), points[i : i + 1], taken.size), D, G) for i in range(points.size)]
@@ -138,13 +145,9 @@ def optimal_merge(steps: npt.ArrayLike, checkpoints: npt.ArrayLike, D: float = 1
 
 
 def _check_checkpoints(checkpoints: npt.ArrayLike, n_steps: int) -> npt.NDArray[np.int64]:
-    expected = f"different integers from 0 to {n_steps}"
-    points = np.asarray(checkpoints)
-    if points.ndim != 1 or points.size == 0 or points.dtype.kind not in "iu":
-        raise InputError("checkpoints", checkpoints, expected)
-    points = np.sort(points).astype(np.int64)
-    if points[0] < 0 or points[-1] > n_steps or (np.diff(points) == 0).any():
-        raise InputError("checkpoints", checkpoints, expected)
+    points = np.sort(check_integers(checkpoints, "checkpoints", 0, n_steps))
+    if (np.diff(points) == 0).any():
+        raise InputError("checkpoints", checkpoints, "integers that are all different")
     return points
 
 
@@ -217,8 +220,9 @@ def ema_weights(n_steps: int, decay: float) -> Array:
     >>> ema_weights(2, 0.5)
     array([0.25, 0.25, 0.5 ])
     """
-    weights = (1.0 - decay) * decay ** np.arange(n_steps, -1.0, -1.0)
-    weights[0] = decay**n_steps
+    count, share = check_count(n_steps, "n_steps", minimum=0), check_fraction(decay, "decay")
+    weights = (1.0 - share) * share ** np.arange(count, -1.0, -1.0)
+    weights[0] = share**count
     return weights / weights.sum()
 
 

@@ -52,7 +52,7 @@ class Stops:
     def of(cls, horizons: Counts, branch: float | None, power: float | None) -> "Stops":
         """Stops with a cooldown over the share ``branch``, or with the average of ``power``, or with neither."""
         # the tolerance keeps 0.1 * 30 = 3.0000000000000004 and 0.7 * 10 = 6.999... at their meaning
-        cooldown = np.floor((branch or 0.0) * horizons + 1e-9).astype(np.int64)
+        cooldown = np.minimum(np.floor((branch or 0.0) * horizons + 1e-9).astype(np.int64), horizons - 1)
         last = float(horizons[-1] + 1)
         powers, inverse = np.zeros(int(horizons[-1]) + 1), np.zeros(horizons.size)
         if power is not None:

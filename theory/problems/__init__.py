@@ -26,6 +26,7 @@ from .data import Dataset, dataset, load_libsvm
 from .families import (
     absolute_value,
     chain,
+    finite_sum,
     hinge,
     l1_regression,
     least_squares,
@@ -48,6 +49,7 @@ __all__ = [
     "logistic",
     "softmax",
     "least_squares",
+    "finite_sum",
     "quadratic",
     "max_affine",
     "max_coordinate",

@@ -20,6 +20,7 @@ from lastiterate.theory.base.validation import (
     check_vector,
 )
 
+from .losses import LOSSES
 from .minimum.solve import solve_minimum
 from .problem import TIES, Minimum, Problem
 
@@ -31,6 +32,7 @@ __all__ = [
     "logistic",
     "softmax",
     "least_squares",
+    "finite_sum",
     "quadratic",
     "max_affine",
     "max_coordinate",
@@ -51,6 +53,7 @@ def absolute_value(x0: float = 1.0) -> Problem:
     return weighted_absolute([1.0], [x0])
 
 
+@within_float64
 def weighted_absolute(weights: Any, x0: Any) -> Problem:
     """Return f(x) = sum_i weights_i |x_i|, started at ``x0``; f* = 0 and G = ||weights|| exactly.
 
@@ -78,6 +81,7 @@ def weighted_absolute(weights: Any, x0: Any) -> Problem:
     return _made(name, "absolute", rows, np.zeros(d), _start(x0, d), known=known)
 
 
+@within_float64
 def l1_regression(matrix: Any, targets: Any, *, x0: Any = None, cache: Any = None) -> Problem:
     """Return f(x) = mean_i |a_i x - b_i|, started at ``x0`` (zero by default).
 
@@ -103,6 +107,7 @@ def l1_regression(matrix: Any, targets: Any, *, x0: Any = None, cache: Any = Non
     )
 
 
+@within_float64
 def hinge(matrix: Any, labels: Any, *, l2: float = 0.0, x0: Any = None, cache: Any = None) -> Problem:
     """Return the support vector machine f(x) = mean_i max(0, 1 - b_i a_i x) + l2/2 ||x||^2.
 
@@ -127,6 +132,7 @@ def hinge(matrix: Any, labels: Any, *, l2: float = 0.0, x0: Any = None, cache: A
     return _made("hinge", "hinge", rows, signs, _start(x0, rows.shape[1]), _coefficient(l2), cache=_folder(cache))
 
 
+@within_float64
 def logistic(matrix: Any, labels: Any, *, l2: float = 0.0, x0: Any = None, cache: Any = None) -> Problem:
     """Return binary logistic regression f(x) = mean_i log(1 + exp(-b_i a_i x)) + l2/2 ||x||^2.
 
@@ -143,6 +149,7 @@ def logistic(matrix: Any, labels: Any, *, l2: float = 0.0, x0: Any = None, cache
     return _made("logistic", "logistic", rows, signs, _start(x0, rows.shape[1]), _coefficient(l2), cache=_folder(cache))
 
 
+@within_float64
 def softmax(
     matrix: Any, labels: Any, *, l2: float = 0.0, n_classes: int | None = None, x0: Any = None, cache: Any = None
 ) -> Problem:
@@ -179,6 +186,7 @@ def softmax(
     return _made("softmax", "softmax", rows, targets, start, _coefficient(l2), classes, cache=_folder(cache))
 
 
+@within_float64
 def least_squares(matrix: Any, targets: Any, *, l2: float = 0.0, x0: Any = None, cache: Any = None) -> Problem:
     """Return f(x) = mean_i (a_i x - b_i)^2 / 2 + l2/2 ||x||^2; `Problem.G` holds within 2 D of the minimiser.
 
@@ -192,6 +200,48 @@ def least_squares(matrix: Any, targets: Any, *, l2: float = 0.0, x0: Any = None,
     )
 
 
+@within_float64
+def finite_sum(loss: str, matrix: Any, targets: Any, *, l2: float = 0.0, x0: Any = None, cache: Any = None) -> Problem:
+    """Return the mean of a loss of `lastiterate.theory.problems.losses.LOSSES` over samples, plus l2 / 2 ||x||^2.
+
+    Parameters
+    ----------
+    loss : str
+        Name of the row.
+    matrix : array_like or scipy.sparse matrix, shape (n, p)
+        One sample a row.
+    targets : array_like, shape (n,)
+        Right-hand sides, labels +-1, or class names, as the loss has them.
+    l2 : float
+        Coefficient of ||x||^2 / 2.
+    x0 : array_like, optional
+        The start; zero by default.
+    cache : path, optional
+        Folder for the solved minimum.
+
+    Returns
+    -------
+    Problem
+
+    Raises
+    ------
+    InputError
+        For an unknown loss, or data that do not fit it.
+
+    Examples
+    --------
+    >>> finite_sum("squared", [[1.0], [1.0]], [0.0, 2.0]).f_star
+    0.5
+    """
+    row = LOSSES[check_choice(loss, "loss", LOSSES)]
+    if row.labels == "classes":
+        return softmax(matrix, targets, l2=l2, x0=x0, cache=cache)
+    rows = _matrix(matrix)
+    numbers = _signs(targets, rows) if row.labels == "signs" else _targets(targets, rows)
+    return _made(loss, loss, rows, numbers, _start(x0, rows.shape[1]), _coefficient(l2), cache=_folder(cache))
+
+
+@within_float64
 def quadratic(spectrum: Any, x0: Any = None) -> Problem:
     """Return f(x) = sum_i spectrum_i x_i^2 / 2, started at ``x0`` (all ones by default); f* = 0.
 
@@ -212,6 +262,7 @@ def quadratic(spectrum: Any, x0: Any = None) -> Problem:
     return _made("quadratic", "squared", rows, np.zeros(d), _start(np.ones(d) if x0 is None else x0, d), known=known)
 
 
+@within_float64
 def max_affine(
     matrix: Any, offsets: Any, *, x0: Any = None, tie: str = "first", tie_tolerance: float = 1e-9, cache: Any = None
 ) -> Problem:

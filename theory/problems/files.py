@@ -45,6 +45,8 @@ def write_function(problem: Problem, path: str | Path) -> Path:
     ...     read_function(path).D
     2.0
     """
+    if not isinstance(problem, Problem):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError("problem", problem, "a Problem")
     check_choice(problem.kind, "problem kind", ("max_affine",))
     if problem.sparse:
         raise InputError("problem", problem.name, "a function with dense rows")

@@ -16,13 +16,11 @@ import numpy.typing as npt
 from lastiterate.theory.base.validation import Array, InputError, check_choice, check_step_matrix
 
 from .chain import piece_gradient, piece_norms, piece_values
+from .losses import KINDS, LOSSES, PIECES, Loss
 
 __all__ = ["Minimum", "Problem", "ProblemArrays"]
 
-KINDS = {"absolute": 0, "hinge": 1, "logistic": 2, "softmax": 3, "squared": 4, "max_affine": 5, "chain": 6}
-PIECES = ("max_affine", "chain")  # kinds that are a maximum of affine pieces, not a mean over samples
 TIES = {"first": 0, "step": 1}
-_ROOT2 = float(np.sqrt(2.0))
 _RADIUS = 2.0  # where f is not globally Lipschitz, G holds for ||x - x*|| <= 2 D
 
 
@@ -148,6 +146,15 @@ class Problem:
             self.tie_tolerance,
         )
 
+    @property
+    def _loss(self) -> Loss:
+        return LOSSES[self.kind]
+
+    @property
+    def _quadratic(self) -> bool:
+        """Whether the slopes of the loss are bounded only near a point."""
+        return self.kind not in PIECES and np.isinf(self._loss.slope_bound)
+
     @cached_property
     def minimum(self) -> Minimum:
         """Minimiser, minimum and certified gap, from a solver that shares no code with the simulators."""
@@ -175,22 +182,23 @@ class Problem:
     @cached_property
     def G(self) -> float:
         """Bound on the norm of every full subgradient within `G_radius` of `x_star`."""
-        if self.kind == "squared":
+        if self._quadratic:
             return (self._loss_bounds[0] + self.l2) * self.G_radius
         return self._loss_bounds[0] + self._l2_bound
 
     @cached_property
     def G_stochastic(self) -> float:
         """Bound on sqrt(E ||g||^2) for the mean subgradient of a uniformly drawn mini-batch of any size."""
-        if self.kind == "squared":  # Lipschitz part from x* on, plus the noise at x* itself
-            noise = self._row_norms * np.abs(self._margins(self.x_star) - self.targets) + self._l2_bound
+        if self._quadratic:  # Lipschitz part from x* on, plus the noise at x* itself
+            slopes = self._loss.slopes(self._margins(self.x_star), self.targets)
+            noise = self._row_norms * np.abs(slopes) + self._l2_bound
             return self._loss_bounds[1] * self.G_radius + float(np.sqrt(np.mean(noise**2)))
         return self._loss_bounds[1] + self._l2_bound
 
     @property
     def G_radius(self) -> float:
         """Distance from `x_star` up to which `G` holds: infinite unless f has a quadratic part (then 2 D)."""
-        return float("inf") if self.l2 == 0.0 and self.kind != "squared" else _RADIUS * self.D
+        return float("inf") if self.l2 == 0.0 and not self._quadratic else _RADIUS * self.D
 
     @cached_property
     def G_exact(self) -> bool:
@@ -206,7 +214,7 @@ class Problem:
         size = abs(self.matrix)
         if self.kind in PIECES:
             bounds = np.asarray(size.max(axis=0).todense() if self.sparse else size.max(axis=0)).ravel()
-        elif self.kind == "squared":
+        elif self._quadratic:
             return np.full(self.dim, self.G)
         else:
             bounds = np.asarray(size.mean(axis=0)).ravel()
@@ -233,16 +241,17 @@ class Problem:
 
     @cached_property
     def _loss_bounds(self) -> tuple[float, float]:
-        """(full, stochastic) gradient bounds of the loss alone; for ``squared`` they multiply ||x - x*||."""
+        """(full, stochastic) gradient bounds of the loss alone; of a quadratic one they multiply ||x - x*||."""
         row = self._row_norms
         if self.kind in PIECES:
             return float(row.max()), float(row.max())
         if self.kind == "absolute" and self.G_exact:
             return float(np.linalg.norm(row) / self.n_samples), float(np.sqrt(np.mean(row**2)))
         spectral = self._spectral_norm()
-        if self.kind == "squared":
-            return spectral**2 / self.n_samples, float(np.sqrt(np.mean(row**4)))
-        slope = _ROOT2 if self.kind == "softmax" else 1.0  # ||softmax(z) - e_y|| <= sqrt 2
+        if self._quadratic:
+            curvature = self._loss.curvature
+            return curvature * spectral**2 / self.n_samples, curvature * float(np.sqrt(np.mean(row**4)))
+        slope = self._loss.slope_bound
         full = min(float(row.mean()), spectral / np.sqrt(self.n_samples))
         return slope * full, slope * float(np.sqrt(np.mean(row**2)))
 
@@ -266,21 +275,7 @@ class Problem:
     def losses(self, x: Array, rows: Any = slice(None)) -> Array:
         """Return the value of each sample or piece, l2 term included, float64[n]."""
         margins, targets = self._margins(x, rows), self.targets[rows]
-        if self.kind == "absolute":
-            values = np.abs(margins - targets)
-        elif self.kind == "hinge":
-            values = np.maximum(0.0, 1.0 - targets * margins)
-        elif self.kind == "logistic":
-            values = np.logaddexp(0.0, -targets * margins)
-        elif self.kind == "softmax":
-            from scipy.special import logsumexp
-
-            chosen = np.take_along_axis(margins, targets.astype(np.int64)[:, None], axis=1)[:, 0]
-            values = np.asarray(logsumexp(margins, axis=1)) - chosen
-        elif self.kind == "squared":
-            values = 0.5 * (margins - targets) ** 2
-        else:
-            values = margins + targets
+        values = margins + targets if self.kind in PIECES else self._loss.values(margins, targets)
         return values + 0.5 * self.l2 * float(x @ x)
 
     def value(self, x: Array, rows: Any = slice(None)) -> float:
@@ -296,22 +291,8 @@ class Problem:
             gradient = self.matrix[[self.piece(x, step)]]
             gradient = np.asarray(gradient.todense() if self.sparse else gradient).ravel()
             return gradient + self.l2 * x
-        margins, targets = self._margins(x, rows), self.targets[rows]
-        if self.kind == "absolute":
-            slopes = np.sign(margins - targets)
-        elif self.kind == "hinge":
-            slopes = np.where(targets * margins < 1.0, -targets, 0.0)
-        elif self.kind == "logistic":
-            from scipy.special import expit
-
-            slopes = -targets * expit(-targets * margins)
-        elif self.kind == "softmax":
-            from scipy.special import softmax
-
-            slopes = np.asarray(softmax(margins, axis=1))
-            slopes[np.arange(len(targets)), targets.astype(np.int64)] -= 1.0
-        else:
-            slopes = margins - targets
+        targets = self.targets[rows]
+        slopes = self._loss.slopes(self._margins(x, rows), targets)
         return np.asarray(slopes.T @ self.matrix[rows]).ravel() / len(targets) + self.l2 * x
 
     def piece(self, x: Array, step: int = 0) -> int:
@@ -349,10 +330,11 @@ class Problem:
         return np.array([self.value(x) for x in self.path(H)]) - self.f_star
 
     def accuracy(self, x: Array) -> float:
-        """Return the share of samples classified correctly (``hinge``, ``logistic``, ``softmax``)."""
-        check_choice(self.kind, "problem kind", ("hinge", "logistic", "softmax"))
+        """Return the share of samples classified correctly (losses of labels)."""
+        check_choice(self.kind, "problem kind", [name for name, loss in LOSSES.items() if loss.labels != "numbers"])
         margins = self._margins(x)
-        correct = margins.argmax(axis=1) == self.targets if self.kind == "softmax" else margins * self.targets > 0.0
+        by_class = self._loss.labels == "classes"
+        correct = margins.argmax(axis=1) == self.targets if by_class else margins * self.targets > 0.0
         return float(np.mean(correct))
 
     def fingerprint(self) -> str:

@@ -1,11 +1,14 @@
 """Convex problems by text, so that a sweep or a command can name them: ``logistic:breast_cancer,l2=0.001``."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from lastiterate.theory import problems
 from lastiterate.theory.base.specs import check_options, parse_spec
 from lastiterate.theory.base.validation import InputError, check_choice
+
+from .losses import LOSSES
 
 __all__ = ["ON_DATA", "parse_problem"]
 
@@ -15,6 +18,7 @@ ON_DATA: dict[str, Callable[..., problems.Problem]] = {
     "hinge": problems.hinge,
     "l1_regression": problems.l1_regression,
     "least_squares": problems.least_squares,
+    **{name: partial(problems.finite_sum, name) for name in LOSSES if name not in ("softmax", "hinge", "logistic")},
 }
 """Problems on a data set."""
 

@@ -9,23 +9,20 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from numba import njit
 
-from lastiterate.theory.base.jit import JIT
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.methods.step_matrix import sgd
 
-from .chain import best_multipliers
-from .emulated import Chain, MergedRun, cheapest_chain, closing_sigma, one_pass, raised_chain
+from .curve import rate_curve
+from .emulated import Chain, MergedRun, cheapest_chain, closing_sigma, raised_chain
 from .sgd import exact_rate
 from .vector_weights import VectorWeights, cheapest_vectors, vector_weights
 
-__all__ = ["Proof", "Upper", "least_upper", "matrix_of"]
+__all__ = ["Proof", "Upper", "least_upper", "matrix_of", "searched"]
 
 _SEARCHED = 24  # steps up to which all multipliers are searched: a third of a second
 _REFINED, _GREEDY = 1_000, 20_000  # steps from the first checkpoint on, times checkpoints, for the vectors: a second
-_PASSES = 3e8  # steps times checkpoints for the rates of the points themselves: about a second
+_PASSES = 1e7  # steps times checkpoints for the rates of the points themselves where the bounds on the slopes differ
 
 
 class Proof(NamedTuple):
@@ -61,11 +58,11 @@ def _bounds(run: MergedRun) -> Iterator[Upper]:
     chain = cheapest_chain(run)
     yield Upper(chain.value, "chain", partial(_of_chain, run, chain))
     size, checkpoints = run.steps.size, int(np.count_nonzero(run.weights))
-    if size * checkpoints <= _PASSES:
+    if run.even or size * checkpoints <= _PASSES:
         yield Upper(_mean_of_losses(run), "mean of losses", partial(_of_points, run))
     if run.even and size <= _SEARCHED:
-        found = best_multipliers(matrix_of(run), 1.0, np.ones(size + 2), 1e-5)
-        yield Upper(found.value, "search", partial(Proof, found.pairs, found.tau, found.norms))
+        value, proof = searched(matrix_of(run))
+        yield Upper(value, "search", partial(_same, proof))
         return  # the vectors are one choice of these multipliers
     work = (size - int(np.argmax(run.weights > 0.0))) * checkpoints
     if work <= _GREEDY:
@@ -73,6 +70,21 @@ def _bounds(run: MergedRun) -> Iterator[Upper]:
         vectors = cheapest_vectors(run) if work <= _REFINED else vector_weights(run, start)
         if vectors is not None:
             yield Upper(vectors.value, "vectors", partial(_of_vectors, run, vectors))
+
+
+def searched(H: Array) -> tuple[float, Proof]:
+    """Return the least bound from later to earlier points, and its multipliers, by a semidefinite program."""
+    from lastiterate.theory.pep.program import Program, in_units
+
+    ones = np.ones(H.shape[0])
+    program = Program(in_units(H, 1.0, ones))
+    program.run_backward()
+    pairs, optimum, minimum, tau, norms = program.multipliers(1.0, ones)
+    return program.upper.value * program.problem.unit, Proof(pairs, tau, norms, np.minimum(optimum, minimum))
+
+
+def _same(proof: Proof) -> Proof:
+    return proof
 
 
 def matrix_of(run: MergedRun) -> Array:
@@ -84,24 +96,11 @@ def matrix_of(run: MergedRun) -> Array:
     return H
 
 
-@njit(**JIT)
-def _prefix_rates(steps: Array, points: npt.NDArray[np.intp]) -> Array:
-    """Return the exact rate at each of the points for D = G = 1."""
-    rates = np.empty(points.size)
-    for i in range(points.size):
-        first, squares, free, total, _ = one_pass(steps[: points[i]])
-        rates[i] = 1.0 - total if first <= 1.0 else 0.5 * (1.0 / first**2 + squares) - free
-    return rates
-
-
 def _mean_of_losses(run: MergedRun) -> float:
-    """Return sum_k a_k R_k with the rates R_k of the points themselves: Jensen's inequality."""
-    points = np.flatnonzero(run.weights)
-    if run.even:
-        rates = _prefix_rates(run.steps, points)
-    else:
-        rates = np.array([exact_rate(run.steps[:k], 1.0, run.caps[: k + 1]).value for k in points])
-    return float(run.weights[points] @ rates)
+    """Return sum_k a_k R_k with the exact rates R_k of the points themselves: Jensen's inequality."""
+    points = np.flatnonzero(run.weights[1:]) + 1
+    rates = rate_curve(run.steps, 1.0, run.caps, "exact", points).values
+    return float(run.weights[0] * run.caps[0] + run.weights[points] @ rates)
 
 
 def _of_chain(run: MergedRun, chain: Chain) -> Proof:

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.deprecation import warn_renamed
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import (
@@ -23,9 +24,9 @@ from lastiterate.theory.problems.problem import Problem
 from .average_bounds import Upper, least_upper, matrix_of
 from .bouncing import steepest
 from .bouncing_function import function_of
-from .emulated import MergedRun
+from .emulated import MergedRun, in_units
 
-__all__ = ["AverageRate", "average_rate", "check_weights"]
+__all__ = ["AverageRate", "average_iterate_rate", "average_rate", "check_weights"]
 
 _ATTAINED = 1e-9
 
@@ -128,7 +129,7 @@ def average_rate(
     * *vectors* in place of weights (`lastiterate.theory.rates.vector_weights`): for at most 20,000 steps behind the
       first checkpoint times checkpoints;
     * *chain*: one number a point;
-    * *mean of losses* of the checkpoints: for at most 3e8 steps times checkpoints.
+    * *mean of losses* of the checkpoints, from the exact rates at all horizons.
 
     Examples
     --------
@@ -149,9 +150,9 @@ def average_rate(
     caps = check_gradient_bounds(G, taken.size)
     top, least = float(caps.max()), float(caps.min())
     caps = caps[:1] if top == least else caps
-    run = MergedRun.of(taken * (top / distance), shares, caps / top)
+    run = MergedRun.of(in_units(taken, distance, top), shares, caps / top)
     upper = least_upper(run)
-    even = run if top == least else MergedRun.of(taken * (least / distance), shares, np.ones(1))
+    even = run if top == least else MergedRun.of(in_units(taken, distance, least), shares, np.ones(1))
     exact = upper.method in ("closed form", "lipschitz") and run.even
     lower = upper.value if exact else min(steepest(even).value * (least / top), upper.value)
     emulated = np.zeros(taken.size)
@@ -182,6 +183,36 @@ def _certificate(run: MergedRun, upper: Upper, D: float, top: float) -> StepMatr
     norms = None if proof.norms is None else proof.norms * (D / top)
     H, caps = matrix_of(run) * (D / top), np.append(run.caps, 1.0) * top
     return Certificate.step_matrix(H, proof.pairs, proof.tau * (top / D), norms, D=D, G=caps, monotone=proof.monotone)
+
+
+def average_iterate_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> AverageRate:
+    """Return ``average_rate(steps, "steps", D, G)``, with a DeprecationWarning: the old name for one release.
+
+    Parameters
+    ----------
+    steps, D, G
+        As in `average_rate`.
+
+    Returns
+    -------
+    AverageRate
+        Never above the classical bound (D^2 + sum_k h_k^2 G_k^2) / (2 sum_k h_k).
+
+    Raises
+    ------
+    InputError
+        As in `average_rate`.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     round(average_iterate_rate([0.1] * 100).value, 9)
+    0.1
+    """
+    warn_renamed("average_iterate_rate(steps)", 'average_rate(steps, "steps")')
+    return average_rate(steps, "steps", D, G)
 
 
 def check_weights(weights: str | npt.ArrayLike, steps: Array) -> Array:

@@ -19,13 +19,12 @@ a size set by 1 / (1 - beta) and not by N; V is found by a search in one dimensi
 """
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.result import Result, result
-from lastiterate.theory.pep import cone
+from lastiterate.theory.pep.entries import EntryProgram, Term, lifted, times
 
 from .last_row import averaging_last_row
 from .sgd import exact_rate
@@ -35,9 +34,8 @@ __all__ = ["BlockBound", "block_bound"]
 Array = npt.NDArray[np.float64]
 FIRST, LAST, LONGER = 1.7, 1.4, 2.6  # rows in the first and the last block in units of 1 / (1 - beta)
 LEAST, LARGEST = 8, 30
-MARGIN = 1e-9  # what the solver keeps from every sign, so that the repaired multipliers have it
 ROUNDING = 1e-11
-EVALUATIONS = 24
+EVALUATIONS = 26
 
 
 @result
@@ -186,7 +184,7 @@ class _Run:
             best = min(best, found, key=lambda pair: pair[0])
             return found[0]
 
-        grid = np.linspace(-0.4, 1.2, 9)
+        grid = np.linspace(-0.8, 1.2, 11)
         values = [objective(x) for x in grid]
         middle = int(np.argmin(values))
         self.crowded = math.isinf(values[max(middle - 1, 0)])
@@ -221,7 +219,7 @@ class _Run:
         """Solve for the first rows, with every row in units of e_s / V, q in units of 1 / V."""
         n = self.first
         e, m = self.e[:n], self.m
-        program = _SmallProgram(n + 2)
+        program = EntryProgram(n + 2)
         share = e / self.eta[:n]
         scale = e / V**2
         q, phi = 0, n + 1
@@ -239,7 +237,7 @@ class _Run:
         program.rising([[(1.0, (q, phi))], *seen])
         passing = [(1.0 + m[n]) * profile[-1][0], -m[n] * u_next * V]  # Q_{n-1} of rows beyond n
         entry = profile[-1][1]
-        program.at_least([(passing[0], entry), *_times(-1.0, seen[-2])], -passing[1])
+        program.at_least([(passing[0], entry), *times(-1.0, seen[-2])], -passing[1])
         program.at_least([(-passing[0], entry)], -(Q_next * V - passing[1]))
         program.at_least([(-passing[0], entry)], -((1.0 + m[n + 1]) * u_next * V - passing[1]))
         cost = np.concatenate([[1.0], e**2 * self.squares[:n], [0.0]])
@@ -250,7 +248,7 @@ class _Run:
         found[0, -1] = found[-1, 0] = max(found[0, -1], 1.0 - float(found[0, 1:-1] @ scale))
         if not program.holds(found):
             return None
-        found = _lifted(found, phi)
+        found = lifted(found, phi)
         unit = e / V
         return _First(
             tau=found[0, 0] / V**2,
@@ -265,7 +263,7 @@ class _Run:
         n = self.last
         begin = self.e.size + 1 - n
         unit = V / n
-        program = _SmallProgram(n + 1)
+        program = EntryProgram(n + 1)
         share = unit**2 / self.eta[begin:]
         program.equal([(1.0, (0, t + 1)) for t in range(n)], float(n))
         for s in range(n - 1):
@@ -286,94 +284,12 @@ class _Run:
             found[n, s + 1] = found[s + 1, n] = self.e[begin + s] / unit**2 - found[s + 2 : n, s + 1].sum()
         if not program.holds(found):
             return None
-        found = _lifted(found, 0)
+        found = lifted(found, 0)
         return _Last(w=found[0, 1:] * unit, Y=found[1:, 1:] * unit**2)
-
-
-Term = tuple[float, tuple[int, int]]
 
 
 def _flow(s: int, t: int, m: Array, u: list[Term]) -> list[Term]:
     """Return q_ts as a combination of matrix entries, given those of u_t0, ..., u_t,t-1."""
     if s == t - 1:
-        return _times(1.0 + m[t], [u[s]])
-    return [*_times(1.0 + m[s + 1], [u[s]]), *_times(-m[s + 1], [u[s + 1]])]
-
-
-def _times(factor: float, terms: list[Term]) -> list[Term]:
-    return [(factor * value, entry) for value, entry in terms]
-
-
-class _SmallProgram:
-    """Minimise a sum of diagonal entries of a semidefinite matrix under linear conditions on its entries."""
-
-    def __init__(self, order: int) -> None:
-        self.order = order
-        column, row = np.tril_indices(order)
-        self.index = np.zeros((order, order), dtype=np.int64)
-        self.index[row, column] = self.index[column, row] = np.arange(row.size)
-        self.scale = np.where(row == column, 1.0, math.sqrt(2.0))
-        self.equalities: list[tuple[list[Term], float]] = []
-        self.inequalities: list[tuple[list[Term], float]] = []
-
-    def equal(self, terms: list[Term], right: float) -> None:
-        """Ask for sum value * M[entry] = right."""
-        self.equalities.append((terms, right))
-
-    def at_least(self, terms: list[Term], right: float) -> None:
-        """Ask for sum value * M[entry] >= right."""
-        self.inequalities.append((terms, right))
-
-    def rising(self, expressions: list[list[Term]]) -> None:
-        """Ask for a nondecreasing sequence of combinations."""
-        for lower, upper in pairwise(expressions):
-            self.at_least([*upper, *_times(-1.0, lower)], 0.0)
-
-    def solve(self, cost: Array, fixed: int) -> Array | None:
-        """Return the matrix, with M[fixed, fixed] = 1, or None where the solver finds none."""
-        from scipy import sparse
-
-        count = self.scale.size
-        self.equal([(1.0, (fixed, fixed))], 1.0)
-        equal, right = self._rows(self.equalities)
-        unequal, least = self._rows(self.inequalities)
-        costs = np.zeros(count)
-        costs[self.index[np.arange(self.order), np.arange(self.order)]] = cost
-        data = cone.ConeData(
-            cost=costs / cost.max(),
-            equal=sparse.csc_matrix(equal),
-            right=right,
-            psd=sparse.csc_matrix((self.scale, (np.arange(count), np.arange(count)))),
-            constant=np.zeros(count),
-            signed=np.zeros(0, dtype=np.int64),
-            n_inequalities=count,
-            unequal=sparse.csc_matrix(unequal),
-            least=least + MARGIN,
-        )
-        found = cone.solve(data)
-        if "Solved" not in found.status or not np.isfinite(found.multipliers).all():
-            return None
-        return found.multipliers[self.index]
-
-    def holds(self, M: Array) -> bool:
-        """Whether the inequalities hold but for rounding."""
-        slack = (sum(value * M[entry] for value, entry in terms) - right for terms, right in self.inequalities)
-        return min(slack) >= -ROUNDING
-
-    def _rows(self, conditions: list[tuple[list[Term], float]]) -> tuple[Array, Array]:
-        matrix = np.zeros((len(conditions), self.scale.size))
-        for row, (terms, _) in enumerate(conditions):
-            for value, entry in terms:
-                matrix[row, self.index[entry]] += value
-        return matrix, np.array([right for _, right in conditions])
-
-
-def _lifted(M: Array, fixed: int) -> Array:
-    """Raise the diagonal, but for the fixed entry, until the matrix is surely semidefinite."""
-    others = np.arange(M.shape[0]) != fixed
-    rest = M[np.ix_(others, others)] - np.outer(M[others, fixed], M[others, fixed])
-    spectrum = np.linalg.eigvalsh(rest)
-    lift = max(0.0, -float(spectrum[0])) + 1e-15 * M.shape[0] * float(np.abs(spectrum).max())
-    raised = M.copy()
-    raised[others, others] += lift
-    return raised
+        return times(1.0 + m[t], [u[s]])
+    return [*times(1.0 + m[s + 1], [u[s]]), *times(-m[s + 1], [u[s + 1]])]

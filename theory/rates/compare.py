@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory import schedules as families
-from lastiterate.theory.base.validation import InputError, check_count, check_positive
+from lastiterate.theory.base.validation import InputError, check_count, check_positive, check_steps
 
 from .sgd import BOUNDS, tune_base_lr
 
@@ -84,11 +84,11 @@ def compare(
     cosine 1.0308
     """
     count, distance, cap = check_count(n_steps, "n_steps"), check_positive(D, "D"), check_positive(G, "G")
-    if isinstance(schedules, str) or len(schedules) == 0:
+    if not isinstance(schedules, Mapping | list | tuple) or len(schedules) == 0:
         raise InputError("schedules", schedules, "a nonempty list of specifications, or a mapping of names to steps")
     if not isinstance(schedules, Mapping):
         schedules = {text: families.parse(text, count) for text in schedules}
-    rows = [_row(name, np.asarray(steps), distance, cap) for name, steps in schedules.items()]
+    rows = [_row(name, check_steps(steps), distance, cap) for name, steps in schedules.items()]
     return sorted(rows, key=lambda row: row.exact)
 
 

@@ -11,13 +11,17 @@ from lastiterate.theory.base.jit import Array, room, run
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Kind, Result, result
 from lastiterate.theory.base.validation import (
+    MAX_SEED,
     InputError,
     check_choice,
+    check_count,
     check_flag,
     check_gradient_bounds,
+    check_integers,
     check_positive,
     check_steps,
     check_vector,
+    n_dims,
 )
 
 from .cauchy_sums import CauchyTree, least_theorem10
@@ -226,25 +230,17 @@ def _check_horizons(horizons: str | int | npt.ArrayLike, longest: int) -> npt.ND
         if horizons != "all":
             raise InputError("horizons", horizons, expected)
         return np.arange(1, longest + 1)
-    if isinstance(horizons, bool):
-        raise InputError("horizons", horizons, expected)
-    if isinstance(horizons, int | np.integer):
-        if horizons < 1:
-            raise InputError("horizons", horizons, expected)
-        count = min(int(horizons), longest)
+    if n_dims(horizons) == 0:
+        count = min(check_count(horizons, "horizons", maximum=MAX_SEED), longest)
         rounded = (
             np.rint(np.geomspace(1, longest, count)[-count:]).astype(np.int64) if count > 1 else np.array([longest])
         )
         order = np.arange(count)
         return np.maximum.accumulate(rounded - order) + order
-    try:
-        given = np.asarray(horizons)
-    except ValueError as error:
-        raise InputError("horizons", "a ragged sequence", expected) from error
-    valid = given.ndim == 1 and given.size > 0 and given.dtype.kind in "iu"
-    if not valid or given.min() < 1 or given.max() > longest or (given[1:] <= given[:-1]).any():
+    given = check_integers(horizons, "horizons", 1, longest)
+    if (given[1:] <= given[:-1]).any():
         raise InputError("horizons", horizons, expected)
-    return given.astype(np.int64)
+    return given
 
 
 def _exact(steps: Array, distance: float, caps: Array, lengths: npt.NDArray[np.int64], tuned: bool) -> RateCurve:

@@ -21,10 +21,14 @@ import numpy.typing as npt
 from numba import njit
 
 from lastiterate.theory.base.jit import JIT
-from lastiterate.theory.base.validation import Array
+from lastiterate.theory.base.jit import run as compiled_or_plain
+from lastiterate.theory.base.validation import Array, InputError
 
-__all__ = ["Chain", "MergedRun", "cheapest_chain", "closing_sigma", "one_pass", "raised_chain"]
+from .closed_form import OnePass, one_pass
 
+__all__ = ["Chain", "MergedRun", "cheapest_chain", "closing_sigma", "in_units", "raised_chain"]
+
+_RANGE = 1e120
 _TIE = 1e-12  # a multiplier below zero by less, relative, is rounding
 _CLOSE, _PROVED = 1e-6, 1e-10  # what a tie makes of rounding, and what it may cost
 
@@ -78,6 +82,17 @@ class MergedRun:
         return self.steps * self.tails
 
 
+def in_units(steps: Array, D: float, G: float) -> Array:
+    """Return the steps in units of D / G, or raise `InputError` where squares of them would leave float64."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        scaled = steps * (G / D)
+        inside = (scaled >= 1.0 / _RANGE) & (scaled <= _RANGE)
+    if not (inside | (steps == 0.0)).all() or not 1.0 / _RANGE <= D * G <= _RANGE:
+        expected = f"steps from {1.0 / _RANGE:g} to {_RANGE:g} in units of D / G, or zero, and D G in that range"
+        raise InputError("steps", f"steps up to {steps.max():.3g} with D = {D:.3g}, G = {G:.3g}", expected)
+    return scaled
+
+
 class Chain(NamedTuple):
     """Multipliers of one real number a point: ``v`` holds v_{-1}..v_{n-1}, ``sigma`` the weight of the average."""
 
@@ -87,47 +102,18 @@ class Chain(NamedTuple):
 
 
 @njit(**JIT)
-def one_pass(steps: Array) -> tuple[float, float, float, float, int]:
-    """Return M_0, Q, the sum of the free steps, the sum of all steps, and how many steps bind, for the exact rate.
-
-    The sums are compensated: linear decay adds the same w a million times, with the same rounding error.
-    """
-    first, squares, free, total, binding = 0.0, 0.0, 0.0, 0.0, 0
-    lost, lost_squares, lost_total = 0.0, 0.0, 0.0
-    for k in range(steps.size - 1, -1, -1):
-        root = math.sqrt(steps[k])
-        if first < root:
-            first, squares, free, binding = 2.0 * root, 2.0 * steps[k], total, k + 1
-            lost, lost_squares = 0.0, 0.0
-        else:
-            w = steps[k] / first
-            added = w + lost
-            longer = first + added
-            first, lost = longer, added - (longer - first)
-            added = w * w + lost_squares
-            longer = squares + added
-            squares, lost_squares = longer, added - (longer - squares)
-        added = steps[k] + lost_total
-        longer = total + added
-        total, lost_total = longer, added - (longer - total)
-    return first, squares, free, total, binding
-
-
-@njit(**JIT)
-def _closing(steps: Array, tails: Array) -> tuple[float, float, float]:
-    """Return sigma, the rate of the emulated steps, and by how much v falls at most, relative (D = G = 1).
+def _closing(steps: Array, tails: Array, first: float, binding: int) -> tuple[float, float]:
+    """Return sigma and by how much v falls at most, relative (D = G = 1); ``first`` is M_0 of the emulated steps.
 
     On the free steps either root of s^2 - s_k s + e_k may follow; the smaller one is taken where the larger would make
     v fall.
     """
     n = steps.size
-    first, squares, free, total, binding = one_pass(steps)
     s = np.empty(n + 1)
     if first <= 1.0:
-        binding, rate = 0, 1.0 - total
+        binding = 0
         s[0] = 1.0
     else:
-        rate = 0.5 * (1.0 / (first * first) + squares) - free
         s[binding] = math.sqrt(steps[binding - 1])
         for k in range(binding - 1, -1, -1):
             s[k] = s[k + 1] + steps[k] / s[k + 1]
@@ -139,12 +125,12 @@ def _closing(steps: Array, tails: Array) -> tuple[float, float, float]:
             if k < n - 1 and tails[k] / larger < above * (1.0 - _TIE):
                 s[k + 1] = steps[k] / larger
                 if s[k + 1] ** 2 < 4.0 * steps[k + 1] * (1.0 - _CLOSE):
-                    return s[k + 1], rate, 1.0
+                    return s[k + 1], 1.0
         if k < n - 1:
             v = tails[k] / s[k + 1]
             fall = max(fall, 1.0 - v / above)
             above = v
-    return s[n], rate, fall
+    return s[n], fall
 
 
 def closing_sigma(run: MergedRun) -> tuple[float, float]:
@@ -153,7 +139,10 @@ def closing_sigma(run: MergedRun) -> tuple[float, float]:
     Sigma is zero where there is none. At ties of the recursion (linear decay is one) rounding makes v fall a little:
     then the rate is taken if the multipliers, raised until all signs are right, still prove it.
     """
-    sigma, rate, fall = _closing(run.emulated, run.tails)
+    emulated = run.emulated
+    one = OnePass(*compiled_or_plain(one_pass, emulated))
+    rate = float(one.rate(1.0))
+    sigma, fall = _closing(emulated, run.tails, float(one.first), int(one.binding))
     proved = fall <= _TIE or (fall <= _CLOSE and raised_chain(run, sigma).value <= rate * (1.0 + _PROVED))
     return (sigma if proved else 0.0), rate
 
@@ -207,14 +196,14 @@ def _largest_sigma(run: MergedRun) -> float:
 
 
 def cheapest_chain(run: MergedRun) -> Chain:
-    """Return the least `raised_chain` on a grid of log sigma that is refined four times."""
+    """Return the least `raised_chain` on a grid of log sigma that is refined twice."""
     most, floor = _largest_sigma(run), float(_floors(run)[-1])
     root = math.sqrt(run.steps[-1] * run.weights[-1])
     best = raised_chain(run, float(run.weights[-1]) / floor if floor > 0.0 else root)
     middle, reach = math.log(root), 6.0
-    for _ in range(4):
-        for log_sigma in np.linspace(middle - reach, middle + reach, 13).tolist():
+    for _ in range(3):
+        for log_sigma in np.linspace(middle - reach, middle + reach, 9).tolist():
             if log_sigma < math.log(most):
                 best = min(best, raised_chain(run, math.exp(log_sigma)), key=lambda chain: chain.value)
-        middle, reach = math.log(best.sigma), reach / 6.0
+        middle, reach = math.log(best.sigma), reach / 4.0
     return best

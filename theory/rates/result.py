@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Rate", "SgdRate", "frozen"]
 
-_PROGRAM = 2_000  # steps up to which the lower end for rising G is worth a second
+_PROGRAM = 2_000  # steps up to which the worst case for rising G is found within seconds
 
 
 def frozen(values: Any) -> Array:
@@ -174,10 +174,10 @@ class SgdRate(Rate):
 
     @property
     def lower(self) -> Any:
-        """A lower bound on the worst case: the value where it is attained, else what some function attains.
+        """A lower bound on the worst case: the value where it is attained, else the worst case itself up to 2,000 steps.
 
-        Up to 2,000 steps it is the worst case itself to 1e-4 or better (`lastiterate.theory.rates.pivots`), beyond the
-        exact rate of the running minimum of G.
+        That is the value of `lastiterate.theory.rates.varying.tightened_rate`; for longer runs it is the exact rate of
+        the running minimum of G.
         """
         return self.value if self.exact else self._under_rising_caps
 
@@ -188,15 +188,14 @@ class SgdRate(Rate):
 
     @cached_property
     def _under_rising_caps(self) -> float:
-        from .pivots import lower_bound
         from .sgd import exact_rate
+        from .varying import tightened_rate
 
-        found = exact_rate(self.steps, self._D, np.minimum.accumulate(self._G)).value
-        scaled = Scaled.to_distance(self.steps, self._D, self._G)
-        if scaled is None or self.n_steps > _PROGRAM:
-            return found
-        least = lower_bound(scaled.steps, scaled.caps, scaled.distance, self.sigma / math.sqrt(scaled.unit))
-        return min(max(found, self._D * scaled.top_cap * (least / scaled.distance)), self.value)
+        if self.n_steps <= _PROGRAM:
+            tight = tightened_rate(self.steps, self._D, self._G)
+            if tight.exact:
+                return tight.value
+        return exact_rate(self.steps, self._D, np.minimum.accumulate(self._G)).value
 
     def certificate(self) -> "Certificate":
         """Return the multipliers that prove a bound of at most this value, in a form that others can check."""

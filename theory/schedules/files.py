@@ -91,6 +91,8 @@ def write_schedule(
     """
     values = check_steps(steps)
     check_choice(kind, "kind", COLUMNS)
+    if not isinstance(provenance, Mapping | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError("provenance", provenance, "a mapping of names to facts")
     target = check_path(path)
     endings = (".json", ".csv", ".npy") if kind == "multiplier" else (".json", ".csv")
     check_choice(target.suffix, "path", endings)

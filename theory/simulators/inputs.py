@@ -12,9 +12,11 @@ from lastiterate.theory.base.validation import (
     InputError,
     check_choice,
     check_count,
+    check_integers,
     check_positive,
     check_steps,
     check_vector,
+    n_dims,
 )
 from lastiterate.theory.schedules import parse
 
@@ -58,7 +60,9 @@ def read_schedules(steps: Any, n_steps: int | None) -> tuple[Array, list[str]]:
 
 def read_base_lrs(base_lr: Any) -> Array:
     """Return the base learning rates, one or more nonnegative numbers."""
-    chosen = np.asarray(base_lr, dtype=object).ravel().tolist()  # objects stay as they were given
+    if n_dims(base_lr) == 0:
+        return np.array([check_positive(base_lr, "base_lr", allow_zero=True)])
+    chosen = check_vector(base_lr, "base_lr").tolist()
     if not chosen:
         raise InputError("base_lr", "an empty sequence", "at least one")
     return np.array([check_positive(lr, "base_lr", allow_zero=True) for lr in chosen])
@@ -91,13 +95,7 @@ def read_record(record: Any, n_steps: int) -> npt.NDArray[np.int64]:
     if not np.iterable(record) or isinstance(record, str):
         count = check_count(record, "record")
         return np.unique(np.round(np.linspace(0, n_steps, min(count, n_steps) + 1)).astype(np.int64))
-    expected = f"a number of steps to record, or steps from 0 to {n_steps}"
-    try:
-        chosen = np.asarray(record)
-    except ValueError as error:
-        raise InputError("record", "a ragged sequence", expected) from error
-    if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not 0 <= chosen.min() <= chosen.max() <= n_steps:
-        raise InputError("record", record, expected)
+    chosen = check_integers(record, "record", 0, n_steps)
     return np.unique([*chosen, 0, n_steps]).astype(np.int64)
 
 

@@ -21,7 +21,10 @@ def merge(
     every: Annotated[int, typer.Option(help="Steps between checkpoints, counted back from the last step.")] = 1,
     last: Annotated[int, typer.Option(help="Number of checkpoints.")] = 10,
     base_lr: Annotated[
-        float | None, typer.Option(help="Base learning rate of the run; tuned to the last iterate if absent.")
+        float | None,
+        typer.Option(
+            help="Base learning rate of the run; tuned to the last iterate if absent, none for absolute steps."
+        ),
     ] = None,
     D: Distance = 1.0,
     G: GradientBound = 1.0,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,7 +50,7 @@ def run(
     plot: PlotOption = None,
 ) -> None:
     """Execute the runs that the store does not have; exit code 1 if some failed or were rejected."""
-    from lastiterate.experiments.sweep.sweep import read_sweep, run_sweep
+    from lastiterate.experiments.sweep.sweep import Store, read_sweep, run_sweep
 
     specs = _unfinished(store, retry_failed) if file is None else read_sweep(file)
     result = run_sweep(
@@ -62,20 +63,30 @@ def run(
         retry_failed=retry_failed,
         timeout_s=timeout,
     )
+    failed = result.failed
     if file is None:
-        result = replace(result, records=tuple(_of_this_code(store)))
+        with Store(store, must_exist=True) as opened:
+            is_current = _judge()
+            current = (run for run in opened.iterate() if is_current(run.spec.target, run.code_version))
+            n_runs = sum(is_current(target, code) for target, code, _, _ in opened.overview())
+            whole = as_json or plot is not None
+            result = replace(result, records=tuple(current if whole else islice(current, SHOWN)))
+            failures = opened.iterate(status="failed")
+            failed = [run for run in failures if is_current(run.spec.target, run.code_version)]
+    else:
+        n_runs = len(result.records)
     rows = result.table()
-    extra = {"store": str(store), "executed now": result.n_executed, "runs": len(rows), "failed": len(result.failed)}
-    if len(rows) > SHOWN and not as_json:
-        extra["shown"] = f"{SHOWN} of {len(rows)} runs; lastiterate sweep export writes all"
-    emit(rows if as_json else rows[:SHOWN], as_json=as_json, title=f"{len(rows)} runs", extra=extra)
+    extra = {"store": str(store), "executed now": result.n_executed, "runs": n_runs, "failed": len(failed)}
+    if n_runs > SHOWN and not as_json:
+        extra["shown"] = f"{SHOWN} of {n_runs} runs; lastiterate sweep export writes all"
+    emit(rows if as_json else rows[:SHOWN], as_json=as_json, title=f"{n_runs} runs", extra=extra)
     for index, reason in list(result.rejected.items())[:SHOWN]:
         tell(f"run {index} was rejected: {reason}")
-    for record in result.failed[:SHOWN]:
+    for record in failed[:SHOWN]:
         tell(f"{record.spec.to_json()} failed: {record.error}")
     if plot is not None:
         _plot(rows, metric, plot)
-    if result.failed or result.rejected:
+    if failed or result.rejected:
         raise typer.Exit(1)
 
 
@@ -91,15 +102,6 @@ def _unfinished(store: Path, retry_failed: bool) -> list[Any]:
         ]
     done = {text for text, is_done in seen if is_done}
     return [RunSpec.from_json(text) for text in dict.fromkeys(text for text, _ in seen) if text not in done]
-
-
-def _of_this_code(store: Path) -> list[Any]:
-    """Finished runs of the code as it is now."""
-    from lastiterate.experiments.sweep.sweep import Store
-
-    is_current = _judge()
-    with Store(store, must_exist=True) as opened:
-        return [record for record in opened.iterate() if is_current(record.spec.target, record.code_version)]
 
 
 def _judge() -> Callable[[str, str], bool]:
@@ -120,7 +122,7 @@ def _judge() -> Callable[[str, str], bool]:
 @sweep.command()
 def status(store: StoreOption = Path("runs.db"), as_json: JsonFlag = False) -> None:
     """Show how far a sweep is, who works on it, what failed, and how long the rest will take."""
-    from lastiterate.experiments.sweep.sweep import Store
+    from lastiterate.experiments.sweep.store import Store
 
     with Store(store, must_exist=True) as opened:
         progress = opened.progress()
@@ -144,8 +146,8 @@ def export(
     out: Annotated[Path, typer.Argument(help="CSV file to write.")], store: StoreOption = Path("runs.db")
 ) -> None:
     """Write all runs of a store to a CSV file, one line a run."""
+    from lastiterate.experiments.sweep.store import Store
     from lastiterate.experiments.sweep.store_export import export_csv
-    from lastiterate.experiments.sweep.sweep import Store
 
     with Store(store, must_exist=True) as opened:
         count = export_csv(opened, out)

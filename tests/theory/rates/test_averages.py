@@ -12,7 +12,7 @@ from lastiterate.solvers.worst_case.solve import worst_case
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.methods import step_matrix
 from lastiterate.theory.rates.average_bounds import least_upper, matrix_of
-from lastiterate.theory.rates.averages import average_rate
+from lastiterate.theory.rates.averages import average_iterate_rate, average_rate
 from lastiterate.theory.rates.bouncing import steepest
 from lastiterate.theory.rates.bouncing_function import function_of
 from lastiterate.theory.rates.emulated import MergedRun, cheapest_chain
@@ -238,6 +238,12 @@ def test_step_weights_are_never_above_the_classical_bound():
         for caps in (1.0, G):
             classical = (1.0 + np.sum((steps * np.broadcast_to(caps, 31)[:-1]) ** 2)) / (2.0 * steps.sum())
             assert average_rate(steps, "steps", G=caps).value <= classical * (1.0 + 1e-12)
+
+
+def test_old_name_warns_and_agrees():
+    with pytest.warns(DeprecationWarning, match="average_rate"):
+        old = average_iterate_rate([0.3, 0.2])
+    assert old.value == average_rate([0.3, 0.2], "steps").value
 
 
 @pytest.mark.parametrize("n", [0, 1, 3])

@@ -13,7 +13,7 @@ from lastiterate.theory.problems.problem import Minimum, Problem
 
 from .coordinates import WHITEN_LIMIT, certified, column_scales, scaled, whitened
 
-__all__ = ["least_absolute", "max_of_affine", "plain_hinge", "regularised_hinge"]
+__all__ = ["least_absolute", "max_of_affine", "hinge", "regularised_hinge"]
 
 _METHOD = "HiGHS dual simplex, certified by weak duality"
 _QUADRATIC = "Clarabel interior point, certified by weak duality"
@@ -28,8 +28,10 @@ def least_absolute(problem: Problem) -> Minimum:
     return _piecewise_linear(problem, problem.matrix, -problem.targets, -1.0)
 
 
-def plain_hinge(problem: Problem) -> Minimum:
-    """Return the minimum of the hinge loss without l2."""
+def hinge(problem: Problem) -> Minimum:
+    """Return the minimum of the hinge loss: a quadratic program with l2, a linear one without."""
+    if problem.l2:
+        return regularised_hinge(problem)
     return _piecewise_linear(problem, _signed_rows(problem), np.ones(problem.n_samples), 0.0)
 
 

@@ -6,17 +6,19 @@ returned point, whatever the solver's status says.
 """
 
 import json
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
+from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.base.files import write_atomically
 from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.problems.losses import LOSSES, PIECES
 from lastiterate.theory.problems.problem import Minimum, Problem
 
-from .coordinates import certified, column_scales
-from .newton import in_row_space, newton
-from .programs import least_absolute, max_of_affine, plain_hinge, regularised_hinge
+from .coordinates import certified
 
 __all__ = ["solve_minimum"]
 
@@ -72,47 +74,21 @@ def _write(path: Path, problem: Problem, found: Minimum) -> None:
 
 
 def _solve(problem: Problem) -> Minimum:
-    if problem.l2 and problem.kind in ("absolute", "max_affine"):
+    if problem.l2 and problem.kind in ("absolute", *PIECES):
         raise InputError("l2", problem.l2, f"zero for the kind {problem.kind}")
-    solver = {
-        "absolute": least_absolute,
-        "hinge": regularised_hinge if problem.l2 else plain_hinge,
-        "logistic": newton,
-        "softmax": newton,
-        "squared": _least_squares,
-        "max_affine": max_of_affine,
-    }[problem.kind]
-    if not abs(problem.matrix).max():
-        solver = _constant
-    found = solver(problem)
+    found = (_solver_of(problem.kind) if abs(problem.matrix).max() else _constant)(problem)
     rounding = _ROUNDING * abs(problem.value(np.zeros(problem.dim)))
     if not found.gap <= _GOAL * max(1.0, abs(found.value)) + rounding:
-        raise RuntimeError(
-            f"{problem.name}: the certified gap of the minimum is {found.gap:.1e}, more than {_GOAL:.0e}"
-        )
+        raise SolverError(f"{problem.name}: the certified gap of the minimum is {found.gap:.1e}, more than {_GOAL:.0e}")
     return found
+
+
+def _solver_of(kind: str) -> Callable[[Problem], Minimum]:
+    """Return the solver that the row of a loss names."""
+    module, _, name = ("programs:max_of_affine" if kind in PIECES else LOSSES[kind].minimise).partition(":")
+    return getattr(import_module(f"{__package__}.{module}"), name)
 
 
 def _constant(problem: Problem) -> Minimum:
     zero = np.zeros(problem.dim)
     return certified(problem, [zero], problem.value(zero), "the matrix is zero")
-
-
-def _least_squares(problem: Problem) -> Minimum:
-    n, p = problem.matrix.shape
-    if problem.l2 and p > n:
-        reduced, basis = in_row_space(problem)
-        found = _least_squares(reduced)
-        return certified(problem, [found.x @ basis], found.value - found.gap, found.method)
-    matrix = problem.matrix.toarray() if problem.sparse else problem.matrix
-    stacked = np.vstack([matrix, np.sqrt(problem.l2 * n) * np.eye(p)]) if problem.l2 else matrix
-    right = np.concatenate([problem.targets, np.zeros(len(stacked) - n)])
-    scales = column_scales(stacked)
-    stacked = stacked / scales
-    z = correction = np.linalg.lstsq(stacked, right, rcond=None)[0]
-    for _ in range(2):
-        correction = np.linalg.lstsq(stacked, right - stacked @ z, rcond=None)[0]
-        z = z + correction
-    x = z / scales
-    decrease = 0.5 * float(np.sum((stacked @ correction) ** 2)) / n
-    return Minimum(x, problem.value(x), decrease, "LAPACK least squares, certified by one step of refinement")

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
-from lastiterate.theory.problems.problem import KINDS
+from lastiterate.theory.problems.losses import KINDS
 
 from .logistic import AT_ONCE, logistic_losses, logistic_slopes
 from .protocol import INLINE, KERNEL, KIND, L2, SUMS
@@ -21,7 +21,8 @@ __all__: list[str] = []  # compiled code, for the simulators alone
 BLOCK, WORK = 64, 192  # rows a block, numbers of scratch
 MEDIUM, WIDE = 1 << 11, 1 << 16  # from these widths on only eight rows stay in a cache between passes, and fewer
 CACHED = 1 << 17  # numbers that stay in a cache of a core
-ABSOLUTE, HINGE, LOGISTIC, SQUARED = KINDS["absolute"], KINDS["hinge"], KINDS["logistic"], KINDS["squared"]
+VECTORISED = ("absolute", "hinge", "logistic", "squared")
+ABSOLUTE, HINGE, LOGISTIC, SQUARED = (KINDS[name] for name in VECTORISED)
 U = np.uint64  # of indices: Numba tests signed ones for wrapping around
 
 

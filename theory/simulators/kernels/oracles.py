@@ -6,12 +6,16 @@ Numba does not notice edits of `regularised` in the cache of the functions here.
 """
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import njit
 
-from .margins import WIDE, dense_margin, regularised, sparse_margin
+from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.problems.losses import LOSSES
+
+from .margins import VECTORISED, WIDE, dense_margin, regularised, sparse_margin
 from .protocol import KERNEL, L2, OUTPUTS, SUMS, TIE, TOLERANCE
 from .wide import shared_margin, threads_start_quickly, wide_margin
 
@@ -167,10 +171,55 @@ _FAMILY = {
 }
 
 
+@cache
+def plain_oracle(kind: str, sparse: bool) -> Any:
+    """Return the oracle of a loss from its scalar form: the reference for the vector kernels, and what others run on."""
+    scalar = LOSSES[kind].scalar
+    if scalar is None:
+        raise InputError("kind", kind, "a loss with a scalar form")
+    loss = njit(nogil=True, error_model="numpy")(scalar)
+
+    @njit(nogil=True, error_model="numpy")
+    def dense(k, x, rows, values, index, target, params, with_value, work, g):
+        stride, count = index[0], rows.size if rows.size else target.size
+        value = 0.0
+        g[:] = 0.0
+        for i in range(count):
+            row = rows[i] if rows.size else i
+            margin = 0.0
+            for j in range(x.size):
+                margin += values[row * stride + j] * x[j]
+            one, slope = loss(margin, target[row])
+            value += one
+            for j in range(g.size):
+                g[j] += slope / count * values[row * stride + j]
+        return regularised(params[L2], x, value / count, g)
+
+    @njit(nogil=True, error_model="numpy")
+    def compressed(k, x, rows, values, index, target, params, with_value, work, g):
+        n, count = target.size, rows.size if rows.size else target.size
+        value = 0.0
+        g[:] = 0.0
+        for i in range(count):
+            row = rows[i] if rows.size else i
+            margin = 0.0
+            for j in range(index[row], index[row + 1]):
+                margin += values[j] * x[index[n + 1 + j]]
+            one, slope = loss(margin, target[row])
+            value += one
+            for j in range(index[row], index[row + 1] if g.size else index[row]):
+                g[index[n + 1 + j]] += slope / count * values[j]
+        return regularised(params[L2], x, value / count, g)
+
+    return compressed if sparse else dense
+
+
 def oracle_of(kind: str, sparse: bool, width: int, alone: bool = False) -> Any:
     """Return the compiled oracle for a kind of problem, layout and width of data; a run alone has all threads."""
     if kind in _FAMILY:
         return _FAMILY[kind][sparse]
+    if kind not in VECTORISED:
+        return plain_oracle(kind, sparse)
     if sparse:
         return sparse_margin
     if width < WIDE:

@@ -1,0 +1,46 @@
+"""The tables of the momentum guide: every interval holds the program's value, and a row comes out the same again."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lastiterate.paper_figures.machinery import interval_tables
+from lastiterate.theory.rates.dual_averaging import dual_averaging_rate
+from lastiterate.theory.rates.momentum import momentum_rate
+
+PAGE = Path(__file__).parents[2] / "docs" / "momentum.md"
+
+
+def rows():
+    text = PAGE.read_text(encoding="utf-8").split(interval_tables.BEGIN)[1].split(interval_tables.END)[0]
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
+    ]
+    return [row for row in cells if row[0].isdigit()]
+
+
+def test_every_interval_holds_the_value_of_the_program():
+    found = rows()
+    assert len(found) == 40 + 36
+    for row in found:
+        upper, lower = float(row[4]), float(row[6])
+        assert lower <= upper
+        if row[3]:
+            assert lower * (1 - 1e-5) <= float(row[3]) <= upper * (1 + 1e-5)
+
+
+def test_the_values_beside_the_page_are_those_of_the_page():
+    kept = json.loads(PAGE.with_name("momentum_sdp.json").read_text(encoding="utf-8"))
+    shown = {f"{row[0]} {row[1]} {row[2]}": float(row[3]) for row in rows() if row[3]}
+    assert len(kept) == len(shown)
+    for name, value in kept.items():
+        assert shown[name.removeprefix("momentum ").removeprefix("dual averaging ")] == pytest.approx(value, abs=6e-7)
+
+
+def test_rows_come_out_the_same():
+    by_case = {tuple(row[:3]): row for row in rows()}
+    rate = momentum_rate(interval_tables.momentum_case(20, 0.9, "wsd"), 0.9)
+    assert f"{rate.value:.6f}" == by_case["20", "0.9", "wsd"][4]
+    rate = dual_averaging_rate(*interval_tables.dual_averaging_case(100, "sqrt(k)", "k"), search_limit=0)
+    assert f"{rate.value:.5f}" == f"{float(by_case['100', 'sqrt(k)', 'k'][4]):.5f}"
