@@ -174,9 +174,9 @@ class SgdRate(Rate):
 
     @property
     def lower(self) -> Any:
-        """A lower bound on the worst case: the value where it is attained, else the worst case itself up to 2,000 steps.
+        """A lower bound on the worst case: the value where it is attained, else, up to 2,000 steps, the worst case.
 
-        That is the value of `lastiterate.theory.rates.varying.tightened_rate`; for longer runs it is the exact rate of
+        The latter is the value of `lastiterate.theory.rates.varying.tightened_rate`; for longer runs it is the exact rate of
         the running minimum of G.
         """
         return self.value if self.exact else self._under_rising_caps
