@@ -176,8 +176,8 @@ class SgdRate(Rate):
     def lower(self) -> Any:
         """A lower bound on the worst case: the value where it is attained, else, up to 2,000 steps, the worst case.
 
-        The latter is the value of `lastiterate.theory.rates.varying.tightened_rate`; for longer runs it is the exact rate of
-        the running minimum of G.
+        The latter is the value of `lastiterate.theory.rates.varying.tightened_rate`; for longer runs it is the exact
+        rate of the running minimum of G.
         """
         return self.value if self.exact else self._under_rising_caps
 
