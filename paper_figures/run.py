@@ -14,7 +14,7 @@ from lastiterate.theory.base.validation import InputError
 from .figures.table import select
 from .machinery.cache import Cache
 from .machinery.page import write_page
-from .machinery.registry import Figure, Outcome, Settings
+from .machinery.registry import Figure, FigureOutcome, Settings
 
 __all__ = ["MissingData", "make_figures"]
 
@@ -26,7 +26,7 @@ def make_figures(
     quick: bool = True,
     data: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
-) -> list[Outcome]:
+) -> list[FigureOutcome]:
     """Compute (or read from the cache), check and draw figures, and write the page that compares them.
 
     Parameters
@@ -59,7 +59,7 @@ def make_figures(
     target = Path(out)
     target.mkdir(parents=True, exist_ok=True)
     cache = Cache(target / "cache" / ("quick" if quick else "full"))
-    outcomes: list[Outcome] = []
+    outcomes: list[FigureOutcome] = []
     with progress_bar("figures", len(chosen), shown=progress, unit="figures") as update:
         for figure in chosen:
             settings = Settings(quick=quick, cache=cache, data=folder, progress=_telling(update, figure.name))
@@ -69,19 +69,19 @@ def make_figures(
     return outcomes
 
 
-def _make(figure: Figure, settings: Settings, target: Path) -> Outcome:
+def _make(figure: Figure, settings: Settings, target: Path) -> FigureOutcome:
     start = time.perf_counter()
     try:
         data = figure.compute(settings)
     except MissingData as missing:
         warnings.warn(f"{figure.name} skipped: {missing}", stacklevel=3)
-        return Outcome(figure, None, [], skipped=str(missing))
+        return FigureOutcome(figure, None, [], skipped=str(missing))
     with styled():
         canvas = figure.draw(data)
         for suffix in ("png", "pdf"):
             with replacing(target / f"{figure.name}.{suffix}") as partial:
                 canvas.savefig(partial, metadata={"CreationDate": None} if suffix == "pdf" else None)
-    return Outcome(figure, data, figure.check(data), seconds=time.perf_counter() - start)
+    return FigureOutcome(figure, data, figure.check(data), seconds=time.perf_counter() - start)
 
 
 class MissingData(InputError):

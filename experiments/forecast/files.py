@@ -14,7 +14,7 @@ from lastiterate.theory.laws.registry import LAWS
 
 from .fit_law import FittedLaw, law_for, parameters_of
 from .intervals import uncertainty
-from .least_squares import Problem
+from .least_squares import FitProblem
 from .log import LossLog
 from .samples import group_names, sample
 from .selection import Score
@@ -69,7 +69,7 @@ def load(path: str | Path) -> "LossFit":
         logs.append(LossLog(stored[f"steps{i}"], stored[f"at{i}"], stored[f"loss{i}"], **described))
     samples, groups = sample(logs, rest["on"]), group_names(logs)
     law = law_for(rest["law"], samples)
-    problem = Problem(law, samples, parameters_of(law, samples, groups))
+    problem = FitProblem(law, samples, parameters_of(law, samples, groups))
     solution = problem.at(stored["theta"], float(rest["scale"]))
     fitted = FittedLaw(law, problem, solution, uncertainty(problem, solution, rest["on"]))
     scores = tuple(Score(**score) for score in rest["scores"])

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from lastiterate.theory.base.validation import Array
-from lastiterate.theory.laws.protocol import Law, Parameter
+from lastiterate.theory.laws.protocol import Law, LawParameter
 from lastiterate.theory.laws.registry import LAWS
 
 from .intervals import Uncertainty, uncertainty
-from .least_squares import OFFSET, Problem, Solution
+from .least_squares import OFFSET, FitProblem, Solution
 from .samples import Sample, truncate
 
 MOST_FOLDS = 12
@@ -22,7 +22,7 @@ class FittedLaw:
     """A law in the unit of the logs, its problem, solution and uncertainty."""
 
     law: Law
-    problem: Problem
+    problem: FitProblem
     solution: Solution
     uncertainty: Uncertainty
 
@@ -36,7 +36,7 @@ def law_for(name: str, samples: Sequence[Sample]) -> Law:
 
 def fit_law(law: Law, samples: Sequence[Sample], groups: Sequence[str | None], on: str) -> FittedLaw:
     """Fit from several starts."""
-    problem = Problem(law, samples, parameters_of(law, samples, groups))
+    problem = FitProblem(law, samples, parameters_of(law, samples, groups))
     solution = problem.solve(problem.starts())
     return FittedLaw(law, problem, solution, uncertainty(problem, solution, on))
 
@@ -84,18 +84,20 @@ def error_on(law: Law, theta: Array, part: Sample, terms: Any) -> float:
     return float(np.mean(np.abs(law.evaluate(theta[:n_law], terms)[0] + offset - part.loss)))
 
 
-def parameters_of(law: Law, samples: Sequence[Sample], groups: Sequence[str | None]) -> tuple[Parameter, ...]:
+def parameters_of(law: Law, samples: Sequence[Sample], groups: Sequence[str | None]) -> tuple[LawParameter, ...]:
     """Return the law's parameters, scaled to the losses, and an offset for every group but the first."""
     lowest = min(float(part.loss.min()) for part in samples)
     typical = float(np.median([part.loss[-1] for part in samples]))
     own = law.parameters([part.run for part in samples], lowest, typical)
     offsets = [
-        Parameter(f"{OFFSET}[{group}]", -typical, typical, 0.0, 0.0, 0.3 * typical, f"losses of {group} above others")
+        LawParameter(
+            f"{OFFSET}[{group}]", -typical, typical, 0.0, 0.0, 0.3 * typical, f"losses of {group} above others"
+        )
         for group in groups[1:]
     ]
     return (*own, *offsets)
 
 
 def _refit(fitted: FittedLaw, samples: Sequence[Sample], terms: Sequence[Any] | None, groups: Sequence[Any]) -> Array:
-    problem = Problem(fitted.law, samples, parameters_of(fitted.law, samples, groups), terms)
+    problem = FitProblem(fitted.law, samples, parameters_of(fitted.law, samples, groups), terms)
     return problem.solve([fitted.solution.theta], fitted.solution.scale).theta

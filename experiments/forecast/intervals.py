@@ -13,7 +13,7 @@ from scipy import stats
 
 from lastiterate.theory.base.validation import Array
 
-from .least_squares import Problem, Solution
+from .least_squares import FitProblem, Solution
 
 PRIOR_ERROR = 2.5e-4
 PRIOR_COUNT = 4.0
@@ -48,7 +48,7 @@ class Uncertainty:
         return np.asarray(np.linalg.inv(np.linalg.inv(self.covariance) + information), dtype=np.float64)
 
 
-def uncertainty(problem: Problem, solution: Solution, on: str) -> Uncertainty:
+def uncertainty(problem: FitProblem, solution: Solution, on: str) -> Uncertainty:
     """Return the uncertainty of a solution."""
     jacobian, weights = solution.jacobian, solution.weights
     squares = jacobian.T @ (weights[:, None] * jacobian)
@@ -66,7 +66,7 @@ def uncertainty(problem: Problem, solution: Solution, on: str) -> Uncertainty:
     return Uncertainty(0.5 * (covariance + covariance.T), float(error), freedom, correlation)
 
 
-def unidentified(problem: Problem, deviations: Array) -> tuple[str, ...]:
+def unidentified(problem: FitProblem, deviations: Array) -> tuple[str, ...]:
     """Return the parameters of which the data say little: the prior decides them."""
     wide = deviations * problem.precision > UNKNOWN_SHARE
     return tuple(p.name for p, unknown in zip(problem.parameters, wide, strict=True) if unknown)

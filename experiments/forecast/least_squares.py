@@ -8,7 +8,7 @@ import numpy as np
 from scipy import optimize
 
 from lastiterate.theory.base.validation import Array
-from lastiterate.theory.laws.protocol import Law, Parameter
+from lastiterate.theory.laws.protocol import Law, LawParameter
 
 from .samples import Sample, prepare
 
@@ -45,11 +45,15 @@ class Solution:
     cost: float
 
 
-class Problem:
+class FitProblem:
     """A law, the points, and the priors of its parameters and of the groups' offsets."""
 
     def __init__(
-        self, law: Law, samples: Sequence[Sample], parameters: Sequence[Parameter], terms: Sequence[Any] | None = None
+        self,
+        law: Law,
+        samples: Sequence[Sample],
+        parameters: Sequence[LawParameter],
+        terms: Sequence[Any] | None = None,
     ) -> None:
         self.law, self.samples, self.parameters = law, list(samples), tuple(parameters)
         self.terms = prepare(law, self.samples) if terms is None else list(terms)

@@ -9,12 +9,12 @@ from lastiterate.theory.base.validation import InputError
 from .style import BLACK, BLUE, GREY, ORANGE, axes_or_current
 
 if TYPE_CHECKING:
-    from lastiterate.theory.rates.result import SgdRate
+    from lastiterate.theory.rates.result import Rate
 
 __all__ = ["sensitivity"]
 
 
-def sensitivity(rate: "SgdRate", ax: Any = None) -> Any:
+def sensitivity(rate: "Rate", ax: Any = None) -> Any:
     """Draw a schedule and below it the derivative of its rate in each step; return ``ax``.
 
     Blue stretches would gain from larger steps, orange ones from smaller steps; the free steps, which cost nothing, are
@@ -22,7 +22,7 @@ def sensitivity(rate: "SgdRate", ax: Any = None) -> Any:
 
     Parameters
     ----------
-    rate : SgdRate
+    rate : Rate
         The rate of one schedule, from `lastiterate.exact_rate` or `lastiterate.tune_base_lr`.
     ax : matplotlib Axes, optional
         The place of the picture, pyplot's current axes by default: two axes are drawn within.

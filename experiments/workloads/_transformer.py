@@ -10,7 +10,7 @@ from torch.nn.functional import gelu, rms_norm, scaled_dot_product_attention
 from ._keyed import keyed_dropout
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention and a two-layer perceptron, each after a layer norm and beside a shortcut."""
 
     def __init__(self, width: int, heads: int, layer: int, *, causal: bool, dropout: float) -> None:
@@ -40,7 +40,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.n_angles = width // heads // 2
         self.blocks = nn.ModuleList(
-            Block(width, heads, layer, causal=causal, dropout=dropout) for layer in range(depth)
+            TransformerBlock(width, heads, layer, causal=causal, dropout=dropout) for layer in range(depth)
         )
         self.norm = nn.LayerNorm(width)
         for name, parameter in self.blocks.named_parameters():

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, relu, smooth_l1_loss
 
 from ._examples import Batch, Examples, Model
-from .residual_net import Block
+from .residual_net import ResidualBlock
 
 __all__ = ["create"]
 
@@ -80,7 +80,7 @@ class Detector(nn.Module):
         super().__init__()
         widths = (width, width, 2 * width, 4 * width)
         self.stem = nn.Conv2d(1, width, 3, padding=1, bias=False)
-        self.stages = nn.Sequential(*(Block(before, after, stride=2) for before, after in pairwise(widths)))
+        self.stages = nn.Sequential(*(ResidualBlock(before, after, stride=2) for before, after in pairwise(widths)))
         self.norm = nn.GroupNorm(min(8, width), 4 * width)
         self.head = nn.Conv2d(4 * width, 14, 1)
 

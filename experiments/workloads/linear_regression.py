@@ -24,17 +24,17 @@ __all__ = ["create"]
 
 def create(
     size: str = "tiny", data: Path | None = None, modes: int | None = None, exponent: float = 1.5, batch_size: int = 8
-) -> "LinearRegression":
+) -> "LinearRegressionWorkload":
     """Return the workload with eigenvalues i^-exponent, i = 1..modes, scaled to sum 1; it needs no data folder."""
     del data
     tiny = size == "tiny"
     count = check_count(modes, "modes", minimum=2) if modes is not None else 128 if tiny else 4096
     recursion = LinearRecursion.power_law(count, exponent=check_positive(exponent, "exponent"), batch_size=batch_size)
-    return LinearRegression(recursion=recursion, n_steps=100 if tiny else 10_000)
+    return LinearRegressionWorkload(recursion=recursion, n_steps=100 if tiny else 10_000)
 
 
 @dataclass(frozen=True)
-class LinearRegression:
+class LinearRegressionWorkload:
     """The workload; one example of a batch is a row of random signs, its share of the noise."""
 
     recursion: LinearRecursion
@@ -48,7 +48,7 @@ class LinearRegression:
 
     def build_model(self) -> nn.Module:
         """Return a start with x_i = +-sqrt(p_i), signs drawn from torch's generator."""
-        return Coordinates(self.recursion)
+        return RegressionWeights(self.recursion)
 
     def batch(self, seed: int, step: int) -> Batch:
         """Return float32[B, modes] of random signs."""
@@ -70,7 +70,7 @@ class LinearRegression:
         return self.recursion.losses(base_lr * np.asarray(steps, dtype=np.float64))
 
 
-class Coordinates(nn.Module):
+class RegressionWeights(nn.Module):
     """The parameters y = x / sqrt(M): the gradient of mean_i lam_i x_i^2 / 2 in y moves x by lam_i x_i."""
 
     def __init__(self, recursion: LinearRecursion) -> None:

@@ -52,7 +52,7 @@ class ResidualNet(nn.Module):
         for stage in range(3):
             after = width * 2**stage
             for index in range(blocks):
-                layers.append(Block(before, after, stride=2 if stage > 0 and index == 0 else 1))
+                layers.append(ResidualBlock(before, after, stride=2 if stage > 0 and index == 0 else 1))
                 before = after
         self.features = nn.Sequential(*layers)
         self.norm = nn.GroupNorm(min(8, before // 4), before)
@@ -63,7 +63,7 @@ class ResidualNet(nn.Module):
         return self.head(relu(self.norm(self.features(images))).mean(dim=(2, 3)))
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Norm, relu, convolution, twice, beside a shortcut."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import look, panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, close, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, close, holds
 from lastiterate.theory import schedules
 from lastiterate.theory.optimal.closed_form import optimal_continuation
 from lastiterate.theory.rates.curve import rate_curve
@@ -82,8 +82,8 @@ def _draw_curves(data: Data) -> Any:
     return figure
 
 
-def _check_curves(data: Data) -> list[Check]:
-    checks: list[Check] = []
+def _check_curves(data: Data) -> list[FigureCheck]:
+    checks: list[FigureCheck] = []
     for bound in BOUNDS:
         wsd = np.array(data["rows"][bound]["wsd:cooldown=0.2"]["values"])
         cosine = np.array(data["rows"][bound]["cosine"]["values"])
@@ -138,8 +138,8 @@ def _draw_cooldown(data: Data) -> Any:
     return figure
 
 
-def _check_cooldown(data: Data) -> list[Check]:
-    checks: list[Check] = []
+def _check_cooldown(data: Data) -> list[FigureCheck]:
+    checks: list[FigureCheck] = []
     for bound in BOUNDS:
         row = data["rows"][bound]
         tuned, fixed, lr = (np.array(row[key]) for key in ("tuned", "fixed", "base_lr"))
@@ -183,8 +183,8 @@ def _draw_transfer(data: Data) -> Any:
     return figure
 
 
-def _check_transfer(data: Data) -> list[Check]:
-    checks: list[Check] = []
+def _check_transfer(data: Data) -> list[FigureCheck]:
+    checks: list[FigureCheck] = []
     for bound in BOUNDS:
         slopes = [np.polyfit(np.log(data["horizons"]), np.log(values), 1)[0] for values in data["rows"][bound].values()]
         worst = max(slopes, key=lambda slope: abs(slope + 0.5))
@@ -232,8 +232,8 @@ def _draw_pep(data: Data) -> Any:
     return figure
 
 
-def _check_pep(data: Data) -> list[Check]:
-    checks: list[Check] = []
+def _check_pep(data: Data) -> list[FigureCheck]:
+    checks: list[FigureCheck] = []
     for text in COMPARED:
         row = data["rows"][text]
         picked = np.array(data["horizons"]) - 1
@@ -297,7 +297,7 @@ def _draw_extension(data: Data) -> Any:
     return figure
 
 
-def _check_extension(data: Data) -> list[Check]:
+def _check_extension(data: Data) -> list[FigureCheck]:
     rates = data["rates"]
     keep, lower, best, scratch = (row["exact"] for row in rates.values())
     return [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import look, panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
 
 __all__ = ["FIGURES"]
 
@@ -124,7 +124,7 @@ def _draw(data: Data) -> Any:
     return figure
 
 
-def _check(data: Data) -> list[Check]:
+def _check(data: Data) -> list[FigureCheck]:
     ten = [label for label in data["rows"] if label in MIRRORS]
     series = ["GPT", *(label for label in data["rows"] if label not in MIRRORS)]
     ranks = _ranks(data, ten)

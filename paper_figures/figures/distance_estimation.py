@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, close, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, close, holds
 from lastiterate.paper_figures.machinery.testbed import CONVEX, convex_problem
 from lastiterate.theory import problems
 from lastiterate.theory.simulators.simulate import simulate
@@ -60,7 +60,7 @@ def _draw_absolute(data: Data) -> Any:
     return figure
 
 
-def _check_absolute(data: Data) -> list[Check]:
+def _check_absolute(data: Data) -> list[FigureCheck]:
     final = {option: row["d"][-1] for option, row in data["rows"].items()}
     largest = max(max(d for d in row["d"] if np.isfinite(d)) for row in data["rows"].values())
     moved = max(row["x"][-1] for row in data["rows"].values())
@@ -130,8 +130,8 @@ def _draw_growth(data: Data) -> Any:
     return figure
 
 
-def _check_growth(data: Data) -> list[Check]:
-    checks: list[Check] = []
+def _check_growth(data: Data) -> list[FigureCheck]:
+    checks: list[FigureCheck] = []
     for name, row in data["rows"].items():
         a, b = row["dadapt_da"]["reached"], row["prodigy_da"]["reached"]
         passed = b is not None and (a is None or b < a)

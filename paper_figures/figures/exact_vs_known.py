@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import look, panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, close, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, close, holds
 from lastiterate.theory import schedules
 from lastiterate.theory.methods.step_matrix import sgd
 from lastiterate.theory.rates.sgd import exact_rate, tune_base_lr
@@ -102,7 +102,7 @@ def _draw_known(data: Data) -> Any:
     return figure
 
 
-def _check_known(data: Data) -> list[Check]:
+def _check_known(data: Data) -> list[FigureCheck]:
     rows = data["curves"]["rows"]
     checks = [
         close(f"exact rate of {text}, N+1 = 1000", rows[text]["at_1000"], value, 0.003)
@@ -172,7 +172,7 @@ def _draw_powers(data: Data) -> Any:
     return figure
 
 
-def _check_powers(data: Data) -> list[Check]:
+def _check_powers(data: Data) -> list[FigureCheck]:
     final = {p: values[-1] for p, values in data["at"].items()}
     return [close(f"p = {p}, N = {data['horizons'][-1]}", value, limit(float(p)), 0.003) for p, value in final.items()]
 

@@ -12,7 +12,7 @@ from lastiterate.experiments.forecast.log import LossLog
 from lastiterate.experiments.forecast.result import ForecastWarning, LossFit
 from lastiterate.experiments.plots.forecast import plot_cooldowns
 from lastiterate.experiments.plots.style import panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, close, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, close, holds
 from lastiterate.theory import schedules
 from lastiterate.theory.base.validation import Array
 
@@ -82,7 +82,7 @@ def _draw_curves(data: Data) -> Any:
     return figure
 
 
-def _check_curves(data: Data) -> list[Check]:
+def _check_curves(data: Data) -> list[FigureCheck]:
     errors = {
         law: [float(np.mean(np.abs(np.array(row[law]) - row["exact"])[10:])) for row in data["rows"].values()]
         for law in ("functional_power", "multi_power")
@@ -129,8 +129,8 @@ def _draw_cooldown(data: Data) -> Any:
     return plot_cooldowns(data["rows"])
 
 
-def _check_cooldown(data: Data) -> list[Check]:
-    checks: list[Check] = []
+def _check_cooldown(data: Data) -> list[FigureCheck]:
+    checks: list[FigureCheck] = []
     best: list[float] = []
     for name, row in data["rows"].items():
         chosen = int(np.argmin(row["predicted"]))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
 from lastiterate.paper_figures.machinery.testbed import convex_problem
 from lastiterate.theory.simulators.simulate import simulate
 
@@ -55,8 +55,8 @@ def _draw(data: Data) -> Any:
     return figure
 
 
-def _check(data: Data) -> list[Check]:
-    checks: list[Check] = []
+def _check(data: Data) -> list[FigureCheck]:
+    checks: list[FigureCheck] = []
     inside = SCALES <= 0.11
     for name in JUDGED:
         spread = {m: np.array(data["rows"][name][m])[inside] for m in COLORS}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import look, panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
 from lastiterate.theory import problems, schedules
 from lastiterate.theory.optimal.refinement import RefinementWarning, Rule, refine
 from lastiterate.theory.problems.data import dataset
@@ -146,7 +146,7 @@ def _draw(data: Data) -> Any:
     return figure
 
 
-def _check(data: Data) -> list[Check]:
+def _check(data: Data) -> list[FigureCheck]:
     ranks = _ranks(data)
     shown = ", ".join(f"{name} {rank:.1f}" for name, rank in sorted(ranks.items(), key=lambda item: item[1]))
     decaying = [ranks["linear"], ranks["cosine"]]

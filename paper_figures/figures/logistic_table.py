@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, close, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, close, holds
 from lastiterate.paper_figures.machinery.testbed import accuracy
 from lastiterate.theory import problems, schedules
 from lastiterate.theory.problems.data import dataset
@@ -72,8 +72,8 @@ def _draw(data: Data) -> Any:
     return figure
 
 
-def _check(data: Data) -> list[Check]:
-    checks: list[Check] = []
+def _check(data: Data) -> list[FigureCheck]:
+    checks: list[FigureCheck] = []
     for name, row in data["rows"].items():
         tuned = row["adam"]["mean"]
         checks.append(close(f"{name}: tuned Adam", tuned, EXPECTED[name], 1.5))

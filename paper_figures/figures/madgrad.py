@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
 from lastiterate.paper_figures.machinery.testbed import accuracy
 from lastiterate.theory import problems, schedules
 from lastiterate.theory.problems.data import dataset
@@ -81,8 +81,8 @@ def _draw(data: Data) -> Any:
     return figure
 
 
-def _check(data: Data) -> list[Check]:
-    checks: list[Check] = []
+def _check(data: Data) -> list[FigureCheck]:
+    checks: list[FigureCheck] = []
     for name, row in data["rows"].items():
         best = {method: max(values) for method, values in row.items()}
         shown = ", ".join(f"{LABELS[m]} {v:.3f}" for m, v in best.items())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import BLACK, BLUE, GREY, ORANGE, panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
 from lastiterate.theory.rates.averages import average_rate
 
 GAPS = (1, 2, 4, 8, 16)
@@ -56,7 +56,7 @@ def _draw(data: Data) -> Any:
     return figure
 
 
-def _check(data: Data) -> list[Check]:
+def _check(data: Data) -> list[FigureCheck]:
     value, lower = np.array(data["value"]), np.array(data["lower"])
     shown = ", ".join(
         f"{gap}: {low:.3f} to {high:.3f}" for gap, low, high in zip(data["gap"], lower, value, strict=True)

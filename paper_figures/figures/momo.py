@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
 
 __all__ = ["FIGURES"]
 
@@ -59,7 +59,7 @@ def _draw(data: Data) -> Any:
     return figure
 
 
-def _check(data: Data) -> list[Check]:
+def _check(data: Data) -> list[FigureCheck]:
     def shown(name: str) -> str:
         return ", ".join("diverged" if loss is None else f"{loss:.2g}" for loss in data["rows"][name]["loss"])
 

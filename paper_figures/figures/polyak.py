@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
 from lastiterate.theory import problems, schedules
 from lastiterate.theory.problems.data import dataset
 from lastiterate.theory.simulators.simulate import simulate
@@ -81,7 +81,7 @@ def _draw(data: Data) -> Any:
     return figure
 
 
-def _check(data: Data) -> list[Check]:
+def _check(data: Data) -> list[FigureCheck]:
     last = {case: {method: row["gap"][-1] for method, row in rows.items()} for case, rows in data.items()}
     inside, outside, cancer = last.values()
     return [
@@ -147,7 +147,7 @@ def _draw_map(data: Data) -> Any:
     return figure
 
 
-def _check_map(data: Data) -> list[Check]:
+def _check_map(data: Data) -> list[FigureCheck]:
     gaps = np.array(data["gaps"], dtype=float)
     learns = gaps[1:].min() < 0.5 * gaps[0].min()
     wide = float(np.mean(gaps < 3.0 * gaps.min()))

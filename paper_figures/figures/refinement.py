@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import look, panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
 from lastiterate.theory import schedules
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.optimal.closed_form import theorem10_optimum
@@ -59,7 +59,7 @@ def _draw_synthetic(data: Data) -> Any:
     return figure
 
 
-def _check_synthetic(data: Data) -> list[Check]:
+def _check_synthetic(data: Data) -> list[FigureCheck]:
     rows = data["rows"]
     late = int(0.7 * data["n"])
     at = {kind: row["steps"][late] for kind, row in rows.items()}
@@ -157,8 +157,8 @@ def _draw_recorded(data: Data) -> Any:
     return figure
 
 
-def _check_recorded(data: Data) -> list[Check]:
-    checks: list[Check] = []
+def _check_recorded(data: Data) -> list[FigureCheck]:
+    checks: list[FigureCheck] = []
     for name, row in data["rows"].items():
         late = float(row["steps"][-1])
         text = f"last value {late:.3f}, end exponent {row['end_exponent']:.2f}"
@@ -228,8 +228,8 @@ def _draw_optimum(data: Data) -> Any:
     return figure
 
 
-def _check_optimum(data: Data) -> list[Check]:
-    checks: list[Check] = []
+def _check_optimum(data: Data) -> list[FigureCheck]:
+    checks: list[FigureCheck] = []
     for kind, row in data["rows"].items():
         error = abs(row["solved_value"] / row["closed_value"] - 1.0)
         checks.append(holds(f"{kind}: closed form equals the cone program to 1e-6", error < 1e-6, f"{error:.1e}"))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
 from lastiterate.theory import problems, schedules
 from lastiterate.theory.optimal.closed_form import optimal_continuation, optimal_schedule
 from lastiterate.theory.rates.sgd import exact_rate, tune_base_lr
@@ -99,7 +99,7 @@ def _draw(data: Data) -> Any:
     return figure
 
 
-def _check(data: Data) -> list[Check]:
+def _check(data: Data) -> list[FigureCheck]:
     rows = data["rows"]
     down = {name: row["downstream"][-1] for name, row in rows.items()}
     up = {name: row["upstream_end"] for name, row in rows.items()}
@@ -185,7 +185,7 @@ def _draw_theory(data: Data) -> Any:
     return figure
 
 
-def _check_theory(data: Data) -> list[Check]:
+def _check_theory(data: Data) -> list[FigureCheck]:
     rows = {name: np.array(values) for name, values in data["rows"].items()}
     others = np.minimum(rows["re-warm to the old peak"], rows["start over"])
     shown = ", ".join(f"{peak:.2f}" for peak in rows["peak"][::4])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import look, panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, close, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, close, holds
 from lastiterate.theory import schedules
 from lastiterate.theory.rates.sgd import tune_base_lr
 
@@ -78,7 +78,7 @@ def _draw(data: Data) -> Any:
     return figure
 
 
-def _check(data: Data) -> list[Check]:
+def _check(data: Data) -> list[FigureCheck]:
     rows = data["rows"]
     checks = [
         close(f"Theorem 10 constant of {text}", rows[text]["theorem10"], published, 0.01)

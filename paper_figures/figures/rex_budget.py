@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import look, panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
 from lastiterate.theory import problems, schedules
 from lastiterate.theory.problems.data import dataset
 from lastiterate.theory.simulators.simulate import simulate
@@ -75,7 +75,7 @@ def _draw(data: Data) -> Any:
     return figure
 
 
-def _check(data: Data) -> list[Check]:
+def _check(data: Data) -> list[FigureCheck]:
     ranks = {text.split(":")[0]: row for text, row in zip(SCHEDULES, _ranks(data).T, strict=True)}
     low = slice(0, BUDGETS.index(10) + 1)
     mean = {name: float(row[low].mean()) for name, row in ranks.items()}

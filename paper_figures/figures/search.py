@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import look, panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
 from lastiterate.solvers.search.free_form import free_form_descent, starts_of
 from lastiterate.solvers.search.objectives import LinearRegression
 from lastiterate.solvers.search.search import search
@@ -81,7 +81,7 @@ def _draw(data: Data) -> Any:
     return figure
 
 
-def _check(data: Data) -> list[Check]:
+def _check(data: Data) -> list[FigureCheck]:
     best = {name: row["best"] for name, row in data["rows"].items()}
     checks = [
         holds(f"{name}: best loss at most 2% above {value:.4f}", best[name] <= 1.02 * value, f"{best[name]:.4f}")
@@ -139,7 +139,7 @@ def _draw_decay(data: Data) -> Any:
     return figure
 
 
-def _check_decay(data: Data) -> list[Check]:
+def _check_decay(data: Data) -> list[FigureCheck]:
     steps = np.array(data["steps"])
     moved = float(np.max(np.abs(steps[-1] - steps[0])))
     loss = np.array(data["undecayed"]) / np.array(data["losses"])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import look, panels
-from lastiterate.paper_figures.machinery.registry import Check, Data, Figure, Settings, close, holds
+from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, close, holds
 from lastiterate.theory import problems, schedules
 from lastiterate.theory.methods.averaging import spa_from_momentum
 from lastiterate.theory.simulators.simulate import simulate
@@ -77,7 +77,7 @@ def _draw(data: Data) -> Any:
     return figure
 
 
-def _check(data: Data) -> list[Check]:
+def _check(data: Data) -> list[FigureCheck]:
     worst = max(row["difference"] for row in data["rows"].values())
     step = data["rows"]["stepwise"]
     at = N // 2

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from lastiterate.theory.base.files import write_atomically
 
-from .registry import Outcome
+from .registry import FigureOutcome
 
 __all__ = ["write_page"]
 
 
-def write_page(outcomes: Sequence[Outcome], folder: Path, *, quick: bool) -> Path:
+def write_page(outcomes: Sequence[FigureOutcome], folder: Path, *, quick: bool) -> Path:
     """Write ``figures.md`` into ``folder`` and return its path."""
     mode = "quick" if quick else "full"
     count = {state: sum(outcome.state == state for outcome in outcomes) for state in ("pass", "differs", "skipped")}
@@ -34,7 +34,7 @@ def write_page(outcomes: Sequence[Outcome], folder: Path, *, quick: bool) -> Pat
     return path
 
 
-def _section(outcome: Outcome) -> list[str]:
+def _section(outcome: FigureOutcome) -> list[str]:
     figure = outcome.figure
     lines = [f"## {figure.name}", "", f"**{figure.paper}.** {figure.shows}", "", f"*Published:* {figure.must_see}", ""]
     if outcome.skipped or outcome.data is None:

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from .cache import Cache
 
-__all__ = ["Check", "Figure", "Outcome", "Settings", "close", "holds"]
+__all__ = ["FigureCheck", "Figure", "FigureOutcome", "Settings", "close", "holds"]
 
 Data = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Check:
+class FigureCheck:
     """One published claim beside what was measured."""
 
     claim: str
@@ -72,17 +72,17 @@ class Figure:
     cost: str
     compute: Callable[[Settings], Data]
     draw: Callable[[Data], Canvas]
-    check: Callable[[Data], list[Check]]
+    check: Callable[[Data], list[FigureCheck]]
     needs: str = ""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FigureOutcome:
     """What became of one figure."""
 
     figure: Figure
     data: Data | None
-    checks: list[Check]
+    checks: list[FigureCheck]
     skipped: str = ""
     seconds: float = 0.0
 
@@ -94,20 +94,20 @@ class Outcome:
         return "pass" if all(check.passed for check in self.checks) else "differs"
 
 
-def close(claim: str, measured: float, published: float, tolerance: float) -> Check:
+def close(claim: str, measured: float, published: float, tolerance: float) -> FigureCheck:
     """Check a number against a published one.
 
     >>> close("linear", 2.0061, 2.006, 0.01).passed
     True
     """
     passed = abs(measured - published) <= tolerance
-    return Check(f"{claim}: {published:g} ± {tolerance:g}", f"{measured:.4g}", bool(passed))
+    return FigureCheck(f"{claim}: {published:g} ± {tolerance:g}", f"{measured:.4g}", bool(passed))
 
 
-def holds(claim: str, passed: Any, measured: str) -> Check:
+def holds(claim: str, passed: Any, measured: str) -> FigureCheck:
     """Check a statement, with the numbers that decide it.
 
     >>> holds("linear is best", 1.0 < 1.1, "1.0 against 1.1").passed
     True
     """
-    return Check(claim, measured, bool(passed))
+    return FigureCheck(claim, measured, bool(passed))

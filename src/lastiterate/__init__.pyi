@@ -89,8 +89,8 @@ from .theory.rates.momentum import spa_rate as spa_rate
 from .theory.rates.recorded_run import RecordedBound as RecordedBound
 from .theory.rates.recorded_run import norms_bound as norms_bound
 from .theory.rates.recorded_run import trajectory_bound as trajectory_bound
-from .theory.rates.result import SgdRate as SgdRate
-from .theory.rates.sgd import Rate as Rate
+from .theory.rates.result import BaseRate as BaseRate
+from .theory.rates.result import Rate as Rate
 from .theory.rates.sgd import average_iterate_rate as average_iterate_rate
 from .theory.rates.sgd import exact_rate as exact_rate
 from .theory.rates.sgd import theorem10_rate as theorem10_rate

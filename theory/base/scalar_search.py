@@ -28,7 +28,7 @@ from numpy.polynomial import chebyshev
 
 from .validation import Array
 
-__all__ = ["Minimum", "global_minimum"]
+__all__ = ["ScalarMinimum", "global_minimum"]
 
 Objective = Callable[[Array], Array]
 
@@ -41,7 +41,7 @@ _NOISE = 1e-25  # of the largest coefficient: far below the rounding errors of a
 _LANES = 8  # evaluations come in multiples of this: the kernels work on that many values at once
 
 
-class Minimum(NamedTuple):
+class ScalarMinimum(NamedTuple):
     """A minimiser, the value there, and how far below it the global minimum can be, relative."""
 
     point: float
@@ -49,7 +49,9 @@ class Minimum(NamedTuple):
     tolerance: float
 
 
-def global_minimum(objective: Objective, low: float, high: float, growth: float, *, unimodal: bool = False) -> Minimum:
+def global_minimum(
+    objective: Objective, low: float, high: float, growth: float, *, unimodal: bool = False
+) -> ScalarMinimum:
     """Minimise a positive V with V'' <= growth^2 V over [low, high]; ``objective`` maps arrays to arrays.
 
     For a ``unimodal`` V only the cells beside the best point stay in play.
@@ -75,7 +77,7 @@ def global_minimum(objective: Objective, low: float, high: float, growth: float,
         values = np.insert(values, order, objective(inner))
     cells = _merged(points, alive, width)
     if len(cells) == 0:
-        return Minimum(float(points[best]), float(values[best]), 0.0)
+        return ScalarMinimum(float(points[best]), float(values[best]), 0.0)
     centres, radii = (cells[:, 1] + cells[:, 0]) / 2.0, (cells[:, 1] - cells[:, 0]) / 2.0
     nodes = centres[:, None] + radii[:, None] * _CHEBYSHEV_POINTS
     samples = objective(nodes.ravel()).reshape(nodes.shape)
@@ -87,7 +89,7 @@ def global_minimum(objective: Objective, low: float, high: float, growth: float,
     if values[best] < value:
         point, value = float(points[best]), float(values[best])
     floor = min(y for _, y in lowest)
-    return Minimum(point, value, max(0.0, value - floor) / value + _interpolation_error(width / 2.0, growth))
+    return ScalarMinimum(point, value, max(0.0, value - floor) / value + _interpolation_error(width / 2.0, growth))
 
 
 def _cell_floor(left: Array, right: Array, span: Array) -> Array:

@@ -17,7 +17,7 @@ from lastiterate.theory.base.validation import Array
 
 from .pieces import Pieces, cut
 from .power_sums import power_sums
-from .protocol import Parameter, Points, Run
+from .protocol import LawParameter, Points, Run
 
 NOISES = ("linear", "power", "saturating")
 
@@ -40,16 +40,16 @@ class FunctionalLaw:
     source: str = "arXiv 2509.19189"
     assumes: str = "loss falls with the sum of learning rates; noise follows the learning rate and is forgotten slowly"
 
-    def parameters(self, runs: list[Run], lowest: float, typical: float) -> tuple[Parameter, ...]:
+    def parameters(self, runs: list[Run], lowest: float, typical: float) -> tuple[LawParameter, ...]:
         """Return L0, log a, s, log b, log c, q and the noise's parameter."""
         clock = float(np.median([self._rates(run).sum() for run in runs]))
         a = np.log(0.4 * typical) - np.log(3.3) + 0.6 * np.log(max(clock, 1e-12))
         b = np.log(typical / 3.3) - 2.0
         shared = signal_parameters(lowest, typical, float(a))
         memory = (
-            Parameter("log_b", b - 12.0, b + 12.0, b - 0.5, b, 2.0, "size of the noise"),
-            Parameter("log_c", -5.0, 9.0, 4.0, 4.0, 3.0, "rate at which noise starts to be forgotten"),
-            Parameter("q", -0.9, 4.0, 0.3, 0.3, 0.3, "exponent of the memory, minus one"),
+            LawParameter("log_b", b - 12.0, b + 12.0, b - 0.5, b, 2.0, "size of the noise"),
+            LawParameter("log_c", -5.0, 9.0, 4.0, 4.0, 3.0, "rate at which noise starts to be forgotten"),
+            LawParameter("q", -0.9, 4.0, 0.3, 0.3, 0.3, "exponent of the memory, minus one"),
         )
         return (*shared, *memory, *_NOISE_PARAMETERS[self.noise])
 
@@ -124,20 +124,20 @@ class FunctionalLaw:
         return (1.0 + rates * np.exp(-theta[6])) ** -2.0
 
 
-_NOISE_PARAMETERS: dict[str, tuple[Parameter, ...]] = {
+_NOISE_PARAMETERS: dict[str, tuple[LawParameter, ...]] = {
     "linear": (),
-    "power": (Parameter("m", 0.0, 3.0, 0.8, 0.8, 0.5, "power of the rate that the noise follows"),),
-    "saturating": (Parameter("log_h1", -6.0, 6.0, 0.0, 0.0, 0.7, "rate at which the noise saturates"),),
+    "power": (LawParameter("m", 0.0, 3.0, 0.8, 0.8, 0.5, "power of the rate that the noise follows"),),
+    "saturating": (LawParameter("log_h1", -6.0, 6.0, 0.0, 0.0, 0.7, "rate at which the noise saturates"),),
 }
 
 
-def signal_parameters(lowest: float, typical: float, log_a: float) -> tuple[Parameter, Parameter, Parameter]:
+def signal_parameters(lowest: float, typical: float, log_a: float) -> tuple[LawParameter, LawParameter, LawParameter]:
     """Return the parameters of L0 + a S^-s that several laws share."""
     start = 0.89 * lowest
     return (
-        Parameter("L0", 0.0, lowest, start, start, 0.3 * lowest, "loss that no training removes"),
-        Parameter("log_a", log_a - 12.0, log_a + 12.0, log_a, log_a, 2.0, "size of the signal"),
-        Parameter("s", 0.05, 1.5, 0.6, 0.6, 0.15, "exponent of the signal"),
+        LawParameter("L0", 0.0, lowest, start, start, 0.3 * lowest, "loss that no training removes"),
+        LawParameter("log_a", log_a - 12.0, log_a + 12.0, log_a, log_a, 2.0, "size of the signal"),
+        LawParameter("s", 0.05, 1.5, 0.6, 0.6, 0.15, "exponent of the signal"),
     )
 
 

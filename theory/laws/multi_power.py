@@ -14,7 +14,7 @@ from lastiterate.theory.base.validation import Array
 from .functional import floored_clock, power_signal, signal_parameters
 from .pieces import Pieces, cut, falls, falls_adjoint
 from .power_sums import power_sums
-from .protocol import Parameter, Points, Run
+from .protocol import LawParameter, Points, Run
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class MultiPowerLaw:
     source: str = "arXiv 2503.12811"
     assumes: str = "as the annealing law; the gain of a fall depends on the rate it falls to and saturates"
 
-    def parameters(self, runs: list[Run], lowest: float, typical: float) -> tuple[Parameter, ...]:
+    def parameters(self, runs: list[Run], lowest: float, typical: float) -> tuple[LawParameter, ...]:
         """Return L0, log A, alpha, log B, log C, beta and gamma."""
         clock = float(np.median([run.steps.sum() for run in runs])) / (1e3 * self.unit)
         a = float(np.log(0.4 * typical) - np.log(3.3) + 0.6 * np.log(max(clock, 1e-12)))
         b = float(np.log(typical / 3.3)) - 0.7
         return (
             *signal_parameters(lowest, typical, a),
-            Parameter("log_B", b - 12.0, b + 12.0, b, b, 2.0, "gain from a fall of the rate, a unit"),
-            Parameter("log_C", -6.0, 10.0, 1.0, 1.0, 3.0, "rate at which the gain starts"),
-            Parameter("beta", 0.05, 4.0, 0.5, 0.5, 0.5, "exponent of the gain"),
-            Parameter("gamma", -1.0, 3.0, 0.6, 0.6, 0.5, "how much longer a fall to a smaller rate takes"),
+            LawParameter("log_B", b - 12.0, b + 12.0, b, b, 2.0, "gain from a fall of the rate, a unit"),
+            LawParameter("log_C", -6.0, 10.0, 1.0, 1.0, 3.0, "rate at which the gain starts"),
+            LawParameter("beta", 0.05, 4.0, 0.5, 0.5, 0.5, "exponent of the gain"),
+            LawParameter("gamma", -1.0, 3.0, 0.6, 0.6, 0.5, "how much longer a fall to a smaller rate takes"),
         )
 
     def terms(self, run: Run, at: Points, *, exact: bool = False) -> Pieces:

@@ -17,7 +17,7 @@ from .effective_steps import adjoint, effective_steps
 from .functional import FunctionalLaw, floored_clock, power_signal
 from .pieces import Pieces
 from .power_sums import power_sums
-from .protocol import Parameter, Run
+from .protocol import LawParameter, Run
 
 ANGLE = 0.05  # radians a step: 1e-3 at the usual initial scale of 0.02
 CUTOFF = 10.0  # steps
@@ -50,7 +50,7 @@ class ScaleFreeLaw(NormMemoryLaw):
     noise: str = "linear"
     title: str = "norm memory, scale-free"
 
-    def parameters(self, runs: list[Run], lowest: float, typical: float) -> tuple[Parameter, ...]:
+    def parameters(self, runs: list[Run], lowest: float, typical: float) -> tuple[LawParameter, ...]:
         """Return L0, log a, s, log b and q."""
         return tuple(p for p in super().parameters(runs, lowest, typical) if p.name != "log_c")
 

@@ -8,13 +8,13 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.validation import Array
 
-__all__ = ["Law", "Parameter", "Run"]
+__all__ = ["Law", "LawParameter", "Run"]
 
 Points = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Parameter:
+class LawParameter:
     """One parameter of a law.
 
     Attributes
@@ -69,7 +69,7 @@ class Law(Protocol):
     source: str
     assumes: str
 
-    def parameters(self, runs: list[Run], lowest: float, typical: float) -> tuple[Parameter, ...]:
+    def parameters(self, runs: list[Run], lowest: float, typical: float) -> tuple[LawParameter, ...]:
         """Return the parameters, scaled to runs whose lowest loss and median last loss are given."""
         ...
 

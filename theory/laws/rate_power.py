@@ -7,7 +7,7 @@ import numpy as np
 
 from lastiterate.theory.base.validation import Array
 
-from .protocol import Parameter, Run
+from .protocol import LawParameter, Run
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class RatePowerLaw:
     source: str = "arXiv 2602.07145"
     assumes: str = "losses fall like a power of the worst case of convex functions with one D/G"
 
-    def parameters(self, runs: list[Run], lowest: float, typical: float) -> tuple[Parameter, ...]:
+    def parameters(self, runs: list[Run], lowest: float, typical: float) -> tuple[LawParameter, ...]:
         """Return L0, log c, log D/G (in units of the learning rate) and the power p."""
         # linear decay of N steps with peak eta is tuned to D/G = eta sqrt(N+1)
         guess = float(np.median([run.steps.max() * np.sqrt(run.steps.size + 1.0) for run in runs])) / self.unit
@@ -28,9 +28,9 @@ class RatePowerLaw:
         start = 0.89 * lowest
         level = float(np.log(0.4 * typical / 3.3 + 1e-300) - np.log(guess / np.sqrt(size)))
         return (
-            Parameter("L0", 0.0, lowest, start, start, 0.3 * lowest, "loss that no training removes"),
-            Parameter("log_c", level - 20.0, level + 20.0, level, level, 4.0, "nats a unit of the rate's power"),
-            Parameter(
+            LawParameter("L0", 0.0, lowest, start, start, 0.3 * lowest, "loss that no training removes"),
+            LawParameter("log_c", level - 20.0, level + 20.0, level, level, 4.0, "nats a unit of the rate's power"),
+            LawParameter(
                 "log_D_over_G",
                 np.log(guess) - 9.0,
                 np.log(guess) + 9.0,
@@ -39,7 +39,7 @@ class RatePowerLaw:
                 3.0,
                 "distance over gradient bound, in learning rates",
             ),
-            Parameter("p", 0.05, 4.0, 0.7, 1.0, 0.7, "power of the rate"),
+            LawParameter("p", 0.05, 4.0, 0.7, 1.0, 0.7, "power of the rate"),
         )
 
     def evaluate(self, theta: Array, terms: Any) -> tuple[Array, Array]:

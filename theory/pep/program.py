@@ -13,7 +13,7 @@ from lastiterate.theory.base.validation import Array, InputError
 
 from . import cone
 from .cone import ConeSolution, Inequalities, Scaled
-from .repair import LowerBound, UpperBound, lower_bound, upper_bound, violated
+from .repair import RepairedLower, UpperBound, lower_bound, upper_bound, violated
 
 GAP = 1e-9
 ACCEPTED = 1e-6
@@ -68,7 +68,7 @@ class Program:
         only_last[n - 1, n] = 1.0
         self.problem, self.solver, self.limit = problem, solver, limit
         self.upper: UpperBound = upper_bound(problem, only_last, None)
-        self.lower = LowerBound(0.0, np.eye(n + 1), np.zeros(n))
+        self.lower = RepairedLower(0.0, np.eye(n + 1), np.zeros(n))
         self.rounds, self.iterations, self.timed_out = 0, 0, False
 
     def run(self, report: Callable[[int, int, float], None] | None = None) -> None:

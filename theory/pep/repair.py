@@ -26,7 +26,7 @@ class UpperBound:
 
 
 @dataclass(frozen=True)
-class LowerBound:
+class RepairedLower:
     """A feasible function: Gram matrix of (u_0, ..., u_n) and values f_i - f* that satisfy every inequality."""
 
     value: float
@@ -81,7 +81,7 @@ def cross_terms(problem: Scaled, pairs: Array) -> Array:
     return 0.5 * (matrix + matrix.T)
 
 
-def lower_bound(problem: Scaled, gram: Array) -> LowerBound | None:
+def lower_bound(problem: Scaled, gram: Array) -> RepairedLower | None:
     """Make a Gram matrix feasible and find the largest values f_i for it.
 
     Mixing in a strictly feasible one satisfies all inequalities to rounding. Where that costs more than 1e-7 (points
@@ -98,11 +98,11 @@ def lower_bound(problem: Scaled, gram: Array) -> LowerBound | None:
         np.fill_diagonal(gram[1:, 1:], 1.0)
     levels = shortest_distances(problem.allowances(gram), CONSISTENT)
     if levels is not None and (best is None or levels[-1] > best.value * (1.0 + 1e-7)):
-        return LowerBound(float(levels[-1]), gram, levels)
+        return RepairedLower(float(levels[-1]), gram, levels)
     return best
 
 
-def _least_mixture(problem: Scaled, gram: Array, interior: Array) -> LowerBound | None:
+def _least_mixture(problem: Scaled, gram: Array, interior: Array) -> RepairedLower | None:
     """Mix in as little of the interior as makes the inequalities consistent."""
     for mixture in MIXTURES:
         mixed = (1.0 - mixture) * gram + mixture * interior
@@ -110,7 +110,7 @@ def _least_mixture(problem: Scaled, gram: Array, interior: Array) -> LowerBound 
             np.fill_diagonal(mixed[1:, 1:], 1.0)
         levels = shortest_distances(problem.allowances(mixed))
         if levels is not None:
-            return LowerBound(float(levels[-1]), mixed, levels)
+            return RepairedLower(float(levels[-1]), mixed, levels)
     return None
 
 

@@ -15,15 +15,15 @@ from lastiterate.theory.problems.families import chain
 from lastiterate.theory.problems.problem import Problem
 
 if TYPE_CHECKING:
-    from .result import SgdRate
+    from .result import Rate
 
 __all__ = ["attaining_function"]
 
 _TIE = 1e-9  # in units of D G
 
 
-def attaining_function(rate: "SgdRate", D: float, caps: Any) -> Problem:
-    """Return the function of `SgdRate.worst_case`, for gradient bounds G_0..G_N.
+def attaining_function(rate: "Rate", D: float, caps: Any) -> Problem:
+    """Return the function of `Rate.worst_case`, for gradient bounds G_0..G_N.
 
     The gradients after the binding steps are all the same; one piece stands for them.
     """

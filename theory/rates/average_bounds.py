@@ -18,14 +18,14 @@ from .emulated import Chain, MergedRun, cheapest_chain, closing_sigma, raised_ch
 from .sgd import exact_rate
 from .vector_weights import VectorWeights, cheapest_vectors, vector_weights
 
-__all__ = ["Proof", "Upper", "least_upper", "matrix_of", "searched"]
+__all__ = ["AverageProof", "Upper", "least_upper", "matrix_of", "searched"]
 
 _SEARCHED = 24  # steps up to which all multipliers are searched: a third of a second
 _REFINED, _GREEDY = 1_000, 20_000  # steps from the first checkpoint on, times checkpoints, for the vectors: a second
 _PASSES = 1e7  # steps times checkpoints for the rates of the points themselves where the bounds on the slopes differ
 
 
-class Proof(NamedTuple):
+class AverageProof(NamedTuple):
     """The multipliers that `lastiterate.theory.certificates.certificate.Certificate.step_matrix` takes."""
 
     pairs: Array
@@ -39,7 +39,7 @@ class Upper(NamedTuple):
 
     value: float
     method: str
-    prove: Callable[[], Proof]
+    prove: Callable[[], AverageProof]
 
 
 def least_upper(run: MergedRun) -> Upper:
@@ -72,7 +72,7 @@ def _bounds(run: MergedRun) -> Iterator[Upper]:
             yield Upper(vectors.value, "vectors", partial(_of_vectors, run, vectors))
 
 
-def searched(H: Array) -> tuple[float, Proof]:
+def searched(H: Array) -> tuple[float, AverageProof]:
     """Return the least bound from later to earlier points, and its multipliers, by a semidefinite program."""
     from lastiterate.theory.pep.program import Program, in_units
 
@@ -80,10 +80,10 @@ def searched(H: Array) -> tuple[float, Proof]:
     program = Program(in_units(H, 1.0, ones))
     program.run_backward()
     pairs, optimum, minimum, tau, norms = program.multipliers(1.0, ones)
-    return program.upper.value * program.problem.unit, Proof(pairs, tau, norms, np.minimum(optimum, minimum))
+    return program.upper.value * program.problem.unit, AverageProof(pairs, tau, norms, np.minimum(optimum, minimum))
 
 
-def _same(proof: Proof) -> Proof:
+def _same(proof: AverageProof) -> AverageProof:
     return proof
 
 
@@ -103,7 +103,7 @@ def _mean_of_losses(run: MergedRun) -> float:
     return float(run.weights[0] * run.caps[0] + run.weights[points] @ rates)
 
 
-def _of_chain(run: MergedRun, chain: Chain) -> Proof:
+def _of_chain(run: MergedRun, chain: Chain) -> AverageProof:
     """Return the multipliers of a chain; the last inequalities are at the average where its slope is bounded."""
     n = run.steps.size
     rises, w = np.maximum(np.diff(chain.v), 0.0), run.steps * chain.v[1:]
@@ -117,15 +117,15 @@ def _of_chain(run: MergedRun, chain: Chain) -> Proof:
     else:
         pairs[:n, n] = chain.sigma * rises
         pairs[: n + 1, n + 1] = run.weights
-    return Proof(pairs, float(chain.v[0]) ** 2, monotone=monotone)
+    return AverageProof(pairs, float(chain.v[0]) ** 2, monotone=monotone)
 
 
-def _closed(run: MergedRun, sigma: float) -> Proof:
+def _closed(run: MergedRun, sigma: float) -> AverageProof:
     """Return the multipliers of Theorem M."""
     return _of_chain(run, raised_chain(run, sigma))
 
 
-def _of_vectors(run: MergedRun, found: VectorWeights) -> Proof:
+def _of_vectors(run: MergedRun, found: VectorWeights) -> AverageProof:
     """Return the multipliers that `vector_weights` stands for."""
     n = run.steps.size
     c = np.zeros((n + 1, n + 1))  # c[t, r + 1] = c_{t,r}
@@ -138,10 +138,10 @@ def _of_vectors(run: MergedRun, found: VectorWeights) -> Proof:
     beyond = 1.0 - found.distance
     tau = float(found.zeta @ found.zeta) * found.distance**2 + beyond
     norms = np.sum(y**2, axis=1) + beyond * c[:, 0]
-    return Proof(pairs, tau, np.append(norms, 0.0))
+    return AverageProof(pairs, tau, np.append(norms, 0.0))
 
 
-def _of_points(run: MergedRun) -> Proof:
+def _of_points(run: MergedRun) -> AverageProof:
     """Return the multipliers of the mean of the losses: those of every point's own rate, times its weight."""
     n = run.steps.size
     pairs, norms, tau = np.zeros((n + 2, n + 2)), np.zeros(n + 2), 0.0
@@ -153,4 +153,4 @@ def _of_points(run: MergedRun) -> Proof:
         norms[: k + 1] += weight * w * w
         tau += weight * float(v[0]) ** 2
         pairs[k, n + 1] = weight
-    return Proof(pairs, tau, norms)
+    return AverageProof(pairs, tau, norms)

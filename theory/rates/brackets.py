@@ -9,12 +9,12 @@ import numpy as np
 
 from lastiterate.theory.base.scalar_search import Objective
 
-from .kernels import Scaled
+from .kernels import ScaledSteps
 
 _UNDERFLOWS = 1e-290  # sigma or h_N would have few digits left, or none, and add nothing to a rate
 
 
-def exact_bracket(run: Scaled, objective: Objective) -> tuple[float, float]:
+def exact_bracket(run: ScaledSteps, objective: Objective) -> tuple[float, float]:
     """Bracket of log sigma for the exact rate."""
     largest = math.sqrt(run.distance / run.last_cap + run.total)
     bound = 0.5 * math.log(objective(np.log(np.geomspace(math.sqrt(run.last_step), largest, 8))).min())
@@ -22,7 +22,7 @@ def exact_bracket(run: Scaled, objective: Objective) -> tuple[float, float]:
     return _folded(run, low, bound - math.log(run.last_cap), low + 0.5 * math.log(run.unit))
 
 
-def theorem10_bracket(run: Scaled, objective: Objective) -> tuple[float, float]:
+def theorem10_bracket(run: ScaledSteps, objective: Objective) -> tuple[float, float]:
     """Bracket of log h_N for Theorem 10."""
     largest = run.distance / run.last_cap + run.total
     bound = math.log(objective(np.log(np.geomspace(run.last_step, largest, 8))).min())
@@ -30,7 +30,7 @@ def theorem10_bracket(run: Scaled, objective: Objective) -> tuple[float, float]:
     return max(low, math.log(_UNDERFLOWS)), bound - 2.0 * math.log(run.last_cap)
 
 
-def tuned_exact_bracket(run: Scaled, objective: Objective) -> tuple[float, float]:
+def tuned_exact_bracket(run: ScaledSteps, objective: Objective) -> tuple[float, float]:
     """Bracket of log sigma for the tuned exact rate; the inequalities are in the notes of `tune_base_lr`."""
     h, cap, last_cap = run.last_step, run.last_step_cap, run.last_cap
     before = max(run.total - h, 0.0)
@@ -53,7 +53,7 @@ def tuned_exact_bracket(run: Scaled, objective: Objective) -> tuple[float, float
     return _folded(run, low / 2.0, high / 2.0, low / 2.0)
 
 
-def _folded(run: Scaled, low: float, high: float, log_least: float) -> tuple[float, float]:
+def _folded(run: ScaledSteps, low: float, high: float, log_least: float) -> tuple[float, float]:
     """Halve a bracket of log sigma: sigma and h_m / sigma lead to the same s_m, so the cheaper one suffices.
 
     Where h_m or the least sigma, whose logarithm is ``log_least``, would underflow the larger one is kept, as if h_m
@@ -66,7 +66,7 @@ def _folded(run: Scaled, low: float, high: float, log_least: float) -> tuple[flo
     return low, min(high, max(middle, low))
 
 
-def tuned_theorem10_bracket(run: Scaled, objective: Objective) -> tuple[float, float]:
+def tuned_theorem10_bracket(run: ScaledSteps, objective: Objective) -> tuple[float, float]:
     """Bracket of log h_N for the tuned Theorem 10 rate; the inequalities are in the notes of `tune_base_lr`."""
     total, square = run.total, run.last_cap**2
     large = 2.0 * run.squares / (total * square)

@@ -15,7 +15,7 @@ from lastiterate.theory.pep.program import Program, in_units
 
 from .chain import best_multipliers
 from .last_row import LowerBound
-from .result import Rate
+from .result import BaseRate
 
 Array = npt.NDArray[np.float64]
 SEARCH_LIMIT = 40
@@ -36,8 +36,8 @@ class Proof(Protocol):
 
 
 @result
-class CertifiedRate(Rate):
-    """A `Rate` of momentum or dual averaging, with multipliers for all pairs of points and a lower bound.
+class CertifiedRate(BaseRate):
+    """A `BaseRate` of momentum or dual averaging, with multipliers for all pairs of points and a lower bound.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class CertifiedRate(Rate):
 
 def assemble(
     value: float,
-    found: Rate | None,
+    found: BaseRate | None,
     method: str,
     steps: Array,
     D: float,
@@ -107,7 +107,7 @@ def assemble(
 
 def proved_rate(
     proof: Proof,
-    found: Rate | None,
+    found: BaseRate | None,
     method: str,
     step_matrix: Callable[[], Array],
     steps: Array,

@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 
-class Multipliers(NamedTuple):
+class ChainMultipliers(NamedTuple):
     """Strictly feasible multipliers: ``pairs[r, t]`` is b_tr; ``value`` is the bound they prove."""
 
     pairs: Array
@@ -32,7 +32,7 @@ class Multipliers(NamedTuple):
     value: float
 
 
-def best_multipliers(H: Array, D: float, G: Array, gap: float) -> Multipliers:
+def best_multipliers(H: Array, D: float, G: Array, gap: float) -> ChainMultipliers:
     """Minimise the bound over the multipliers of neighbouring points, to a relative gap.
 
     Parameters
@@ -56,7 +56,9 @@ def best_multipliers(H: Array, D: float, G: Array, gap: float) -> Multipliers:
             break
         weight *= 2.5
     b, diagonal = program.split(point)
-    return Multipliers(b.T * 1.0, diagonal[0] * top / D, diagonal[1:] * D / top, program.objective(point) * D * top)
+    return ChainMultipliers(
+        b.T * 1.0, diagonal[0] * top / D, diagonal[1:] * D / top, program.objective(point) * D * top
+    )
 
 
 class _Program:

@@ -27,7 +27,7 @@ from lastiterate.theory.base.validation import (
 from .cauchy_sums import CauchyTree, least_theorem10
 from .closed_form import OnePass, largest_sigmas, one_pass, power_of_four
 from .inputs import check_constants
-from .kernels import Scaled
+from .kernels import ScaledSteps
 from .result import frozen
 from .sgd import BOUNDS, rate_of, tuned_rate
 from .theorem10 import LAST_VALUES
@@ -312,8 +312,8 @@ def _theorem10(
     tuned: bool,
     last_value: str | float,
 ) -> tuple[Array, Array]:
-    """In units of the whole run, so that nothing overflows; see `Scaled`."""
-    run = Scaled.to_largest(steps, caps) if tuned else Scaled.to_distance(steps, distance, caps)
+    """In units of the whole run, so that nothing overflows; see `ScaledSteps`."""
+    run = ScaledSteps.to_largest(steps, caps) if tuned else ScaledSteps.to_distance(steps, distance, caps)
     unit, top = (run.unit, run.top_cap) if run is not None else (1.0, float(caps.max()))
     reach = distance / unit / top if run is None else run.distance
     h, bounds = steps / unit, caps / top

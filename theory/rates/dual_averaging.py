@@ -26,8 +26,8 @@ from lastiterate.theory.pep import cone
 from .certified import SEARCH_LIMIT, CertifiedRate, lipschitz_rate, program_rate, proved_rate
 from .last_row import dual_averaging_lower
 from .planar import planar_bound
-from .ramp import Ramp
-from .result import Rate, SgdRate
+from .ramp import RampBound
+from .result import BaseRate, Rate
 from .sgd import exact_rate
 
 Array = npt.NDArray[np.float64]
@@ -125,14 +125,14 @@ def dual_averaging_rate(
     return min(bounds, key=float)
 
 
-def _as_sgd(found: SgdRate, value: float) -> Ramp:
+def _as_sgd(found: Rate, value: float) -> RampBound:
     """Return the multipliers of SGD with the weights of ``found``."""
     v = np.append(1.0 / np.cumsum(found.weights[::-1])[::-1], 0.0)[: found.weights.size]
-    return Ramp(value, np.zeros(v.size), v, found.weights)
+    return RampBound(value, np.zeros(v.size), v, found.weights)
 
 
 @within_float64
-def dual_averaging_average_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0) -> Rate:
+def dual_averaging_average_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0) -> BaseRate:
     r"""Bound the weighted average of f over x_0, ..., x_{N-1}, hence f at their average (Nesterov's classical bound).
 
     sum_k lambda_k (f(x_k) - f*) / Lambda <= (beta_{N-1} D^2 + sum_k lambda_k^2 G_k^2 / beta_k) / (2 Lambda) with
@@ -153,7 +153,7 @@ def dual_averaging_average_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0)
     if not weights.any():
         raise InputError("lam", lam, "at least one positive weight")
     value = _regret(weights, scale[: weights.size - 1] if weights.size > 1 else scale, distance, caps[:-1])
-    return Rate(
+    return BaseRate(
         value=value,
         base_lr=1.0,
         tolerance=0.0,
@@ -192,7 +192,7 @@ def converted_dual_averaging(lam: Any, beta: Any) -> Array:
 
 
 @within_float64
-def converted_dual_averaging_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0) -> Rate:
+def converted_dual_averaging_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0) -> BaseRate:
     r"""Bound f(x_N) - f* for `converted_dual_averaging`: the regret of dual averaging becomes a last-iterate rate.
 
     f(x_N) - f* <= (beta_N D^2 + sum_{k<=N} lambda_k^2 G_k^2 / beta_k) / (2 Lambda), Lambda = sum_{k<=N} lambda_k,
@@ -216,7 +216,7 @@ def converted_dual_averaging_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.
     scale = scalings(beta, weights.size - 1)
     distance, caps = check_positive(D, "D"), check_gradient_bounds(G, weights.size - 1)
     value = _regret(weights, scale, distance, caps) if scale.size else distance * float(caps[0])
-    return Rate(
+    return BaseRate(
         value=value,
         base_lr=1.0,
         tolerance=0.0,

@@ -18,7 +18,7 @@ _LANES = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Scaled:
+class ScaledSteps:
     """A run in units in which nothing overflows: steps over ``unit``, gradient bounds over their maximum.
 
     ``distance`` is D / (top_cap * unit), ``total`` the sum of the steps, ``squares`` that of (h_k G_k)^2, ``last_step``
@@ -41,7 +41,7 @@ class Scaled:
         return float(self.caps[-1])
 
     @classmethod
-    def to_distance(cls, steps: Array, D: float, caps: Array) -> "Scaled | None":
+    def to_distance(cls, steps: Array, D: float, caps: Array) -> "ScaledSteps | None":
         """Scale so that the largest step is the inverse of the distance; None when no step is positive."""
         largest = float(steps.max(initial=0.0))
         if largest == 0.0:
@@ -52,13 +52,13 @@ class Scaled:
         return cls._of(steps, caps, unit, top_cap, ratio * (ratio / unit))
 
     @classmethod
-    def to_largest(cls, steps: Array, caps: Array) -> "Scaled | None":
+    def to_largest(cls, steps: Array, caps: Array) -> "ScaledSteps | None":
         """Scale so that the largest step is one; None when no step is positive."""
         largest = float(steps.max(initial=0.0))
         return cls._of(steps, caps, max(largest, 1e-300), float(caps.max()), 1.0) if largest > 0.0 else None
 
     @classmethod
-    def _of(cls, steps: Array, caps: Array, unit: float, top_cap: float, distance: float) -> "Scaled":
+    def _of(cls, steps: Array, caps: Array, unit: float, top_cap: float, distance: float) -> "ScaledSteps":
         steps = steps * (1.0 / unit)
         caps = np.broadcast_to(caps, steps.size + 1) / top_cap
         last = int(np.flatnonzero(steps)[-1])
@@ -120,12 +120,12 @@ def _theorem10_terms(steps: Array, caps: Array, fictitious: Array) -> tuple[Arra
     return (tail + lost) + fictitious, squares + fictitious * caps[-1] ** 2
 
 
-def one_chain(scaled: Scaled, sigma: float) -> tuple[float, float]:
+def one_chain(scaled: ScaledSteps, sigma: float) -> tuple[float, float]:
     """Return s_0 and sigma^2 G_N^2 + sum_k w_k^2 G_k^2 for one sigma."""
     return run(chain, scaled.steps, scaled.caps, sigma, room(scaled.steps.size, scaled.steps.size))
 
 
-def exact_terms(scaled: Scaled, sigmas: Array) -> tuple[Array, Array]:
+def exact_terms(scaled: ScaledSteps, sigmas: Array) -> tuple[Array, Array]:
     """For each sigma, s_0 and sigma^2 G_N^2 + sum_k w_k^2 G_k^2."""
     if scaled.steps.size > PLAIN:
         first, squares = compiled(_recursion)(scaled.steps, scaled.caps, _padded(sigmas))
@@ -136,7 +136,7 @@ def exact_terms(scaled: Scaled, sigmas: Array) -> tuple[Array, Array]:
     return first, squares
 
 
-def theorem10_terms(scaled: Scaled, fictitious: Array) -> tuple[Array, Array]:
+def theorem10_terms(scaled: ScaledSteps, fictitious: Array) -> tuple[Array, Array]:
     """For each fictitious last step, t_{-1} and h_N G_N^2 + sum_k h_k^2 G_k^2 / t_k."""
     if scaled.steps.size > PLAIN:
         total, squares = compiled(_theorem10_terms)(scaled.steps, scaled.caps, _padded(fictitious))

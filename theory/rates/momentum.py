@@ -32,8 +32,8 @@ from lastiterate.theory.pep import cone
 from .blocks import block_bound
 from .certified import SEARCH_LIMIT, CertifiedRate, chain_rate, lipschitz_rate, program_rate, proved_rate
 from .last_row import averaging_lower
-from .ramp import Ramp, last_reach, ramp_bound
-from .sgd import Rate, exact_rate
+from .ramp import RampBound, last_reach, ramp_bound
+from .sgd import BaseRate, exact_rate
 
 Array = npt.NDArray[np.float64]
 CHAIN_FACTOR = 8
@@ -154,7 +154,7 @@ def _plain(steps: Array, D: Any, G: Any) -> CertifiedRate:
     caps = check_gradient_bounds(G, steps.size)
     sums = np.cumsum(found.weights[::-1])[::-1]
     v = np.append(1.0 / sums, 0.0)[: steps.size + 1]
-    proof = Ramp(found.value, np.zeros(v.size), v, found.weights)
+    proof = RampBound(found.value, np.zeros(v.size), v, found.weights)
     lower = partial(averaging_lower, steps, 1.0, float(D), caps)
     return proved_rate(proof, found, "closed form", partial(step_matrices.sgd, steps), steps, float(D), caps, lower)
 
@@ -193,7 +193,7 @@ def _rate(
     return min(bounds, key=float)
 
 
-def _closed_form(eta: Array, c: Array, D: float, caps: Array) -> tuple[Ramp, Rate] | None:
+def _closed_form(eta: Array, c: Array, D: float, caps: Array) -> tuple[RampBound, BaseRate] | None:
     """Return the proof and the rate of SGD behind it where the sign conditions hold."""
     if c.min() <= 0.0:
         return None
@@ -209,4 +209,4 @@ def _closed_form(eta: Array, c: Array, D: float, caps: Array) -> tuple[Ramp, Rat
     slack = 1e-12 * v[-1]
     if alpha.min() < -slack or (((1.0 + m[:-2]) * alpha[:-1] - m[1:-1] * alpha[1:]) < -slack).any():
         return None
-    return Ramp(found.value / q[0], m, v, found.weights), found
+    return RampBound(found.value / q[0], m, v, found.weights), found

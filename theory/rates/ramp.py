@@ -31,13 +31,13 @@ from numba import njit
 from lastiterate.theory.base.jit import JIT
 from lastiterate.theory.base.result import Result, result
 
-__all__ = ["Ramp", "ramp_bound"]
+__all__ = ["RampBound", "ramp_bound"]
 
 Array = npt.NDArray[np.float64]
 
 
 @result
-class Ramp(Result):
+class RampBound(Result):
     """Multipliers of the form of the ramp, and the bound on f(x_N) - f* that they prove."""
 
     value: float
@@ -56,7 +56,7 @@ class Ramp(Result):
         return pairs, tau / self.unit, None, None
 
 
-def ramp_bound(eta: Array, c: Array, D: float, caps: Array) -> Ramp:
+def ramp_bound(eta: Array, c: Array, D: float, caps: Array) -> RampBound:
     """Bound f(x_N) - f* for momentum in averaging form (checked arguments) at the best sigma of a refined grid.
 
     Parameters
@@ -79,7 +79,7 @@ def ramp_bound(eta: Array, c: Array, D: float, caps: Array) -> Ramp:
     mu[1:] = np.minimum(mu[1:], full)
     v, w = np.zeros(h.size + 1), np.zeros(h.size + 1)
     value = backward_pass(h, c, G, 1.0, sigma, mu, v, w, np.zeros(h.size + 1))
-    return Ramp(value * D * top, mu, v, w, unit)
+    return RampBound(value * D * top, mu, v, w, unit)
 
 
 def last_reach(eta: Array, c: Array, caps: Array) -> float:

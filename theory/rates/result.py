@@ -1,4 +1,4 @@
-"""`Rate`, what every worst-case rate offers, and `SgdRate`, what the rate of SGD's last iterate offers beyond it."""
+"""`BaseRate`, what every worst-case rate offers, and `Rate`, what the rate of SGD's last iterate offers beyond it."""
 
 import math
 from dataclasses import field
@@ -22,13 +22,13 @@ from .closed_form import (
     slopes,
     weights,
 )
-from .kernels import Scaled
+from .kernels import ScaledSteps
 
 if TYPE_CHECKING:
     from lastiterate.theory.certificates.certificate import Certificate
     from lastiterate.theory.problems.problem import Problem
 
-__all__ = ["Rate", "SgdRate", "frozen"]
+__all__ = ["BaseRate", "Rate", "frozen"]
 
 _PROGRAM = 2_000  # steps up to which the worst case for rising G is found within seconds
 
@@ -46,7 +46,7 @@ def locked(values: Any) -> Array:
 
 
 @result
-class Rate(Bounding):
+class BaseRate(Bounding):
     """A bound on f(x_N) - f* (or on the average iterate).
 
     Attributes
@@ -102,8 +102,8 @@ class Rate(Bounding):
         return "" if self.exact else "no function of this length is known"
 
 
-class Chain(NamedTuple):
-    """The recursion at the optimum in units of h, G and D without over- or underflow (`Scaled`)."""
+class ScaledChain(NamedTuple):
+    """The recursion at the optimum in units of h, G and D without over- or underflow (`ScaledSteps`)."""
 
     first: float
     sigma: float
@@ -115,7 +115,7 @@ class Chain(NamedTuple):
 
 
 @result
-class SgdRate(Rate):
+class Rate(BaseRate):
     """The rate of the last iterate of SGD: its sensitivity, what binds, certificate, and the function that attains it.
 
     ``_pass`` is given for constant G, ``_sigma`` and ``_binds`` for other G.
@@ -252,12 +252,12 @@ class SgdRate(Rate):
         return np.asarray(ratios)
 
     @cached_property
-    def _chain(self) -> Chain:
+    def _chain(self) -> ScaledChain:
         """The recursion for given sigma, N + 1 gradient bounds."""
-        scaled = Scaled.to_distance(self.steps, self._D, self._G)
+        scaled = ScaledSteps.to_distance(self.steps, self._D, self._G)
         assert scaled is not None, "without a positive step the rate has constant form"
         sigma = self.sigma / math.sqrt(scaled.unit)
         ratios, d = room(self.n_steps, self.n_steps), room(self.n_steps + 1, self.n_steps)
         first, _ = run(chain, scaled.steps, scaled.caps, sigma, ratios)
         run(slacks, ratios, scaled.caps, distance_term(scaled.distance, first), d)
-        return Chain(first, sigma, np.asarray(ratios), np.asarray(d), scaled.caps, scaled.unit, scaled.top_cap)
+        return ScaledChain(first, sigma, np.asarray(ratios), np.asarray(d), scaled.caps, scaled.unit, scaled.top_cap)

@@ -12,7 +12,7 @@ from lastiterate.theory.base.scalar_search import global_minimum
 
 from .brackets import exact_bracket, tuned_exact_bracket
 from .closed_form import chain, distance_term, slacks
-from .kernels import Scaled, exact_terms
+from .kernels import ScaledSteps, exact_terms
 
 __all__ = ["least_rising"]
 
@@ -20,7 +20,7 @@ _NEAR = 1e-5  # the search finds sigma to about 1e-8, relative
 _ATTAINED = 1e-10
 
 
-def least_rising(scaled: Scaled, *, tuned: bool) -> tuple[float, int, float, Kind]:
+def least_rising(scaled: ScaledSteps, *, tuned: bool) -> tuple[float, int, float, Kind]:
     """Return sigma at the global minimum, how many steps bind (all), the tolerance, and ``attained`` or ``upper``.
 
     Condition (C) at a stationary sigma, d_t >= 0 for all t and d_N = 0, proves that a function attains the value.
@@ -42,7 +42,7 @@ def least_rising(scaled: Scaled, *, tuned: bool) -> tuple[float, int, float, Kin
     return math.exp(point), scaled.steps.size, found.tolerance, "attained" if attained else "upper"
 
 
-def _slacks(scaled: Scaled, tuned: bool, point: float) -> Array:
+def _slacks(scaled: ScaledSteps, tuned: bool, point: float) -> Array:
     """d_0..d_N at sigma = exp(point)."""
     size = scaled.steps.size
     ratios, d = room(size, size), room(size + 1, size)
@@ -51,5 +51,5 @@ def _slacks(scaled: Scaled, tuned: bool, point: float) -> Array:
     return np.asarray(d)
 
 
-def _last_slack(scaled: Scaled, tuned: bool, point: float) -> float:
+def _last_slack(scaled: ScaledSteps, tuned: bool, point: float) -> float:
     return float(_slacks(scaled, tuned, point)[-1])

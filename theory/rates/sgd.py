@@ -17,8 +17,8 @@ from lastiterate.theory.base.validation import InputError, check_choice
 from .closed_form import OnePass, one_pass, power_of_four
 from .falling import least_falling
 from .inputs import check_base_lr, check_constants, check_rate, check_schedules
-from .kernels import Scaled, one_chain
-from .result import Rate, SgdRate
+from .kernels import ScaledSteps, one_chain
+from .result import BaseRate, Rate
 from .rising import least_rising
 from .stack import stacked_rate
 from .theorem10 import average_iterate_rate, theorem10_rate, tuned_average_rate, tuned_theorem10_rate
@@ -30,7 +30,7 @@ BOUNDS = ("exact", "theorem10", "average")
 
 def exact_rate(
     steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0, *, momentum: float | None = None
-) -> SgdRate:
+) -> Rate:
     r"""Return the worst case of f(x_N) - f* for SGD with the given steps, in O(N).
 
     For sigma > 0 let s_N = sigma, w_k = h_k / s_{k+1}, s_k = s_{k+1} + w_k, backwards. Then f(x_N) - f* <= R(sigma) =
@@ -39,7 +39,7 @@ def exact_rate(
     and the rate is the minimum over sigma.
 
     *Exact* for constant and nonincreasing G, by the proof of ``docs/exact_rate.md``: an explicit function attains it in
-    N + 1 or more dimensions (`SgdRate.worst_case`). For constant G there is nothing to minimise: with M_N = 0,
+    N + 1 or more dimensions (`Rate.worst_case`). For constant G there is nothing to minimise: with M_N = 0,
     z = max(M_{k+1}, sqrt(h_k)), M_k = z + h_k / z and u = max(M_0^2, D / G) the rate is (D^2 / u + G^2 u) / 2 - G^2 S,
     S the sum of the steps. For other G it is the *attained* worst case where the optimality condition (C) holds, else
     an *upper bound*, which `lastiterate.theory.rates.varying.tightened_rate` lowers.
@@ -57,7 +57,7 @@ def exact_rate(
 
     Returns
     -------
-    SgdRate
+    Rate
         ``.value``, ``.kind``, ``.lower``, ``.gradient``, ``.binding``, ``.worst_case()``, ``.certificate()``. For m
         rows one result whose ``value``, ``gradient``, ``lower``, ``base_lr``, ``sigma`` and ``binding`` have m rows.
 
@@ -81,7 +81,7 @@ def exact_rate(
         from .momentum import momentum_rate
 
         warnings.warn("exact_rate(momentum=...) is now momentum_rate(...)", DeprecationWarning, stacklevel=2)
-        return cast(SgdRate, momentum_rate(steps, momentum, D, G))
+        return cast(Rate, momentum_rate(steps, momentum, D, G))
     checked = check_schedules(steps)
     distance, caps = check_constants(D, G, checked.shape[-1])
     return (
@@ -94,7 +94,7 @@ def exact_rate(
 @overload
 def tune_base_lr(
     steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0, bound: Literal["exact"] = "exact"
-) -> SgdRate: ...
+) -> Rate: ...
 @overload
 def tune_base_lr(
     steps: npt.ArrayLike,
@@ -103,7 +103,7 @@ def tune_base_lr(
     bound: str = "exact",
     *,
     last_value: str | float = "optimal",
-) -> Rate: ...
+) -> BaseRate: ...
 def tune_base_lr(
     steps: npt.ArrayLike,
     D: float = 1.0,
@@ -111,7 +111,7 @@ def tune_base_lr(
     bound: str = "exact",
     *,
     last_value: str | float = "optimal",
-) -> Rate:
+) -> BaseRate:
     r"""Return the rate of gamma * steps for the base learning rate gamma that minimises it, and that gamma.
 
     Constant G: with M_0 and S as in `exact_rate` the least rate is D G sqrt(1 - 2 S / M_0^2), at gamma = D / (G M_0^2
@@ -163,30 +163,30 @@ def tune_base_lr(
     )
 
 
-def rate_of(steps: Array, D: float, caps: Array) -> SgdRate:
+def rate_of(steps: Array, D: float, caps: Array) -> Rate:
     """Return the rate of one schedule with checked arguments."""
     if caps.size == 1 or not steps.any():  # without a positive step every query is at x_0: the least bound counts
         least = caps.min(keepdims=True)
         one, reach = first_pass(steps, D, float(least[0]))
         value = D * float(least[0]) * one.rate(reach)
-        return SgdRate(check_rate(value, steps), 1.0, 0.0, "exact", steps.size, steps, D, least, one)
-    run_ = Scaled.to_distance(steps, D, caps)
+        return Rate(check_rate(value, steps), 1.0, 0.0, "exact", steps.size, steps, D, least, one)
+    run_ = ScaledSteps.to_distance(steps, D, caps)
     assert run_ is not None
     sigma, binds, tolerance, kind = _least(run_, tuned=False)
     first, squares = one_chain(run_, sigma)
     value = D * run_.top_cap * (0.5 * ((run_.distance / first) ** 2 + squares) / run_.distance)
     sigma *= math.sqrt(run_.unit)
-    return SgdRate(check_rate(value, steps), 1.0, tolerance, kind, steps.size, steps, D, caps, None, sigma, binds)
+    return Rate(check_rate(value, steps), 1.0, tolerance, kind, steps.size, steps, D, caps, None, sigma, binds)
 
 
-def tuned_rate(steps: Array, D: float, caps: Array) -> SgdRate:
+def tuned_rate(steps: Array, D: float, caps: Array) -> Rate:
     """Return the rate of one schedule, which has a positive step, at its best base learning rate."""
     if caps.size == 1:
         one, reach = first_pass(steps, D, float(caps[0]))
         base_lr = check_base_lr(reach / one.tuned_reach * (reach / one.tuned_reach), steps)
         value = D * float(caps[0]) * one.tuned_rate
-        return SgdRate(value, base_lr, 0.0, "exact", steps.size, steps, D, caps, one)
-    run_ = Scaled.to_largest(steps, caps)
+        return Rate(value, base_lr, 0.0, "exact", steps.size, steps, D, caps, one)
+    run_ = ScaledSteps.to_largest(steps, caps)
     assert run_ is not None
     sigma, binds, tolerance, kind = _least(run_, tuned=True)
     first, squares = one_chain(run_, sigma)
@@ -194,7 +194,7 @@ def tuned_rate(steps: Array, D: float, caps: Array) -> SgdRate:
     base_lr = check_base_lr(D / (run_.top_cap * root) / run_.unit, steps)
     value = D * run_.top_cap * (math.sqrt(squares) / first)
     sigma *= math.sqrt(base_lr * run_.unit)
-    return SgdRate(value, base_lr, tolerance, kind, steps.size, steps, D, caps, None, sigma, binds)
+    return Rate(value, base_lr, tolerance, kind, steps.size, steps, D, caps, None, sigma, binds)
 
 
 def first_pass(steps: Array, D: float, G: float) -> tuple[OnePass, float]:
@@ -204,7 +204,7 @@ def first_pass(steps: Array, D: float, G: float) -> tuple[OnePass, float]:
     return one, math.sqrt(D) / math.sqrt(G) * math.sqrt(scale)
 
 
-def _least(scaled: Scaled, *, tuned: bool) -> tuple[float, int, float, Kind]:
+def _least(scaled: ScaledSteps, *, tuned: bool) -> tuple[float, int, float, Kind]:
     """Return the minimising sigma, how many steps bind, the tolerance and the kind, for gradient bounds that differ."""
     if (scaled.caps[1:] <= scaled.caps[:-1]).all():
         return *least_falling(scaled.steps, scaled.caps, scaled.distance, tuned=tuned), 0.0, "exact"

@@ -12,7 +12,7 @@ from lastiterate.theory.base.result import Kind, result
 
 from .closed_form import OnePass, one_pass_of_rows, power_of_four
 from .inputs import check_base_lr, check_rate
-from .result import SgdRate, frozen
+from .result import Rate, frozen
 
 __all__ = ["RateStack", "stacked_rate"]
 
@@ -21,13 +21,13 @@ _WEAKEST_FIRST: tuple[Kind, ...] = ("upper", "attained", "exact")
 
 
 @result
-class RateStack(SgdRate):
+class RateStack(Rate):
     """The rates of m schedules: ``value``, ``base_lr``, ``sigma``, ``gradient``, ``lower``, ... have m rows.
 
-    ``rate[i]`` is the plain `SgdRate` of schedule i; ``kind`` is the weakest of theirs.
+    ``rate[i]`` is the plain `Rate` of schedule i; ``kind`` is the weakest of theirs.
     """
 
-    _rows: tuple[SgdRate, ...] = field(repr=False, default=())
+    _rows: tuple[Rate, ...] = field(repr=False, default=())
 
     def __float__(self) -> float:
         """Return the value of a stack of one; of several it is an error."""
@@ -45,14 +45,14 @@ class RateStack(SgdRate):
         """Return the number of schedules."""
         return len(self.value)
 
-    def __getitem__(self, index: int) -> SgdRate:
+    def __getitem__(self, index: int) -> Rate:
         """Return the rate of one schedule."""
         at = range(len(self))[index]
         if self._pass is None:
             return self._rows[at]
         one = OnePass(*(column[at].item() for column in self._pass))
         value, base_lr = float(self.value[at]), float(self.base_lr[at])
-        return SgdRate(value, base_lr, self.tolerance, self.kind, self.n_steps, self._steps[at], self._D, self._G, one)
+        return Rate(value, base_lr, self.tolerance, self.kind, self.n_steps, self._steps[at], self._D, self._G, one)
 
     @cached_property
     def steps(self) -> Array:
@@ -114,7 +114,7 @@ class RateStack(SgdRate):
 
 
 def stacked_rate(
-    one_rate: Callable[[Array, float, Array], SgdRate], steps: Array, D: float, caps: Array, *, tuned: bool
+    one_rate: Callable[[Array, float, Array], Rate], steps: Array, D: float, caps: Array, *, tuned: bool
 ) -> RateStack:
     """Return the rates of the rows of ``steps``; ``one_rate`` is what gives the rate of one row."""
     count, n_steps = steps.shape

@@ -9,19 +9,19 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import result
-from lastiterate.theory.base.scalar_search import Minimum, Objective, global_minimum
+from lastiterate.theory.base.scalar_search import Objective, ScalarMinimum, global_minimum
 from lastiterate.theory.base.validation import Array, InputError, check_choice, check_positive, check_steps
 
 from .brackets import theorem10_bracket, tuned_theorem10_bracket
 from .inputs import check_base_lr, check_constants
-from .kernels import Scaled, theorem10_terms
-from .result import Rate, frozen
+from .kernels import ScaledSteps, theorem10_terms
+from .result import BaseRate, frozen
 
 if TYPE_CHECKING:
     from lastiterate.theory.certificates.certificate import Certificate
 
-    from .averages import AverageRate as WorstAverage
-    from .sgd import SgdRate
+    from .averages import AverageIterateRate as WorstAverage
+    from .sgd import Rate
 
 __all__ = ["theorem10_rate", "average_iterate_rate", "tuned_theorem10_rate", "tuned_average_rate"]
 
@@ -29,7 +29,7 @@ LAST_VALUES = ("optimal", "schedule")
 
 
 @result
-class Theorem10Rate(Rate):
+class Theorem10Rate(BaseRate):
     """The bound of Theorem 10; ``sigma`` is the fictitious last step h_N."""
 
     sigma: float = 0.0
@@ -65,14 +65,14 @@ class Theorem10Rate(Rate):
         return self._exact.certificate()
 
     @cached_property
-    def _exact(self) -> "SgdRate":
+    def _exact(self) -> "Rate":
         from .sgd import rate_of
 
         return rate_of(self.steps, self._D, self._G)
 
 
 @result
-class AverageRate(Rate):
+class AverageIterateRate(BaseRate):
     """The classical bound on the step-weighted average of x_0..x_{N-1}."""
 
     @property
@@ -153,7 +153,7 @@ def theorem10_rate(
     0.2011
     """
     checked, distance, caps, fictitious = _split_last(steps, D, G, last_value)
-    run = Scaled.to_distance(checked, distance, caps)
+    run = ScaledSteps.to_distance(checked, distance, caps)
     if run is None:
         return _standing_still(checked, distance, caps, fictitious)
 
@@ -202,7 +202,7 @@ def tuned_theorem10_rate(
 
 
 @within_float64
-def average_iterate_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> AverageRate:
+def average_iterate_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> AverageIterateRate:
     r"""Return the classical bound on the step-weighted average of x_0..x_{N-1}, an *upper bound*.
 
     sum_k h_k (f(x_k) - f*) / sum_k h_k <= (D^2 + sum_k h_k^2 G_k^2) / (2 sum_k h_k); f of the average is not larger.
@@ -230,22 +230,22 @@ def average_iterate_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.Ar
     0.1
     """
     checked, distance, caps = _checked(steps, D, G)
-    run = Scaled.to_distance(checked, distance, caps)
+    run = ScaledSteps.to_distance(checked, distance, caps)
     if run is None:
         value = distance * float(caps[0])
     else:
         value = distance * run.top_cap * ((run.distance + run.squares / run.distance) / (2.0 * run.total))
-    return AverageRate(value, 1.0, 0.0, "average", checked.size, checked, distance, caps)
+    return AverageIterateRate(value, 1.0, 0.0, "average", checked.size, checked, distance, caps)
 
 
-def tuned_average_rate(steps: npt.ArrayLike, D: float, G: float | npt.ArrayLike) -> AverageRate:
+def tuned_average_rate(steps: npt.ArrayLike, D: float, G: float | npt.ArrayLike) -> AverageIterateRate:
     """Return the bound at the base learning rate that minimises it, D sqrt(sum_k h_k^2 G_k^2) / sum_k h_k."""
     checked, distance, caps = _checked(steps, D, G)
     run = _moving(checked, caps)
     root = math.sqrt(run.squares)
     gamma = check_base_lr(distance / (run.top_cap * root) / run.unit, checked)
     value = distance * run.top_cap * (root / run.total)
-    return AverageRate(value, gamma, 0.0, "average", checked.size, checked, distance, caps)
+    return AverageIterateRate(value, gamma, 0.0, "average", checked.size, checked, distance, caps)
 
 
 def _checked(steps: npt.ArrayLike, D: float, G: float | npt.ArrayLike) -> tuple[Array, float, Array]:
@@ -253,8 +253,8 @@ def _checked(steps: npt.ArrayLike, D: float, G: float | npt.ArrayLike) -> tuple[
     return checked, *check_constants(D, G, checked.size)
 
 
-def _moving(steps: Array, caps: Array) -> Scaled:
-    run = Scaled.to_largest(steps, caps)
+def _moving(steps: Array, caps: Array) -> ScaledSteps:
+    run = ScaledSteps.to_largest(steps, caps)
     if run is None:
         raise InputError("steps", "only zeros", "at least one positive step to scale")
     return run
@@ -272,12 +272,12 @@ def _split_last(
     return *_checked(values[:-1], D, G), float(values[-1])
 
 
-def _at(objective: Objective, free: float) -> Minimum:
+def _at(objective: Objective, free: float) -> ScalarMinimum:
     """Evaluate where the free parameter is given; zero means an infinite bound."""
     if free == 0.0:
-        return Minimum(-math.inf, math.inf, 0.0)
+        return ScalarMinimum(-math.inf, math.inf, 0.0)
     point = math.log(free)
-    return Minimum(point, float(objective(np.array([point]))[0]), 0.0)
+    return ScalarMinimum(point, float(objective(np.array([point]))[0]), 0.0)
 
 
 def _standing_still(steps: Array, D: float, caps: Array, fictitious: float | None) -> Theorem10Rate:

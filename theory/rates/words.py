@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from .result import SgdRate
+from .result import Rate
 
 __all__ = ["in_words"]
 
 _NOUGHT = 1e-9  # of G^2, the largest slope there can be
 
 
-def in_words(rate: SgdRate) -> dict[str, str]:
+def in_words(rate: Rate) -> dict[str, str]:
     """Return what a rate is, which of its steps bind, and where it loses, in words.
 
     Examples

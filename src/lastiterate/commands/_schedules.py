@@ -8,7 +8,7 @@ ENDINGS = (".json", ".csv", ".npy")
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenSchedule:
     """A schedule as it was named, its values, and whether they are learning rates that nothing may scale."""
 
     name: str
@@ -16,12 +16,12 @@ class Given:
     absolute: bool = False
 
 
-def load(text: str, n_steps: int | None, default: int) -> Given:
+def load(text: str, n_steps: int | None, default: int) -> GivenSchedule:
     """Return one schedule; see `load_all`."""
     return load_all([text], n_steps, default)[0]
 
 
-def load_all(texts: list[str], n_steps: int | None, default: int) -> list[Given]:
+def load_all(texts: list[str], n_steps: int | None, default: int) -> list[GivenSchedule]:
     """Return the schedules, all of one horizon: the one asked for, else that of the files, else the default.
 
     A file has its own length: a horizon that disagrees with it is an error, not a hint.
@@ -40,14 +40,14 @@ def load_all(texts: list[str], n_steps: int | None, default: int) -> list[Given]
     if n_steps is None:
         n_steps = next((file.n_steps for file in files.values()), default)
     return [
-        Given(text, files[text].values, files[text].absolute)
+        GivenSchedule(text, files[text].values, files[text].absolute)
         if text in files
-        else Given(text, li.schedules.parse(text, n_steps))
+        else GivenSchedule(text, li.schedules.parse(text, n_steps))
         for text in texts
     ]
 
 
-def factor(given: Given, base_lr: float | None) -> float | None:
+def factor(given: GivenSchedule, base_lr: float | None) -> float | None:
     """Return the base learning rate to use, None where it is to be tuned: absolute steps take none but 1."""
     from lastiterate.theory.base.validation import InputError
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ._output import JsonFlag, PlotOption, emit, picture
-from ._schedules import Given, factor, load, load_all
+from ._schedules import GivenSchedule, factor, load, load_all
 
 Horizon = Annotated[int | None, typer.Option("--steps", "-n", help="Number of steps N; 1000, or that of a file.")]
 Distance = Annotated[float, typer.Option("-D", "--distance", help="Distance from the start to a minimiser.")]
@@ -96,7 +96,7 @@ def compare(
         _plot_comparison({schedule.name: schedule.steps for schedule in given}, rows, plot)
 
 
-def compared(schedules: list[Given], D: float, G: float) -> list[dict[str, Any]]:
+def compared(schedules: list[GivenSchedule], D: float, G: float) -> list[dict[str, Any]]:
     """Return one row a schedule, best exact rate first; absolute steps are not tuned."""
     from lastiterate.theory.rates.compare import compare as compare_schedules
 
@@ -106,7 +106,7 @@ def compared(schedules: list[Given], D: float, G: float) -> list[dict[str, Any]]
     return sorted(rows, key=lambda row: row["exact"])
 
 
-def _as_they_are(given: Given, D: float, G: float) -> dict[str, Any]:
+def _as_they_are(given: GivenSchedule, D: float, G: float) -> dict[str, Any]:
     import lastiterate as li
 
     unit = D * G / (given.steps.size + 1) ** 0.5

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from ._output import JsonFlag, PlotOption, emit
-from ._schedules import Given, load_all
+from ._schedules import GivenSchedule, load_all
 
 DEFAULT_SCHEDULES = ["linear", "cosine", "wsd:cooldown=0.2", "constant"]
 DEFAULT_GRID = "1e-4..10:16"
@@ -109,7 +109,7 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.3g}") if isinstance(value, float) else value
 
 
-def _base_lrs(given: list[Given], text: str | None) -> Any:
+def _base_lrs(given: list[GivenSchedule], text: str | None) -> Any:
     """Return the base learning rates: those asked for, or 1 for absolute steps, which share no grid with others."""
     from lastiterate.theory.base.validation import InputError
 

@@ -13,7 +13,7 @@ from numba import njit
 
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.rates.momentum import momentum_rate, spa_rate
-from lastiterate.theory.rates.sgd import Rate
+from lastiterate.theory.rates.sgd import BaseRate
 from lastiterate.theory.simulators.kernels.protocol import FIRST, KERNEL, Bound, Method, RunFacts
 
 __all__ = [
@@ -118,7 +118,7 @@ def spa_bound(facts: RunFacts) -> Bound:
     return _certified(spa_rate, facts, facts.options["c"])
 
 
-def _certified(rate: Callable[..., Rate], facts: RunFacts, averaging: Any) -> Bound:
+def _certified(rate: Callable[..., BaseRate], facts: RunFacts, averaging: Any) -> Bound:
     """Return the bound that takes no longer than the run, from inequalities that survive noise where there is noise."""
     try:
         found = rate(
