@@ -277,7 +277,7 @@ def worst_case(
     >>> round(worst_case(li.step_matrix.sgd(steps)).value, 6)
     0.5
     >>> worst_case(li.step_matrix.sgd([0.01] * 300), method="interval")
-    WorstCaseInterval(lower=0.116448449, upper=0.116448449)
+    WorstCaseInterval(lower=0.105594361, upper=0.105594361)
     """
     started = time.monotonic()
     matrix = check_step_matrix(H)
@@ -331,8 +331,8 @@ def _measured_at(at: Any, H: Array, G: Array) -> tuple[Array, Array]:
         weights = np.full(n, 1.0 / n)
     else:
         weights = check_vector(at, "at")
-        if weights.size != n or not math.isclose(float(weights.sum()), 1.0, rel_tol=1e-9):
-            raise InputError("at", f"{weights.size} weights with sum {weights.sum()}", f"{n} weights with sum 1")
+        if weights.size != n or not math.isclose(math.fsum(weights / n), 1.0 / n, rel_tol=1e-9):
+            raise InputError("at", weights, f"{n} weights with sum 1")
     extended = np.zeros((n + 1, n + 1))
     extended[:n, :n] = H
     extended[n, :n] = weights @ H

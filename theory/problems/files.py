@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lastiterate.theory.base.files import existing_file, write_atomically
-from lastiterate.theory.base.validation import InputError, check_choice
+from lastiterate.theory.base.validation import InputError, check_choice, check_path
 
 from .problem import Minimum, Problem
 
@@ -62,7 +62,7 @@ def write_function(problem: Problem, path: str | Path) -> Path:
         x0=problem.x0,
         x_star=problem.x_star,
     )
-    target = Path(path)
+    target = check_path(path)
     write_atomically(target, buffer.getvalue())
     return target
 
