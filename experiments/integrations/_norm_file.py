@@ -4,8 +4,11 @@ import os
 from pathlib import Path
 
 from lastiterate.experiments.training.recorder import GradNormRecorder
+from lastiterate.theory.base.validation import InputError
 
-__all__ = ["checked_path", "take_up"]
+__all__ = ["checked_path", "resumed", "take_up"]
+
+MAX_STEP = 10**9
 
 
 def checked_path(path: str | Path | None) -> Path | None:
@@ -28,10 +31,18 @@ def take_up(recorder: GradNormRecorder, path: Path, step: int) -> None:
         recorder.append_to(path)
 
 
+def resumed(recorder: GradNormRecorder, path: Path, step: int) -> bool:
+    """Take over the rows of a file before ``step``, if it is a file of norms."""
+    try:
+        return recorder.resume(path, step)
+    except InputError:
+        return False
+
+
 def _is_part(path: Path, recorder: GradNormRecorder, step: int) -> bool:
     """Whether the recorder has all that the file holds."""
     earlier = GradNormRecorder(recorder.source)
-    return step > 0 and earlier.resume(path, 2**62) and set(earlier.steps.tolist()) <= set(recorder.steps.tolist())
+    return step > 0 and resumed(earlier, path, MAX_STEP) and set(earlier.steps.tolist()) <= set(recorder.steps.tolist())
 
 
 def _set_aside(path: Path) -> None:

@@ -11,7 +11,7 @@ from lastiterate.experiments.training.recorder import GradNormRecorder
 from lastiterate.experiments.training.schedule import ScheduleLR, warn_of_length
 from lastiterate.theory.base.validation import check_steps
 
-from ._norm_file import checked_path, take_up
+from ._norm_file import checked_path, resumed, take_up
 
 require("transformers", "integrations", purpose="the Hugging Face adapter")
 from transformers import Trainer, TrainerCallback  # noqa: E402
@@ -52,7 +52,7 @@ class GradNormCallback(TrainerCallback):
         self._trainer: Any = trainer
         self._path = checked_path(path)
         self._every = every
-        self._updates = 0
+        self._updates = self._before = 0
         self._checkpoint: Any = None
         self.recorder: GradNormRecorder | None = None
         self._watch_training()
@@ -82,8 +82,8 @@ class GradNormCallback(TrainerCallback):
         self._updates = 0
         if step > 0:
             found = self._checkpoint if isinstance(self._checkpoint, str | Path) else _checkpoint_of(args, step)
-            if not recorder.resume(Path(found) / _COPY, step) and self._path is not None:
-                recorder.resume(self._path, step)
+            if not resumed(recorder, Path(found) / _COPY, step) and self._path is not None:
+                resumed(recorder, self._path, step)
         if self._path is not None and self._trainer.is_world_process_zero():
             take_up(recorder, self._path, step)
         self._before = len(recorder)

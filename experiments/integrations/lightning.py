@@ -10,7 +10,7 @@ from lastiterate.experiments.training.extras import require
 from lastiterate.experiments.training.recorder import GradNormRecorder
 from lastiterate.experiments.training.schedule import ScheduleLR, warn_of_length
 
-from ._norm_file import checked_path, take_up
+from ._norm_file import checked_path, resumed, take_up
 
 require("lightning.pytorch", "integrations", purpose="the Lightning adapter")
 from lightning.pytorch import Callback, LightningModule, Trainer  # noqa: E402
@@ -60,7 +60,7 @@ class GradNormCallback(Callback):
             recorder.load_state_dict(self._saved)
             recorder.number_on_from(step)
         elif step > 0 and self._path is not None:
-            recorder.resume(self._path, step)
+            resumed(recorder, self._path, step)
         if self._path is not None and trainer.is_global_zero:
             take_up(recorder, self._path, step)
         for config in trainer.lr_scheduler_configs:

@@ -157,7 +157,8 @@ class Store(StoreFile):
                 ") RETURNING key, spec",
                 (self.driver,),
             ).fetchall()
-        return (rows[0]["key"], RunSpec.from_json(rows[0]["spec"])) if rows else None
+        with self._content_explained():
+            return (rows[0]["key"], RunSpec.from_json(rows[0]["spec"])) if rows else None
 
     def finish(self, key: str, outcome: Outcome) -> bool:
         """Store the outcome of a claimed run; False if the claim was lost meanwhile, then nothing is stored."""
@@ -238,7 +239,9 @@ class Store(StoreFile):
     ) -> Iterator[RunRecord]:
         """Yield what `records` returns, one by one."""
         for row in self.rows(keys, status=status, limit=limit):
-            yield record_of(row)
+            with self._content_explained():
+                record = record_of(row)
+            yield record
 
     def rows(
         self, keys: Sequence[str] | None = None, *, status: str | None = None, limit: int | None = None
@@ -280,7 +283,8 @@ class Store(StoreFile):
             counts.update(self._db.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall())
             drivers = self._db.execute("SELECT * FROM drivers").fetchall()
             mean = self._db.execute("SELECT avg(wall_s) FROM runs WHERE status IN ('done', 'diverged')").fetchone()[0]
-        alive = [row for row in drivers if is_alive(row["identity"], row["heartbeat"])]
+        with self._content_explained():
+            alive = [row for row in drivers if is_alive(row["identity"], row["heartbeat"])]
         workers = sum(row["n_jobs"] for row in alive)
         left = counts["pending"] + counts["running"]
         remaining = 0.0 if left == 0 else None if mean is None else left * mean / max(workers, 1)

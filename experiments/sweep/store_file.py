@@ -188,13 +188,13 @@ class StoreFile:
         """Turn SQLite's errors into one that says what to do; ``unstorable`` lets pass what is wrong with a value."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             if unstorable and isinstance(error, sqlite3.DataError | sqlite3.InterfaceError):
                 raise
             text = str(error)
             if "full" in text or "disk I/O" in text:
                 advice = "the disk is full or failing. What finished before is safe: free some space and start again"
-            elif "not a database" in text or "malformed" in text:
+            elif "not a database" in text or "malformed" in text or isinstance(error, UnicodeDecodeError):
                 advice = "the file is no SQLite database, or is damaged. Choose another --store"
             elif "locked" in text:
                 advice = "another process held it for more than a minute. Start again later"
@@ -203,3 +203,12 @@ class StoreFile:
             else:
                 advice = "is its disk local and healthy?"
             raise StoreError(f"{self.path}: the store cannot {action} ({text}): {advice}") from error
+
+    @contextmanager
+    def _content_explained(self) -> Generator[None, None, None]:
+        """Turn what reading a damaged row raises into an error that names the store."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+            text = f"a stored run is damaged ({type(error).__name__}): bring the file back, or choose another --store"
+            raise StoreError(f"{self.path}: {text}") from error

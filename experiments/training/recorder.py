@@ -320,16 +320,19 @@ class GradNormRecorder:
         Raises
         ------
         InputError
-            If the file has other columns.
+            If the file has other columns, or is damaged; the recorder is then empty and numbers on from ``step``.
         """
         self._forget(check_count(step, "step", minimum=0))
         file = Path(path)
         if not file.is_file():
             return False
-        header, *lines = file.read_text(encoding="utf-8").split("\n")[:-1] or [""]
-        if header != self._header:
-            raise InputError("path", f"{file} that begins with {header!r}", f"a file with the columns {self._header}")
-        rows = [[float(cell) for cell in line.split(",")] for line in lines]
+        try:
+            header, *lines = file.read_text(encoding="utf-8").split("\n")[:-1] or [""]
+            rows = [[float(cell) for cell in line.split(",", 2)] for line in lines] if header == _HEADER else []
+        except ValueError as error:  # no text, or no number
+            raise InputError("path", f"{file} ({error})", f"a file with the columns {_HEADER}, whole") from error
+        if header != _HEADER or any(len(row) != 3 for row in rows):
+            raise InputError("path", f"{file} that begins with {header!r:.80}", f"a file with the columns {_HEADER}")
         earlier = np.array([row for row in rows if row[0] < step], dtype=np.float64).reshape(
             -1, self._header.count(",") + 1
         )

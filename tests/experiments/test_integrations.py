@@ -114,6 +114,18 @@ def test_hf_norms_survive_a_resume_another_run_and_an_exception(transformers, tm
     np.testing.assert_allclose(kept, resumed.l2, rtol=1e-12)
 
 
+def test_a_file_of_anything_else_is_set_aside(tmp_path):
+    from lastiterate.experiments.integrations._norm_file import checked_path, take_up
+    from lastiterate.experiments.training.recorder import GradNormRecorder
+
+    path = checked_path(tmp_path / "runs" / "norms.csv")
+    for number, content in enumerate(("a,b\n1,2\n", "step,grad_norm_l1,grad_norm_l2\n0,x,y\n", ""), start=1):
+        path.write_text(content)
+        take_up(GradNormRecorder(Regression(), first_step=5), path, 5)
+        assert (tmp_path / "runs" / f"norms.{number}.csv").read_text() == content
+        assert path.read_text() == "step,grad_norm_l1,grad_norm_l2\n"
+
+
 @pytest.mark.slow
 def test_hf_run_of_another_length_than_its_schedule_says_so(transformers):
     from lastiterate.experiments.integrations.huggingface import scheduled_trainer
