@@ -331,8 +331,8 @@ def _measured_at(at: Any, H: Array, G: Array) -> tuple[Array, Array]:
         weights = np.full(n, 1.0 / n)
     else:
         weights = check_vector(at, "at")
-        if weights.size != n or not math.isclose(float(weights.sum()), 1.0, rel_tol=1e-9):
-            raise InputError("at", f"{weights.size} weights with sum {weights.sum()}", f"{n} weights with sum 1")
+        if weights.size != n or not math.isclose(math.fsum(weights / n), 1.0 / n, rel_tol=1e-9):
+            raise InputError("at", weights, f"{n} weights with sum 1")
     extended = np.zeros((n + 1, n + 1))
     extended[:n, :n] = H
     extended[n, :n] = weights @ H

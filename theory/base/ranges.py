@@ -14,7 +14,6 @@ __all__ = ["within_float64"]
 P = ParamSpec("P")
 R = TypeVar("R")
 _EXPECTED = "sizes that float64 can hold"
-_EXPECTED = "sizes that float64 can hold"
 
 
 @overload

@@ -53,7 +53,7 @@ class InputError(LastIterateError, ValueError):
         shown = " ".join(_shown(self.value).split())
         if len(shown) > 160:
             shown = f"{shown[:157]}..."
-        return f"{self.argument}: expected {self.expected}, got {shown}"
+        return f"{' '.join(_shown(self.argument).split())}: expected {self.expected}, got {shown}"
 
 
 def _shown(value: object) -> str:
