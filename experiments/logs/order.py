@@ -59,9 +59,9 @@ def in_run_order(
     if back.size == steps.size - 1 > 1:
         return steps[::-1], rows[::-1], [*notes, "the log runs backwards; it was turned round"]
     if (steps[back] <= steps[0]).any():
-        if epochs is None and _is_copied(steps, values[rows], int(back[0])):
-            first = slice(int(back[0]))
-            return steps[first], rows[first], [*notes, f"{steps.size - back[0]} rows that repeat earlier ones left out"]
+        if epochs is None and _is_copied(steps, values[rows]):
+            kept = np.unique(steps, return_index=True)[1]
+            return steps[kept], rows[kept], [*notes, f"{steps.size - kept.size} rows that repeat others left out"]
         return _counted_on(steps, rows, back, epochs, place, notes, by_rows)
     if _is_out_of_place(steps, back):
         order = np.argsort(steps, kind="stable")
@@ -91,12 +91,11 @@ def _is_out_of_place(steps: Array, back: npt.NDArray[np.int64]) -> bool:
     return bool(back.size > SHUFFLED_SHARE * steps.size or gaps.min() >= 0.75 * np.median(forward[forward > 0.0]))
 
 
-def _is_copied(steps: Array, values: Array, first: int) -> bool:
-    """Whether all rows after the first part repeat rows of it, steps and values, and these tell rows apart."""
-    at = np.searchsorted(steps[:first], steps[first:])
-    inside = np.minimum(at, first - 1)
-    same = (steps[:first][inside] == steps[first:]) & (values[:first][inside] == values[first:])
-    return bool(same.all() and np.unique(values[first:]).size > max(2, (values.size - first) // 4))
+def _is_copied(steps: Array, values: Array) -> bool:
+    """Whether a step has the same value wherever it stands, and values tell rows apart: parts of one log."""
+    _, first, number = np.unique(steps, return_index=True, return_inverse=True)
+    agree = np.array_equal(values[first][number], values, equal_nan=True)
+    return bool(agree and first.size < steps.size and np.unique(values).size > max(2, first.size // 4))
 
 
 def _counted_on(
