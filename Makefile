@@ -2,11 +2,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-EXTRAS := torch,tensorboard,data,cluster,optimizers,integrations,test,dev
+EXTRAS := torch,tensorboard,parquet,data,cluster,optimizers,integrations,test,dev
 # two workers suit two cores; a file stays on one worker, so that its compiled kernels and fixtures are made once
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test test-slow lint bench figures clean
+.PHONY: demo test test-slow lint bench bench-once figures clean
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -34,6 +34,10 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m pytest benchmarks --benchmark-only -m "not gpu"
+
+# everything once on small sizes: a benchmark that no longer runs is noticed
+bench-once: $(VENV)/.test
+	$(BIN)/python -m pytest benchmarks --benchmark-disable -m "not gpu"
 
 # the page in docs/ is a copy: figures.md with its pictures in a folder of their own
 figures: $(VENV)/.test

@@ -27,6 +27,17 @@ def test_proof_of_a_thousand_steps(benchmark, full, family):
     assert bound <= rate.value * (1 + 1e-12)
 
 
+@pytest.mark.parametrize("family", ["linear", "cosine", "wsd"])
+def test_both_sides_of_a_thousand_steps(benchmark, full, family):
+    """Limit: 60 s for making and proving both sides, 1e-9 between them, a file below 1 MB."""
+    steps = li.tune_base_lr(li.schedules.parse(family, 1000 if full else 100), D=30.0).steps
+    certificate = li.exact_rate(steps, D=30.0).certificate()
+    low, high = benchmark(lambda: certificate.two_sided().interval())
+    benchmark.extra_info["relative width"] = float(1 - low / high)
+    benchmark.extra_info["bytes"] = len(certificate.two_sided().to_json())
+    assert low <= high
+
+
 @pytest.mark.parametrize("n_steps", [10, 20])
 def test_proof_of_a_momentum_certificate(benchmark, n_steps):
     """Exact elimination on the quadratic form; the certificate itself comes from the search."""

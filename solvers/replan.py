@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.errors import SolverError
-from lastiterate.theory.base.result import Bounding, result
+from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -69,7 +69,7 @@ class Replan(Bounding):
     start: int
     minimax_value: float
     stop_value: float
-    kind: str
+    kind: Kind
 
     def __repr__(self) -> str:
         """Show what going on is worth."""
@@ -171,10 +171,10 @@ def _bounds(seen: Array, n_taken: int, count: int, limit: float) -> Array:
 
 def _from(
     taken: Array, seen: Array, count: int, cap: float | None, distance: float, limit: float
-) -> tuple[float, Array, str]:
+) -> tuple[float, Array, Kind]:
     """Value, steps and kind of the continuation that knows norms only."""
     bounds = _bounds(seen, taken.size, count, limit)
-    kind = "exact" if (np.diff(bounds) <= 0.0).all() else "upper"
+    kind: Kind = "exact" if (np.diff(bounds) <= 0.0).all() else "upper"
     plan = optimal_continuation(taken, count, distance, bounds)
     if cap is None or plan.steps.max() <= cap:
         return plan.value, plan.steps, kind

@@ -1,7 +1,10 @@
 """Settings that every test shares."""
 
 import os
+import hashlib
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -9,6 +12,11 @@ from hypothesis import settings
 # small problems run faster on one thread, and two xdist workers would fight over the cores
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# Numba does not notice edits in a file that another one calls: every state of the sources has a cache of its own
+_sources = sorted((Path(__file__).resolve().parents[1] / "theory").rglob("*.py"))
+_state = hashlib.sha256(b"".join(source.read_bytes() for source in _sources)).hexdigest()[:16]
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir(), f"lastiterate-tests-{_state}")))
 
 # the first example of a test may compile a kernel, so that a deadline would measure the compiler
 settings.register_profile("default", deadline=None, print_blob=True)

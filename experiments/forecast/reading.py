@@ -153,9 +153,14 @@ def _rate_rows(table: LogTable, given: str | None, path: str | Path) -> tuple[Ar
         found = [name for name in names if re.search(r"(^|[^a-z])(lr|learning[_ ]rate)$", name, re.IGNORECASE)][:1]
     if not found:
         return None
-    series = table.series(found[0])
-    places, values = series.steps, series.values
-    good = np.isfinite(values)
+    column = table.columns[found[0]]
+    if column.steps is None:
+        series = table.series(found[0])
+        places, values = series.steps, series.values
+    else:  # a schedule is a function of the step, whatever order the parts of a resumed run are logged in
+        places, first = np.unique(column.steps[::-1], return_index=True)
+        values = column.values[::-1][first]
+    good = np.isfinite(places) & np.isfinite(values)
     places, values = places[good], check_steps(values[good], "lr")
     return (places, values) if places.size else None
 

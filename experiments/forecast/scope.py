@@ -15,7 +15,7 @@ from .samples import Sample, truncate
 NEAR = 1.15
 DEEPER = 2.0
 PEAK_ERROR = 1e-3
-HORIZON_ERROR = 5e-4
+HORIZON_ERROR = 8e-4
 DEPTH_ERROR = 0.015
 COOLED = 0.7
 
@@ -79,7 +79,7 @@ def allowance(scope: Scope, steps: Array) -> float:
     Runs that all cool down hardly tell the noise of one that does not: its loss is allowed a fixed error.
     """
     peak = PEAK_ERROR * math.log2(_beyond(scope, float(steps.max()))) ** 2
-    horizon = HORIZON_ERROR * math.log2(max(steps.size / scope.horizon, 1.0)) ** 2
+    horizon = HORIZON_ERROR * math.log2(max(steps.size / scope.horizon, 1.0))
     return math.hypot(peak, horizon, DEPTH_ERROR * (depth(steps) > DEEPER * scope.high_depth))
 
 

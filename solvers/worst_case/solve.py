@@ -277,7 +277,7 @@ def worst_case(
     >>> round(worst_case(li.step_matrix.sgd(steps)).value, 6)
     0.5
     >>> worst_case(li.step_matrix.sgd([0.01] * 300), method="interval")
-    WorstCaseInterval(lower=0.116448449, upper=0.116448449)
+    WorstCaseInterval(lower=0.105594361, upper=0.105594361)
     """
     started = time.monotonic()
     matrix = check_step_matrix(H)

@@ -14,7 +14,7 @@ METHODS = (
 
 
 def problem(rng):
-    """A convex Lipschitz problem of few dimensions: pieces, absolute values, margins, or the worst case of a schedule."""
+    """A convex Lipschitz problem of few dimensions: pieces, absolute values, margins, or a worst case."""
     d, kind = int(rng.integers(1, 5)), int(rng.integers(5))
     rows, x0 = rng.standard_normal((6, d)), rng.standard_normal(d)
     if kind == 0:

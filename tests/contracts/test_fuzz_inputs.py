@@ -1,5 +1,6 @@
 """Every public function on every kind of argument: right numbers or the package's own errors, quickly, nothing else."""
 
+import contextlib
 import inspect
 import signal
 import types
@@ -24,16 +25,20 @@ SKIPPED = {
 }
 
 VALID = {
-    "n_steps": 3, "steps": [0.5, 0.25, 0.1], "D": 2.0, "G": [1.5, 1.0, 1.0, 0.5], "beta": 0.5, "c": [0.5, 0.75, 1.0],
+    "n_steps": 3, "steps": [0.5, 0.25, 0.1], "D": 2.0, "G": [1.5, 1.0, 1.0, 0.5], "beta": 0.5,
+    "c": [0.5, 0.75, 1.0],
     "lam": [1.0, 1.0, 2.0], "weights": [1.0, 2.0, 1.0, 1.0], "norms": [2.0, 1.0, 0.5, 1.0], "prefix": [0.5, 0.25],
     "points": POINTS, "gradients": SLOPES, "values": [1.0, 0.75, 0.5, 0.5], "x_star": [0.0, 0.0], "f_star": 0.0,
     "H": [[0, 0, 0], [0.5, 0, 0], [0.5, 0.25, 0]], "at": "last", "matrix": SLOPES, "labels": [1.0, -1.0, 1.0, -1.0],
-    "targets": [0.0, 1.0, 0.5, 0.25], "offsets": [0.0, 0.5, 1.0, 0.0], "caps": [1.0, 0.5, 0.5], "spectrum": [1.0, 0.5],
+    "targets": [0.0, 1.0, 0.5, 0.25], "offsets": [0.0, 0.5, 1.0, 0.0], "caps": [1.0, 0.5, 0.5],
+    "spectrum": [1.0, 0.5],
     "x0": None, "text": "wsd:cooldown=0.5", "parts": [1.0, 0.5], "kind": "linear", "n_cooldown": 1, "n_warmup": 1,
-    "path": "no such file.json", "base_lr": 0.5, "search_limit": 4, "horizons": [1, 3], "max_step": 0.5, "noise": [1.0, 1.0, 1.0], "n0": 2, "n1": 4,
-    "checkpoints": [1, 3], "lr": [0.1, 0.1], "effective": [0.1, 0.1], "weight_decay": 0.1, "init_std": 0.5, "decay": 0.5,
+    "path": "no such file.json", "base_lr": 0.5, "search_limit": 4, "horizons": [1, 3], "max_step": 0.5,
+    "noise": [1.0, 1.0, 1.0], "n0": 2, "n1": 4,
+    "checkpoints": [1, 3], "lr": [0.1, 0.1], "effective": [0.1, 0.1], "weight_decay": 0.1, "init_std": 0.5,
+    "decay": 0.5,
     "batch": 2.0, "factor": 2.0, "tokens": 30.0, "schedules": ["linear", "cosine"], "batches": [1.0, 1.0],
-    "inner_products": None,  "problem": li.problems.absolute_value(1.0),
+    "inner_products": None, "loss": "squared",  "problem": li.problems.absolute_value(1.0),
 }  # fmt: skip
 OVERRIDES = {
     "step_matrix.last_iterate_conversion": {"weights": [1.0, 2.0, 1.0]},
@@ -57,6 +62,8 @@ OVERRIDES = {
     "simulate": {"steps": [0.5, 0.25]},
     "problems.read_function": {"path": "absent.npz"},
     "problems.load_libsvm": {"path": "absent.txt"},
+    "schedules.read_schedule": {"path": "absent.json"},
+    "schedules.read_schedule_file": {"path": "absent.json"},
     "dual_averaging.dual_averaging_average_rate": {"beta": [1.0, 2.0, 3.0]},
     "optimal_continuation": {"G": 1.0},
     "worst_case": {"G": [1.0, 1.0, 0.5]},
@@ -87,19 +94,27 @@ def wild():
     """Values that no argument expects, made anew each time, because a call may change them."""
     tensor = _tensor()
     return [
-        None, True, False, "", "linear", "no such name", b"bytes", 0, -1, 3, 10**9 + 1, 2**63, 10**30, -(10**400), 10**400,
+        None, True, False, "", "linear", "no such name", b"bytes", 0, -1, 3, 10**9 + 1, 2**63, 10**30, -(10**400),
+        10**400,
         0.0, -0.0, -1.0, 0.5, 5e-324, 1e-310, 1e-300, 1e300, 1.7e308, float("nan"), float("inf"), -float("inf"),
-        1j, Fraction(1, 3), Fraction(10**400), np.float32(0.5), np.float16(0.5), np.longdouble("1e4000"), np.int8(3),
+        1j, Fraction(1, 3), Fraction(10**400), np.float32(0.5), np.float16(0.5), np.longdouble("1e4000"),
+        np.int8(3),
         np.uint64(2**63), np.bool_(True), np.timedelta64(3, "s"), np.datetime64("2020-01-01"), timedelta(seconds=1),
-        np.array(0.5), np.array(3), [], (), {}, set(), [[]], [0.0], [0.5], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0], [1, 2, 3],
-        [-1.0, 1.0, 1.0], [5e-324, 1e300, 1.0], [1e300, 1e300, 1e300], [1e-300] * 3, [1e308] * 4, [float("nan")] * 3,
-        [1.0, float("inf"), 1.0], [1.0, None, 1.0], [True, False, True], ["a", "b", "c"], [10**400, 1, 1], [1j, 1j, 1j],
-        [[1.0, 2.0], [3.0]], [[1.0, 2.0], [3.0, 4.0]], np.ma.array([1.0, 999.0, 1.0], mask=[0, 1, 0]), [np.ma.masked] * 3,
+        np.array(0.5), np.array(3), [], (), {}, set(), [[]], [0.0], [0.5], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0],
+        [1, 2, 3],
+        [-1.0, 1.0, 1.0], [5e-324, 1e300, 1.0], [1e300, 1e300, 1e300], [1e-300] * 3, [1e308] * 4,
+        [float("nan")] * 3,
+        [1.0, float("inf"), 1.0], [1.0, None, 1.0], [True, False, True], ["a", "b", "c"], [10**400, 1, 1],
+        [1j, 1j, 1j],
+        [[1.0, 2.0], [3.0]], [[1.0, 2.0], [3.0, 4.0]], np.ma.array([1.0, 999.0, 1.0], mask=[0, 1, 0]),
+        [np.ma.masked] * 3,
         np.zeros((0,)), np.zeros((3, 0)), np.zeros((3, 3, 3)), np.eye(3), np.ones(3, dtype="M8[s]"),
         np.ones(3, dtype="m8[s]"), np.ones(3, dtype=bool), np.array([None] * 3), np.ones(3, dtype=[("a", float)]),
         np.ones(3, dtype=">f8"), np.ones(6)[::2], np.ones(3, dtype=np.float16), np.ones(3, dtype=np.longdouble) * 2,
-        np.full(3, np.longdouble("1e4000")), np.ones(4).tolist, object(), Hostile(), [Hostile()] * 3, iter([1.0]), range(3),
-        *([tensor] if tensor is not None else []), np.tril(np.full((3, 3), 1e300), -1), np.tril(np.full((4, 4), -1.0), -1),
+        np.full(3, np.longdouble("1e4000")), np.ones(4).tolist, object(), Hostile(), [Hostile()] * 3, iter([1.0]),
+        range(3),
+        *([tensor] if tensor is not None else []), np.tril(np.full((3, 3), 1e300), -1),
+        np.tril(np.full((4, 4), -1.0), -1),
     ]  # fmt: skip
 
 
@@ -218,12 +233,22 @@ def attempt(path, choices):
 MAY_BE_INFINITE = {"theorem10_rate", "rate_curve", "dual_averaging_rate", "worst_case"}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def compiled(tmp_path_factory):
+    """Call every function once, in a folder of its own: the first call may compile for seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("fuzz"))
+        for path in FUNCTIONS:
+            positional, keywords = arguments(path, {})
+            with contextlib.suppress(LastIterateError):
+                list(numbers(FUNCTIONS[path](*positional, **keywords)))
+        yield
+
+
 @pytest.mark.parametrize("path", sorted(FUNCTIONS))
-def test_the_good_arguments_are_good(path, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert attempt(path, {}) == (
-        "refused" if "path" in parameters(path) and path.count("read") + path.count("load") else "right"
-    )
+def test_the_good_arguments_are_good(path):
+    reads = path.rpartition(".")[2].startswith(("read", "load"))
+    assert attempt(path, {}) == ("refused" if reads else "right")
 
 
 @given(calls())

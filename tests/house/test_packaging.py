@@ -1,7 +1,6 @@
 """The distribution: what it contains, and that it imports beside a user's own folders of the same names."""
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,25 +10,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE_FOLDERS = ("theory", "solvers", "experiments", "paper_figures")
-
-
-def tracked_files() -> list[str]:
-    if shutil.which("git") is None or not (ROOT / ".git").exists():
-        pytest.skip("needs a git checkout")
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
-    return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file() or (ROOT / name).is_symlink()]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """Build an sdist from the tracked files, and a wheel from that sdist."""
-    source = tmp_path_factory.mktemp("source")
-    for name in tracked_files():
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, source / name, follow_symlinks=False)  # links stay links
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", "dist", "."]
-    subprocess.run(command, cwd=source, check=True, capture_output=True)
-    return source / "dist"
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +57,12 @@ def test_wheel_lives_beside_the_users_folders(built, users_project, tmp_path):
 
 
 @pytest.mark.slow
-def test_wheel_holds_exactly_the_tracked_package_files(built):
+def test_wheel_holds_exactly_the_tracked_package_files(built, tracked_files):
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
     expected = set()
-    for name in tracked_files():
+    for name in tracked_files:
         top, _, rest = name.partition("/")
         if top in PACKAGE_FOLDERS:
             expected.add(f"lastiterate/{name}")

@@ -208,6 +208,30 @@ def test_attained_where_condition_c_holds_vs_the_run():
     assert min(kinds["attained"], kinds["upper"]) > 10
 
 
+def test_the_lower_end_under_rising_bounds_vs_the_semidefinite_program():
+    rng, count = np.random.default_rng(2), 0
+    while count < 6:
+        n = int(rng.integers(2, 6))
+        steps, caps = 10.0 ** rng.uniform(-1.5, 0.5, n), 10.0 ** rng.uniform(-0.5, 0.5, n + 1)
+        rate = exact_rate(steps, 2.0, caps)
+        if rate.kind == "upper":
+            program = li.worst_case(li.step_matrix.sgd(steps), D=2.0, G=caps)
+            assert rate.lower == pytest.approx(program.value, rel=1e-6)
+            assert rate.lower >= exact_rate(steps, 2.0, np.minimum.accumulate(caps)).value
+            count += 1
+
+
+@pytest.mark.parametrize("exponent", [-200, 0, 200])
+def test_the_lower_end_at_any_scale_and_over_many_decades(exponent):
+    rng = np.random.default_rng(1)
+    for _ in range(4):
+        steps, caps = 10.0 ** rng.uniform(-9, 0, 12), 10.0 ** rng.uniform(-1, 1, 13)
+        base, unit = exact_rate(steps, 1.0, caps), 10.0**exponent
+        scaled = exact_rate(steps * unit, unit**0.5, caps * unit**-0.5)
+        assert 0.0 < scaled.lower <= scaled.value
+        assert scaled.lower == pytest.approx(base.lower, rel=1e-9)
+
+
 @pytest.mark.slow
 def test_attained_and_lower_vs_the_semidefinite_program():
     rng = np.random.default_rng(7)
@@ -216,6 +240,7 @@ def test_attained_and_lower_vs_the_semidefinite_program():
         rate, program = exact_rate(steps, 1.0, caps), li.worst_case(li.step_matrix.sgd(steps), D=1.0, G=caps)
         assert rate.lower <= program.value * (1 + 1e-7)
         assert rate.value >= program.value * (1 - 1e-7)
+        assert rate.lower == pytest.approx(program.value, rel=1e-6)
         if rate.kind == "attained":
             assert rate.value == pytest.approx(program.value, rel=1e-6)
 

@@ -23,13 +23,14 @@ def within_float64(function: Callable[P, R]) -> Callable[P, R]: ...
 
 
 @overload
-def within_float64(*, infinite: bool) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def within_float64(*, infinite: bool = False, zero: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
 
-def within_float64(function: Callable[P, R] | None = None, *, infinite: bool = False) -> Any:
+def within_float64(function: Callable[P, R] | None = None, *, infinite: bool = False, zero: bool = False) -> Any:
     """Decorate a function so that it refuses arguments whose sizes lead beyond float64, on the way or in the result.
 
-    With ``infinite`` an infinite result has a meaning of its own, that there is no bound.
+    With ``infinite`` an infinite result has a meaning of its own, that there is no bound; with ``zero`` a value of zero
+    can be right.
 
     Examples
     --------
@@ -44,11 +45,11 @@ def within_float64(function: Callable[P, R] | None = None, *, infinite: bool = F
     lastiterate.theory.base.validation.InputError: product: expected sizes that float64 can hold, got an overflow
     """
     if function is None:
-        return lambda inner: _checked(inner, infinite)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
-    return _checked(function, infinite)
+        return lambda inner: _checked(inner, infinite, zero)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    return _checked(function, infinite, zero)
 
 
-def _checked(function: Callable[P, R], infinite: bool) -> Callable[P, R]:
+def _checked(function: Callable[P, R], infinite: bool, zero: bool) -> Callable[P, R]:
     bad = np.isnan if infinite else _not_finite
 
     @wraps(function)
@@ -60,7 +61,7 @@ def _checked(function: Callable[P, R], infinite: bool) -> Callable[P, R]:
                 raise InputError(function.__name__, "an overflow", _EXPECTED) from error
         if any(bad(part).any() for part in _parts(result)):
             raise InputError(function.__name__, "a result that is not finite", _EXPECTED)
-        if isinstance(result, Result) and np.any(np.asarray(getattr(result, "value", 1.0)) == 0.0):
+        if not zero and isinstance(result, Result) and np.any(np.asarray(getattr(result, "value", 1.0)) == 0.0):
             raise InputError(function.__name__, "a result of zero by underflow", _EXPECTED)
         return result
 

@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.ranges import within_float64
-from lastiterate.theory.base.result import Bounding, result
+from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_integers, check_positive
+from lastiterate.theory.rates.averages import average_rate
 
 from .closed_form import optimal_continuation
 from .least_level import least_level
-from .stopping import Stops, averaging_tails, emulation_is_exact, ratios, soft_maximum
+from .stopping import Stops, averaging_weights, emulation_is_exact, ratios, soft_maximum
 
 __all__ = ["AnytimeSchedule", "anytime_schedule"]
 
@@ -45,8 +46,8 @@ class AnytimeSchedule(Bounding):
     average : float or None
         Power of the average that is returned in place of the last iterate.
     kind : str
-        ``"exact"``: the worst case, proved at each stop. ``"unproved"`` (not met so far): the sign condition of the
-        average fails at a stop.
+        ``"exact"``: the worst case, proved at each stop. ``"upper"`` (not met so far): the sign condition of the
+        average fails at a stop, and the ratios are those of the upper bound of `lastiterate.average_rate`.
     D, G : float
     """
 
@@ -57,7 +58,7 @@ class AnytimeSchedule(Bounding):
     ratios: Array
     branch: float | None
     average: float | None
-    kind: str
+    kind: Kind
     D: float = field(default=1.0)
     G: float = field(default=1.0)
 
@@ -92,7 +93,7 @@ class AnytimeSchedule(Bounding):
         total = check_count(n, "n")
         if self.average is None:
             return np.append(np.zeros(total), 1.0)
-        return -np.diff(np.concatenate([[1.0], averaging_tails(total, self.average), [0.0]]))
+        return averaging_weights(total, self.average)
 
 
 @within_float64
@@ -161,7 +162,10 @@ def anytime_schedule(
     # a rise after n0 gains an average at most 2e-4 and can cost the proof
     steps = best if power is None else np.minimum.accumulate(best)
     found = ratios(steps, stops)
-    proved = power is None or emulation_is_exact(steps, stops)
+    kind: Kind = "exact"
+    if power is not None and not emulation_is_exact(steps, stops):
+        bounds = [average_rate(steps[:n], averaging_weights(n, power)).value for n in horizons.tolist()]
+        kind, found = "upper", np.array(bounds) * np.sqrt(horizons + 1.0)
     return AnytimeSchedule(
         value=float(found.max()),
         lower=max(1.0, least_level(best, used)),
@@ -170,7 +174,7 @@ def anytime_schedule(
         ratios=found,
         branch=share,
         average=power,
-        kind="exact" if proved else "unproved",
+        kind=kind,
         D=float(D),
         G=float(G),
     )

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.ranges import within_float64
-from lastiterate.theory.base.result import Bounding, result
+from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -66,7 +66,7 @@ class BatchPlan(Bounding):
     critical: Array
     G: Array
     D: float
-    kind: str = "exact"
+    kind: Kind = "exact"
 
     def __repr__(self) -> str:
         """Show the gain and the range of batches."""
@@ -103,7 +103,7 @@ class BatchChange(Bounding):
     exponent: float
     rate_ratio: float
     n_steps: int
-    kind: str
+    kind: Kind
 
     def __float__(self) -> float:
         """Return the factor on the base learning rate."""
@@ -273,7 +273,7 @@ def batch_change(
     spread = np.interp(np.linspace(0, s.size - 1, count), np.arange(s.size), s)
     new = tune_base_lr(after, 1.0, gradient_bounds(resampled, spread, size * ratio))
     change = new.base_lr / old.base_lr
-    kind = "exact" if old.exact and new.exact else "upper"
+    kind: Kind = "exact" if old.exact and new.exact else "upper"
     return BatchChange(change, math.log(change) / math.log(ratio), new.value / old.value, count, kind)
 
 

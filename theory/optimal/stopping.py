@@ -21,7 +21,15 @@ from numba import njit
 from lastiterate.theory.base.jit import JIT
 from lastiterate.theory.base.validation import Array
 
-__all__ = ["Stops", "averaging_tails", "emulation_is_exact", "ratios", "ratios_and_slopes", "soft_maximum"]
+__all__ = [
+    "Stops",
+    "averaging_tails",
+    "averaging_weights",
+    "emulation_is_exact",
+    "ratios",
+    "ratios_and_slopes",
+    "soft_maximum",
+]
 
 Counts = npt.NDArray[np.int64]
 
@@ -69,7 +77,8 @@ class Stops:
         """Some of the stops."""
         return Stops(self.horizons[chosen], self.shared[chosen], self.powers, self.inverse[chosen], self.guess[chosen])
 
-    def _plain(self) -> tuple[Counts, Counts, Array, Array, Array]:
+    def arrays(self) -> tuple[Counts, Counts, Array, Array, Array]:
+        """The attributes in the order in which the compiled functions take them."""
         return self.horizons, self.shared, self.powers, self.inverse, self.guess
 
 
@@ -82,19 +91,28 @@ def averaging_tails(n_steps: int, power: float) -> Array:
     return 1.0 - (np.arange(1.0, n_steps + 1.0) / (n_steps + 1.0)) ** power
 
 
+def averaging_weights(n_steps: int, power: float) -> Array:
+    """The weights of that average on x_0..x_n.
+
+    >>> averaging_weights(3, 1.0)
+    array([0.25, 0.25, 0.25, 0.25])
+    """
+    return -np.diff(np.concatenate([[1.0], averaging_tails(n_steps, power), [0.0]]))
+
+
 def ratios(steps: Array, stops: Stops) -> Array:
     """The rate at each stop over 1 / sqrt(n + 1), what a run tuned to it would reach."""
-    return _ratios(steps, *stops._plain())
+    return _ratios(steps, *stops.arrays())
 
 
 def ratios_and_slopes(steps: Array, stops: Stops) -> tuple[Array, Array]:
     """The ratios and their gradients, float64[s, N]."""
-    return _slopes(steps, *stops._plain())
+    return _slopes(steps, *stops.arrays())
 
 
 def soft_maximum(steps: Array, stops: Stops, sharpness: float) -> tuple[float, float, Array]:
     """log(sum exp(sharpness * ratio)) / sharpness, the largest ratio, and the gradient of the former."""
-    return _soft_maximum(steps, *stops._plain(), sharpness)
+    return _soft_maximum(steps, *stops.arrays(), sharpness)
 
 
 def emulation_is_exact(steps: Array, stops: Stops) -> bool:

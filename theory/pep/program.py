@@ -15,6 +15,8 @@ from . import cone
 from .cone import ConeSolution, Inequalities, Scaled
 from .repair import RepairedLower, UpperBound, lower_bound, upper_bound, violated
 
+__all__ = ["Program", "in_units"]
+
 GAP = 1e-9
 ACCEPTED = 1e-6
 VIOLATION = 1e-9

@@ -142,7 +142,7 @@ def average_rate(
     >>> every_fourth[4::4] = 1 / 6
     >>> rate = average_rate(np.full(24, 0.1), every_fourth)
     >>> rate.kind, round(rate.lower, 3), round(rate.value, 3)
-    ('upper', 0.279, 0.281)
+    ('upper', 0.288, 0.289)
     """
     taken = check_steps(steps, allow_empty=True)
     shares = check_weights(weights, taken)

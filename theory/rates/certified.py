@@ -17,6 +17,8 @@ from .chain import best_multipliers
 from .last_row import LowerBound
 from .result import BaseRate
 
+__all__ = ["SEARCH_LIMIT", "CertifiedRate", "assemble", "chain_rate", "lipschitz_rate", "program_rate", "proved_rate"]
+
 Array = npt.NDArray[np.float64]
 SEARCH_LIMIT = 40
 Lower = Callable[[], LowerBound]

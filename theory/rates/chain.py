@@ -1,6 +1,6 @@
-"""Near-optimal multipliers between neighbours for any step matrix.
+"""Near-optimal multipliers between near points for any step matrix.
 
-The multipliers b_tr of f_r >= f_t + <g_t, x_r - x_t>, here with r = t - 1 only, and a_t of f* >= f_t + <g_t, x* - x_t>
+The multipliers b_tr of f_r >= f_t + <g_t, x_r - x_t>, t - band <= r < t, and a_t of f* >= f_t + <g_t, x* - x_t>
 form a unit flow from the last point to the optimum. With k_r = (1, -H[r]), which is x_r - x* in the basis (x_0 - x*,
 g_0, ..., g_N), the quadratic form that must be semidefinite is
 
@@ -8,7 +8,7 @@ g_0, ..., g_N), the quadratic form that must be semidefinite is
 
 so that minimising (tau D^2 + sum nu_t G_t^2) / 2 over b, tau, nu is convex. A log-barrier Newton method needs nothing
 but NumPy, starts from an explicit interior point and keeps every iterate strictly feasible: whatever it returns is a
-valid bound. One iteration costs O(M^3 + N^3) for M = N pairs.
+valid bound. One iteration costs O(M^3 + N^3) for M pairs.
 """
 
 from typing import Any, NamedTuple
@@ -18,6 +18,8 @@ import numpy.typing as npt
 from numba import njit
 
 from lastiterate.theory.base.jit import JIT
+
+__all__ = ["ChainMultipliers", "best_multipliers"]
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -32,8 +34,8 @@ class ChainMultipliers(NamedTuple):
     value: float
 
 
-def best_multipliers(H: Array, D: float, G: Array, gap: float) -> ChainMultipliers:
-    """Minimise the bound over the multipliers of neighbouring points, to a relative gap.
+def best_multipliers(H: Array, D: float, G: Array, gap: float, band: int | None = 1) -> ChainMultipliers:
+    """Minimise the bound over the multipliers of points with earlier ones in reach, to a relative gap.
 
     Parameters
     ----------
@@ -45,9 +47,11 @@ def best_multipliers(H: Array, D: float, G: Array, gap: float) -> ChainMultiplie
         The gradient bounds.
     gap : float
         How far above the minimum the value may be, relative; an iteration limit may stop earlier.
+    band : int, optional
+        How many steps apart two points may be: neighbours by default, all earlier points for None.
     """
     top = float(G.max())
-    program = _Program(H * (top / D), G / top)
+    program = _Program(H * (top / D), G / top, band or G.size)
     point = program.interior_point()
     weight = program.barrier_terms / program.objective(point)
     for _ in range(60):
@@ -64,10 +68,11 @@ def best_multipliers(H: Array, D: float, G: Array, gap: float) -> ChainMultiplie
 class _Program:
     """The barrier of the problem in units with D = 1 and max G = 1; a point is (b row by row, tau, nu)."""
 
-    def __init__(self, H: Array, G: Array) -> None:
+    def __init__(self, H: Array, G: Array, band: int) -> None:
         size = G.size
-        self.tails = np.arange(1, size, dtype=np.int64)
-        self.heads = self.tails - 1
+        tails, heads = np.tril_indices(size, -1)
+        near = tails - heads <= band
+        self.tails, self.heads, self.band = tails[near].astype(np.int64), heads[near].astype(np.int64), band
         self.positions = np.hstack([np.ones((size, 1)), -H])
         self.cost = np.append(1.0, G * G) / 2.0
         self.last = np.zeros(size)
@@ -92,13 +97,14 @@ class _Program:
         return self.last + b.sum(axis=0) - b.sum(axis=1), half + half.T
 
     def interior_point(self) -> Array:
-        """Let the flow thin out towards the first point and make Z diagonally dominant."""
+        """Spread the flow evenly over the earlier points in reach and make Z diagonally dominant."""
         size = self.last.size
         b = np.zeros((size, size))
         flow = 1.0
         for t in range(size - 1, 0, -1):
-            flow *= t / (t + 1.0)
-            b[t, t - 1] = flow
+            first = max(0, t - self.band)
+            b[t, first:t] = flow * (t / (t + 1.0)) / (t - first)
+            flow = b[:, t - 1].sum()
         _, form = self.form(b)
         scale = np.sqrt(0.5 / self.cost)
         rows = np.abs(form) @ scale

@@ -30,6 +30,15 @@ from .ramp import RampBound
 from .result import BaseRate, Rate
 from .sgd import exact_rate
 
+__all__ = [
+    "DualAveraging",
+    "converted_dual_averaging",
+    "converted_dual_averaging_rate",
+    "dual_averaging_average_rate",
+    "dual_averaging_rate",
+    "optimal_dual_averaging",
+]
+
 Array = npt.NDArray[np.float64]
 
 

@@ -77,8 +77,8 @@ def last_row_lower(H: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 
     >>> from lastiterate.theory.methods import step_matrix as step_matrices
     >>> float(last_row_lower(step_matrices.sgd([0.5, 0.25]))) == exact_rate([0.5, 0.25]).value
     True
-    >>> last_row_lower([[0, 0, 0], [2.0, 0, 0], [0.1, 0.1, 0]])
-    LowerBound(value=0, note='no lower bound: the function would fall below its minimum at x_1')
+    >>> last_row_lower([[0, 0, 0], [2.0, 0, 0], [0.1, 0.1, 0]]).note
+    'no lower bound: the function would fall below its minimum at x_1'
     """
     matrix = check_step_matrix(H)
     distance, caps = _checked(D, G, matrix.shape[0] - 1)
@@ -155,8 +155,8 @@ def dual_averaging_lower(
     --------
     >>> round(float(dual_averaging_lower([1.0, 1.0], [1.0, 2.0])), 6)
     0.7225
-    >>> dual_averaging_lower([2.0, 2.0], [1.0, 20.0])
-    LowerBound(value=0, note='no lower bound: the function would fall below its minimum at x_1')
+    >>> dual_averaging_lower([2.0, 2.0], [1.0, 20.0]).note
+    'no lower bound: the function would fall below its minimum at x_1'
     """
     weights = check_steps(lam, "lam", allow_empty=True)
     scale = scalings(beta, weights.size)

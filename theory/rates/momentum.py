@@ -35,6 +35,8 @@ from .last_row import averaging_lower
 from .ramp import RampBound, last_reach, ramp_bound
 from .sgd import BaseRate, exact_rate
 
+__all__ = ["momentum_rate", "spa_rate"]
+
 Array = npt.NDArray[np.float64]
 CHAIN_FACTOR = 8
 

@@ -96,7 +96,7 @@ def norms_bound(steps: npt.ArrayLike, norms: npt.ArrayLike, D: float = 1.0) -> R
     return RecordedBound(rate.value, rate.weights, "norms")
 
 
-@within_float64
+@within_float64(zero=True)
 def trajectory_bound(
     points: npt.ArrayLike,
     gradients: npt.ArrayLike,

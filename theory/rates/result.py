@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BaseRate", "Rate", "frozen"]
 
+_PROGRAM = 2_000  # steps up to which the worst case for rising G is found within seconds
+
 
 def frozen(values: Any) -> Array:
     """Return a read-only array that shares no memory with the caller's."""
@@ -172,18 +174,27 @@ class Rate(BaseRate):
 
     @property
     def lower(self) -> Any:
-        """A lower bound on the worst case: the value where it is attained, else the exact rate of min_{j<=k} G_j."""
-        return self.value if self.exact else self._under_falling_caps
+        """A lower bound on the worst case: the value where it is attained, else, up to 2,000 steps, the worst case.
+
+        The latter is the value of `lastiterate.theory.rates.varying.tightened_rate`; for longer runs it is the exact
+        rate of the running minimum of G.
+        """
+        return self.value if self.exact else self._under_rising_caps
 
     @property
     def lower_note(self) -> str:
         """Why ``lower`` is not the value, in words."""
-        return "" if self.exact else "the exact rate of the running minimum of G; condition (C) fails"
+        return "" if self.exact else "condition (C) fails: the worst case is less than the value"
 
     @cached_property
-    def _under_falling_caps(self) -> float:
+    def _under_rising_caps(self) -> float:
         from .sgd import exact_rate
+        from .varying import tightened_rate
 
+        if self.n_steps <= _PROGRAM:
+            tight = tightened_rate(self.steps, self._D, self._G)
+            if tight.exact:
+                return tight.value
         return exact_rate(self.steps, self._D, np.minimum.accumulate(self._G)).value
 
     def certificate(self) -> "Certificate":

@@ -128,3 +128,12 @@ def test_a_configuration_that_contradicts_the_rows_is_not_used(tmp_path):
     file = write(tmp_path, json.dumps(history(wsd_fract_decay=0.1)), "run.json")
     with pytest.raises(InputError, match="from the start"):
         read_losses(file, on="final")
+
+
+def test_parts_of_a_resumed_run_in_any_order(tmp_path):
+    document = history()
+    train = document["history"]["train"]
+    for column in train.values():
+        column += column[:2]
+    file = write(tmp_path, json.dumps(document), "run.json")
+    np.testing.assert_allclose(read_losses(file, on="final").steps[[0, 9, 50]], [1e-4, 1e-3, 1e-3])

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lastiterate as li
+from lastiterate.experiments.logs.formats import read_table
 from lastiterate.experiments.logs.norms import NormsWarning, read_norms
 from lastiterate.theory.base.validation import InputError
 
@@ -294,3 +295,11 @@ def test_many_rows_within_twice_loadtxt(tmp_path):
     ours = min(seconds(lambda: read_norms(file)) for _ in range(3))
     theirs = min(seconds(lambda: np.loadtxt(file, delimiter=",", skiprows=1)) for _ in range(3))
     assert ours < 2.0 * theirs
+
+
+def test_a_metric_that_was_not_always_logged_is_left_out(tmp_path):
+    file = tmp_path / "run.json"
+    file.write_text('{"history": {"val": {"iter": [1, 2], "loss": [3.0, 2.0], "acc": [0.5]}}}')
+    table = read_table(file)
+    assert list(table.columns) == ["val/loss"]
+    assert "val/acc was left out" in table.notes[0]

@@ -62,8 +62,8 @@ def versus_cones(generator, count):
         found = shoot(1.0, G**2, constraints)
         value = li.exact_rate(found.steps, 1.0, G).value
         other, cone_value = solve_cones(1.0, G, constraints)
-        assert value == pytest.approx(cone_value, rel=1e-7)
-        assert value >= other.bound * (1 - 1e-11)
+        assert other.bound * (1 - 1e-9) <= value <= cone_value * (1 + 1e-9)
+        assert cone_value == pytest.approx(value, rel=1e-5)  # an interior point method on limits over many decades
         assert abs(value - found.bound) < 1e-9 * value
         assert constraints.residual(found.steps) < 1e-11
 

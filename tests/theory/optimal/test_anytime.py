@@ -175,6 +175,14 @@ def test_average_vs_rate_of_averages(power):
         assert rate.value * np.sqrt(n + 1) == pytest.approx(ratio, rel=1e-9)
 
 
+def test_unproved_averages_are_priced_by_their_upper_bound(monkeypatch):
+    plan = anytime_schedule(5, 20, average=3)
+    monkeypatch.setattr("lastiterate.theory.optimal.anytime.emulation_is_exact", lambda steps, stops: False)
+    doubted = anytime_schedule(5, 20, average=3)
+    assert (plan.kind, doubted.kind) == ("exact", "upper")
+    np.testing.assert_allclose(doubted.ratios, plan.ratios, rtol=1e-9)  # proved after all
+
+
 def test_average_is_kept_online():
     plan = anytime_schedule(3, 9, average=True)
     points = np.random.default_rng(0).standard_normal(10)

@@ -20,7 +20,7 @@ def test_all_points_of_constant_steps_give_the_minimax_rate():
     assert best.least == pytest.approx(0.25, rel=1e-3)
 
 
-@pytest.mark.parametrize("points", [[4, 8, 12], [2, 4, 6, 8, 10, 12], [9, 10, 11, 12], [3, 11]])
+@pytest.mark.parametrize("points", [[4, 8, 12], [9, 10, 11, 12]])
 def test_weights_vs_direct_minimisation_of_the_sdp(points):
     steps = np.full(12, 0.3)
     best = optimal_merge(steps, points)
@@ -30,12 +30,12 @@ def test_weights_vs_direct_minimisation_of_the_sdp(points):
         weights[points] = np.abs(shares) / np.abs(shares).sum()
         return worst_case(step_matrix.sgd(steps), at=weights).value
 
-    found = minimize(program, best.weights[points] + 0.01, method="Nelder-Mead", options={"maxfev": 60})
+    found = minimize(program, best.weights[points] + 0.01, method="Nelder-Mead", options={"maxfev": 30})
     assert best.least <= found.fun * (1.0 + 1e-6)
     assert best.value <= found.fun * 1.02
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_no_random_weights_are_below_the_least_value(seed):
     rng = np.random.default_rng(seed)
     steps = np.exp(0.5 * rng.normal(size=10)) / 3.0
@@ -75,15 +75,15 @@ def test_moving_average_is_the_recursion():
     assert ema_weights(7, 0.7) @ points == pytest.approx(mean, rel=1e-12)
 
 
-@pytest.mark.parametrize("steps", [np.full(14, 0.3), li.schedules.linear(14) / 4.0, np.linspace(0.05, 0.5, 14)])
+@pytest.mark.parametrize("steps", [np.full(9, 0.3), np.linspace(0.05, 0.5, 9)])
 def test_decay_vs_a_fine_grid(steps):
     best = optimal_ema(steps)
-    grid = [average_rate(steps, ema_weights(14, decay)).value for decay in np.linspace(0.0, 0.99, 12)]
+    grid = [average_rate(steps, ema_weights(9, decay)).value for decay in np.linspace(0.0, 0.99, 12)]
     assert best.value <= min(grid) * (1.0 + 1e-4)
-    assert best.value == pytest.approx(average_rate(steps, ema_weights(14, best.decay)).value, rel=1e-12)
+    assert best.value == pytest.approx(average_rate(steps, ema_weights(9, best.decay)).value, rel=1e-12)
     assert best.value <= best.last
 
 
 def test_optimal_linear_decay_wants_no_average():
-    best = optimal_ema(li.optimal_schedule(12).steps)
+    best = optimal_ema(li.optimal_schedule(8).steps)
     assert best.value == pytest.approx(best.last, rel=1e-9)
