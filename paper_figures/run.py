@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lastiterate.experiments.plots.style import styled
+from lastiterate.paper_figures.figures.table import select
+from lastiterate.paper_figures.machinery.cache import Cache
+from lastiterate.paper_figures.machinery.page import write_page
+from lastiterate.paper_figures.machinery.registry import Figure, FigureOutcome, Settings
 from lastiterate.theory.base.files import replacing
 from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.validation import InputError
-
-from .figures.table import select
-from .machinery.cache import Cache
-from .machinery.page import write_page
-from .machinery.registry import Figure, FigureOutcome, Settings
 
 __all__ = ["MissingData", "make_figures"]
 

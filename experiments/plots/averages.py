@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.theory.optimal.merge import OptimalAverage, OptimalMerge
-from lastiterate.theory.rates.averages import AverageRate
+from lastiterate.theory.rates.averages.rate import AverageRate
 
 from .style import BLUE, GREY, RED, axes_or_current
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lastiterate.experiments.plots.style import BLACK, BLUE, GREY, ORANGE, panels
 from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
-from lastiterate.theory.rates.averages import average_rate
+from lastiterate.theory.rates.averages.rate import average_rate
 
 GAPS = (1, 2, 4, 8, 16)
 COLOURS = (BLACK, BLUE, ORANGE)

@@ -18,10 +18,10 @@ import lastiterate as li
 from lastiterate.theory.base.files import write_atomically
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.methods.averaging import spa_from_momentum
-from lastiterate.theory.rates.certified import CertifiedRate
-from lastiterate.theory.rates.dual_averaging import dual_averaging_rate
-from lastiterate.theory.rates.last_row import averaging_last_row
-from lastiterate.theory.rates.momentum import momentum_rate
+from lastiterate.theory.rates.methods.certified import CertifiedRate
+from lastiterate.theory.rates.methods.dual_averaging import dual_averaging_rate
+from lastiterate.theory.rates.methods.last_row import averaging_last_row
+from lastiterate.theory.rates.methods.momentum import momentum_rate
 
 __all__ = ["dual_averaging_case", "momentum_case", "tables"]
 

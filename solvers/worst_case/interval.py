@@ -6,7 +6,7 @@ import numpy as np
 
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import Array, InputError
-from lastiterate.theory.rates.last_row import last_row_lower
+from lastiterate.theory.rates.methods.last_row import last_row_lower
 from lastiterate.theory.rates.sgd import exact_rate
 
 __all__ = ["WorstCaseInterval", "check_cost", "cost", "worst_case_interval"]

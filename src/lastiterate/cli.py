@@ -6,9 +6,10 @@ from importlib import import_module
 
 import typer
 
+from lastiterate.commands._guard import guard
+from lastiterate.commands._output import tell
+
 from . import commands
-from .commands._guard import guard
-from .commands._output import tell
 
 app = typer.Typer(
     name="lastiterate",

@@ -1,6 +1,6 @@
 """Dual averaging: rates, the optimal weights, and the conversion to the last iterate."""
 
-from lastiterate.theory.rates.dual_averaging import (
+from lastiterate.theory.rates.methods.dual_averaging import (
     converted_dual_averaging,
     converted_dual_averaging_rate,
     dual_averaging_average_rate,

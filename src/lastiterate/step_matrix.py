@@ -1,8 +1,6 @@
 """Methods as strictly lower triangular matrices, x_k = x_0 - sum_j H[k, j] g_j."""
 
-from lastiterate.theory.base.validation import (
-    check_step_matrix,
-)
+from lastiterate.theory.base.validation import check_step_matrix
 from lastiterate.theory.methods.step_matrix import (
     dual_averaging,
     last_iterate_conversion,

@@ -5,7 +5,7 @@ import pytest
 
 from lastiterate.experiments.plots.averages import emulated, spacing
 from lastiterate.theory.optimal.merge import optimal_merge
-from lastiterate.theory.rates.averages import average_rate
+from lastiterate.theory.rates.averages.rate import average_rate
 
 matplotlib = pytest.importorskip("matplotlib")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from lastiterate.paper_figures.machinery import interval_tables
-from lastiterate.theory.rates.dual_averaging import dual_averaging_rate
-from lastiterate.theory.rates.momentum import momentum_rate
+from lastiterate.theory.rates.methods.dual_averaging import dual_averaging_rate
+from lastiterate.theory.rates.methods.momentum import momentum_rate
 
 PAGE = Path(__file__).parents[2] / "docs" / "momentum.md"
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import lastiterate as li
 from lastiterate.theory.certificates.certificate import Certificate
 from lastiterate.theory.methods.averaging import spa_from_momentum
-from lastiterate.theory.rates.blocks import block_bound, pair_multipliers
-from lastiterate.theory.rates.last_row import averaging_last_row, averaging_lower
+from lastiterate.theory.rates.methods.blocks import block_bound, pair_multipliers
+from lastiterate.theory.rates.methods.last_row import averaging_last_row, averaging_lower
 
 
 def tuned(n_steps, family, beta, scale=1.0):

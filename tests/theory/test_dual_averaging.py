@@ -7,7 +7,7 @@ import pytest
 
 import lastiterate as li
 from lastiterate.theory.base.validation import InputError
-from lastiterate.theory.rates.dual_averaging import (
+from lastiterate.theory.rates.methods.dual_averaging import (
     converted_dual_averaging,
     converted_dual_averaging_rate,
     dual_averaging_average_rate,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import lastiterate as li
-from lastiterate.theory.rates.dual_averaging import dual_averaging_rate
-from lastiterate.theory.rates.momentum import momentum_rate
+from lastiterate.theory.rates.methods.dual_averaging import dual_averaging_rate
+from lastiterate.theory.rates.methods.momentum import momentum_rate
 
 
 def random_momentum(rng, D, G):

@@ -9,7 +9,12 @@ from hypothesis.extra import numpy as arrays
 import lastiterate as li
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.methods import step_matrix as step_matrices
-from lastiterate.theory.rates.last_row import averaging_last_row, averaging_lower, dual_averaging_lower, last_row_lower
+from lastiterate.theory.rates.methods.last_row import (
+    averaging_last_row,
+    averaging_lower,
+    dual_averaging_lower,
+    last_row_lower,
+)
 
 UNIT = st.floats(0.0, 1.0)
 

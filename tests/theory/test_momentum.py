@@ -9,8 +9,8 @@ import lastiterate as li
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.methods import step_matrix as step_matrices
 from lastiterate.theory.methods.averaging import momentum_from_spa, spa_from_momentum
-from lastiterate.theory.rates.momentum import momentum_rate, spa_rate
-from lastiterate.theory.rates.ramp import backward_pass, ramped_bound
+from lastiterate.theory.rates.methods.momentum import momentum_rate, spa_rate
+from lastiterate.theory.rates.methods.ramp import backward_pass, ramped_bound
 
 ARRAYS = st.integers(1, 12).flatmap(
     lambda n: st.tuples(

@@ -9,8 +9,8 @@ from hypothesis.extra import numpy as arrays
 import lastiterate as li
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.certificates.certificate import Certificate
-from lastiterate.theory.rates.last_row import dual_averaging_lower
-from lastiterate.theory.rates.planar import planar_bound
+from lastiterate.theory.rates.methods.last_row import dual_averaging_lower
+from lastiterate.theory.rates.methods.planar import planar_bound
 
 
 def tuned(n_steps, weights, scaling):

@@ -34,15 +34,7 @@ from lastiterate.theory.base.validation import (
     check_vector,
 )
 
-from .arithmetic import (
-    cancel_values,
-    check_pairs,
-    exact_bound,
-    feasible_norms,
-    round_to_grid,
-    scaled_form,
-    value_sums,
-)
+from .arithmetic import cancel_values, check_pairs, exact_bound, feasible_norms, round_to_grid, scaled_form, value_sums
 from .check_certificate import SCHEMA, decimal, number, prove
 from .reading import check_length, parse, sgd_fields, step_matrix_fields
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_integers, check_positive
-from lastiterate.theory.rates.averages import average_rate
+from lastiterate.theory.rates.averages.rate import average_rate
 
 from .closed_form import optimal_continuation
 from .least_level import least_level

@@ -16,9 +16,9 @@ from lastiterate.theory.base.validation import (
     check_positive,
     check_steps,
 )
-from lastiterate.theory.rates.averages import AverageRate, average_rate
-from lastiterate.theory.rates.bouncing import steepest
-from lastiterate.theory.rates.emulated import MergedRun, in_units
+from lastiterate.theory.rates.averages.bouncing import steepest
+from lastiterate.theory.rates.averages.emulated import MergedRun, in_units
+from lastiterate.theory.rates.averages.rate import AverageRate, average_rate
 
 __all__ = ["OptimalAverage", "OptimalMerge", "optimal_ema", "optimal_merge", "ema_weights"]
 
@@ -35,7 +35,7 @@ class OptimalMerge(Bounding):
     weights : ndarray, shape (N+1,)
         Weights of x_0..x_N, zero but at the checkpoints.
     value, kind, lower
-        The bounds on f at the merge, see `lastiterate.theory.rates.averages.AverageRate`.
+        The bounds on f at the merge, see `lastiterate.theory.rates.averages.rate.AverageRate`.
     least : float
         No weights on these checkpoints have a worst case below this.
     emulated : ndarray, shape (N,)
@@ -91,7 +91,7 @@ def optimal_merge(steps: npt.ArrayLike, checkpoints: npt.ArrayLike, D: float = 1
     r"""Return the weights that make the worst case of a merge of checkpoints smallest.
 
     The worst case is convex in the weights (for every function f at sum_k a_k x_k is). A smooth solver lowers the
-    bound that the functions of `lastiterate.theory.rates.bouncing` attain, which is exact for contiguous windows and
+    bound that the functions of `lastiterate.theory.rates.averages.bouncing` attain, which is exact for contiguous windows and
     nearly so for equal spacing, and cutting planes finish it; equal weights and every checkpoint alone are tried beside
     what it finds, and the least upper bound wins. Every function met gives a lower bound that is linear in the weights;
     ``least`` is the smallest value that the largest of them all can have.
@@ -247,7 +247,7 @@ def optimal_ema(steps: npt.ArrayLike, D: float = 1.0, G: float = 1.0) -> Optimal
     Raises
     ------
     InputError
-        As in `lastiterate.theory.rates.averages.average_rate`.
+        As in `lastiterate.theory.rates.averages.rate.average_rate`.
 
     Examples
     --------

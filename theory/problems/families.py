@@ -19,9 +19,9 @@ from lastiterate.theory.base.validation import (
     check_real,
     check_vector,
 )
+from lastiterate.theory.problems.minimum.solve import solve_minimum
 
 from .losses import LOSSES
-from .minimum.solve import solve_minimum
 from .problem import TIES, Minimum, Problem
 
 __all__ = [

@@ -53,7 +53,7 @@ def exact_rate(
     G : float or array_like, shape (N+1,) or (N,)
         Bounds on the subgradient norms at x_0..x_N; with N values the last one holds for x_N too.
     momentum : float, optional
-        Deprecated: use `lastiterate.theory.rates.momentum.momentum_rate`.
+        Deprecated: use `lastiterate.theory.rates.methods.momentum.momentum_rate`.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def exact_rate(
     array([0.8611, 0.7225])
     """
     if momentum is not None:
-        from .momentum import momentum_rate
+        from lastiterate.theory.rates.methods.momentum import momentum_rate
 
         warnings.warn("exact_rate(momentum=...) is now momentum_rate(...)", DeprecationWarning, stacklevel=2)
         return cast(Rate, momentum_rate(steps, momentum, D, G))

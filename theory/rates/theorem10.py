@@ -19,8 +19,8 @@ from .result import BaseRate, frozen
 
 if TYPE_CHECKING:
     from lastiterate.theory.certificates.certificate import Certificate
+    from lastiterate.theory.rates.averages.rate import AverageIterateRate as WorstAverage
 
-    from .averages import AverageIterateRate as WorstAverage
     from .sgd import Rate
 
 __all__ = ["theorem10_rate", "average_iterate_rate", "tuned_theorem10_rate", "tuned_average_rate"]
@@ -103,7 +103,7 @@ class AverageIterateRate(BaseRate):
 
     @cached_property
     def _of_average(self) -> "WorstAverage":
-        from .averages import average_rate
+        from lastiterate.theory.rates.averages.rate import average_rate
 
         shares = np.append(self.steps, 0.0) / self.steps.sum() if self.steps.any() else np.eye(1, self.n_steps + 1)[0]
         return average_rate(self.steps, shares, self._D, self._G if self._G.size > 1 else float(self._G[0]))

@@ -7,12 +7,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.theory.base.specs import parse_spec
-from lastiterate.theory.base.validation import (
-    Array,
-    InputError,
-    check_count,
-    check_fraction,
-)
+from lastiterate.theory.base.validation import Array, InputError, check_count, check_fraction
 
 from .decaying import (
     circular,

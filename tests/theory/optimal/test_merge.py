@@ -9,7 +9,7 @@ from lastiterate.solvers.worst_case.solve import worst_case
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.methods import step_matrix
 from lastiterate.theory.optimal.merge import ema_weights, optimal_ema, optimal_merge
-from lastiterate.theory.rates.averages import average_rate
+from lastiterate.theory.rates.averages.rate import average_rate
 
 
 def test_all_points_of_constant_steps_give_the_minimax_rate():

@@ -11,12 +11,12 @@ import lastiterate as li
 from lastiterate.solvers.worst_case.solve import worst_case
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.methods import step_matrix
-from lastiterate.theory.rates.average_bounds import least_upper, matrix_of
-from lastiterate.theory.rates.averages import average_iterate_rate, average_rate
-from lastiterate.theory.rates.bouncing import steepest
-from lastiterate.theory.rates.bouncing_function import function_of
-from lastiterate.theory.rates.emulated import MergedRun, cheapest_chain
-from lastiterate.theory.rates.vector_weights import cheapest_vectors
+from lastiterate.theory.rates.averages.bouncing import steepest
+from lastiterate.theory.rates.averages.bouncing_function import function_of
+from lastiterate.theory.rates.averages.bounds import least_upper, matrix_of
+from lastiterate.theory.rates.averages.emulated import MergedRun, cheapest_chain
+from lastiterate.theory.rates.averages.rate import average_iterate_rate, average_rate
+from lastiterate.theory.rates.averages.vector_weights import cheapest_vectors
 
 EVEN = np.ones(1)
 
@@ -181,7 +181,7 @@ def test_each_bound_is_proved_in_exact_arithmetic(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_bounds_that_the_search_hides_are_proved_too(bound, seed):
     from lastiterate.theory.certificates.certificate import Certificate
-    from lastiterate.theory.rates import average_bounds
+    from lastiterate.theory.rates.averages import bounds as average_bounds
 
     rng = np.random.default_rng(seed)
     steps = np.exp(0.5 * rng.normal(size=40)) / 6.0

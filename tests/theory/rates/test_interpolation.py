@@ -8,7 +8,7 @@ from lastiterate.solvers.worst_case.solve import worst_case
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.methods import step_matrix
 from lastiterate.theory.methods.interpolation import generalised_primal_averaging, schedule_free
-from lastiterate.theory.rates.interpolation import generalised_primal_averaging_rate, schedule_free_rate
+from lastiterate.theory.rates.averages.interpolation import generalised_primal_averaging_rate, schedule_free_rate
 
 
 def run(steps, c, beta, gradient):

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from lastiterate.theory.base.validation import InputError
-from lastiterate.theory.rates.momentum import momentum_rate, spa_rate
+from lastiterate.theory.rates.methods.momentum import momentum_rate, spa_rate
 from lastiterate.theory.rates.sgd import BaseRate
 from lastiterate.theory.simulators.kernels.protocol import FIRST, KERNEL, Bound, Method, RunFacts
 

@@ -19,8 +19,7 @@ import numpy.typing as npt
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import InputError, check_gradient_bounds, check_positive, check_steps
 from lastiterate.theory.methods.step_matrix import averaging_weights, check_step_matrix, scalings
-
-from .sgd import exact_rate
+from lastiterate.theory.rates.sgd import exact_rate
 
 __all__ = ["LowerBound", "averaging_lower", "dual_averaging_lower", "last_row_lower"]
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.methods.step_matrix import sgd
+from lastiterate.theory.rates.curve import rate_curve
+from lastiterate.theory.rates.sgd import exact_rate
 
-from .curve import rate_curve
 from .emulated import Chain, MergedRun, cheapest_chain, closing_sigma, raised_chain
-from .sgd import exact_rate
 from .vector_weights import VectorWeights, cheapest_vectors, vector_weights
 
 __all__ = ["AverageProof", "Upper", "least_upper", "matrix_of", "searched"]

@@ -23,8 +23,7 @@ from numba import njit
 from lastiterate.theory.base.jit import JIT
 from lastiterate.theory.base.jit import run as compiled_or_plain
 from lastiterate.theory.base.validation import Array, InputError
-
-from .closed_form import OnePass, one_pass
+from lastiterate.theory.rates.closed_form import OnePass, one_pass
 
 __all__ = ["Chain", "MergedRun", "cheapest_chain", "closing_sigma", "in_units", "raised_chain"]
 

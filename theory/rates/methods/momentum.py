@@ -28,12 +28,12 @@ from lastiterate.theory.methods import step_matrix as step_matrices
 from lastiterate.theory.methods.averaging import spa_from_momentum
 from lastiterate.theory.methods.step_matrix import averaging_weights, momentum_factors
 from lastiterate.theory.pep import cone
+from lastiterate.theory.rates.sgd import BaseRate, exact_rate
 
 from .blocks import block_bound
 from .certified import SEARCH_LIMIT, CertifiedRate, chain_rate, lipschitz_rate, program_rate, proved_rate
 from .last_row import averaging_lower
 from .ramp import RampBound, last_reach, ramp_bound
-from .sgd import BaseRate, exact_rate
 
 __all__ = ["momentum_rate", "spa_rate"]
 
@@ -106,9 +106,9 @@ def spa_rate(
       h_k q_{k+1} and distance q_0 D, divided by q_0, if alpha_k = v_k - v_{k-1} >= 0 and (1 + m_k) alpha_k >= m_{k+1}
       alpha_{k+1} for k <= N-2, v_k = q_{k+1} / A_{k+1};
     * *program*: the semidefinite program of all multipliers, the worst case but for the solver's accuracy;
-    * *blocks*, any N, seconds: `lastiterate.theory.rates.blocks`, measured equal to the worst case to 1e-6 for
+    * *blocks*, any N, seconds: `lastiterate.theory.rates.methods.blocks`, measured equal to the worst case to 1e-6 for
       momentum 0.9 from N = 40 on;
-    * *ramp*, O(N): the theorem of `lastiterate.theory.rates.ramp`, good where N c >> 1;
+    * *ramp*, O(N): the theorem of `lastiterate.theory.rates.methods.ramp`, good where N c >> 1;
     * *chain*, up to N = 8 ``search_limit``: neighbouring points only, N + 1 multipliers, good where N c is at most
       about 4;
     * *lipschitz*: f(x_N) - f* <= G_N (D + sum_j H[N, j] G_j), where none of these is smaller.

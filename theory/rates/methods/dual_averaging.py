@@ -22,13 +22,13 @@ from lastiterate.theory.base.validation import (
 from lastiterate.theory.methods import step_matrix as step_matrices
 from lastiterate.theory.methods.step_matrix import scalings
 from lastiterate.theory.pep import cone
+from lastiterate.theory.rates.result import BaseRate, Rate
+from lastiterate.theory.rates.sgd import exact_rate
 
 from .certified import SEARCH_LIMIT, CertifiedRate, lipschitz_rate, program_rate, proved_rate
 from .last_row import dual_averaging_lower
 from .planar import planar_bound
 from .ramp import RampBound
-from .result import BaseRate, Rate
-from .sgd import exact_rate
 
 __all__ = [
     "DualAveraging",
@@ -66,7 +66,7 @@ def dual_averaging_rate(
     * *program*, up to N = ``search_limit`` and for any scalings: the semidefinite program of all multipliers, the worst
       case but for the solver's accuracy. Left out where no cone solver (Clarabel) is installed; ``.method`` says so.
     * For nondecreasing beta and positive weights at any N the least of three:
-      *planar*, O(N): `lastiterate.theory.rates.planar`, 0.5 to 2.5 per cent above the worst case for beta like sqrt(k)
+      *planar*, O(N): `lastiterate.theory.rates.methods.planar`, 0.5 to 2.5 per cent above the worst case for beta like sqrt(k)
       and k; *recursion*, where beta grows little: with the weights w, v, s of SGD with steps h_k = lambda_k /
       beta_{k+1}, the inner products that dual averaging leaves behind have coefficients of one sign and cost
 

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from lastiterate.theory.base.result import result
 from lastiterate.theory.certificates.certificate import Certificate, StepMatrixCertificate
 from lastiterate.theory.pep.program import Program, in_units
+from lastiterate.theory.rates.result import BaseRate
 
 from .chain import best_multipliers
 from .last_row import LowerBound
-from .result import BaseRate
 
 __all__ = ["SEARCH_LIMIT", "CertifiedRate", "assemble", "chain_rate", "lipschitz_rate", "program_rate", "proved_rate"]
 

@@ -25,9 +25,9 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.pep.entries import EntryProgram, Term, lifted, times
+from lastiterate.theory.rates.sgd import exact_rate
 
 from .last_row import averaging_last_row
-from .sgd import exact_rate
 
 __all__ = ["BlockBound", "block_bound"]
 

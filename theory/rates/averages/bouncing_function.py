@@ -1,4 +1,4 @@
-"""The worst-case function of an average, from the inner products of `lastiterate.theory.rates.bouncing`."""
+"""The worst-case function of an average, from the inner products of `lastiterate.theory.rates.averages.bouncing`."""
 
 import numpy as np
 

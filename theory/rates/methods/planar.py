@@ -35,8 +35,7 @@ from lastiterate.theory.base.jit import JIT
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import InputError, check_gradient_bounds, check_positive, check_steps
 from lastiterate.theory.methods.step_matrix import scalings
-
-from .sgd import exact_rate
+from lastiterate.theory.rates.sgd import exact_rate
 
 __all__ = ["PlanarBound", "planar_bound"]
 

@@ -21,9 +21,9 @@ from lastiterate.theory.base.validation import (
 from lastiterate.theory.certificates.certificate import Certificate, StepMatrixCertificate
 from lastiterate.theory.problems.problem import Problem
 
-from .average_bounds import Upper, least_upper, matrix_of
 from .bouncing import steepest
 from .bouncing_function import function_of
+from .bounds import Upper, least_upper, matrix_of
 from .emulated import MergedRun, in_units
 
 __all__ = ["AverageRate", "average_iterate_rate", "average_rate", "check_weights"]
@@ -126,7 +126,7 @@ def average_rate(
     O(N) where the closed form applies. Else the lower bound takes O(N log N), and the upper bound is the least of
 
     * *search*: the best multipliers from later to earlier points, N <= 24;
-    * *vectors* in place of weights (`lastiterate.theory.rates.vector_weights`): for at most 20,000 steps behind the
+    * *vectors* in place of weights (`lastiterate.theory.rates.averages.vector_weights`): for at most 20,000 steps behind the
       first checkpoint times checkpoints;
     * *chain*: one number a point;
     * *mean of losses* of the checkpoints, from the exact rates at all horizons.
