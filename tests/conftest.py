@@ -1,7 +1,7 @@
 """Settings that every test shares."""
 
-import os
 import hashlib
+import os
 import sys
 import tempfile
 from pathlib import Path

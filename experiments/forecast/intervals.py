@@ -9,6 +9,7 @@ f = 6, nu = 8, s the root mean square of the residuals.
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from lastiterate.theory.base.validation import Array
@@ -20,6 +21,7 @@ PRIOR_COUNT = 4.0
 CURVE_FREEDOM = 8.0
 CURVE_CORRELATION = 6.0
 UNKNOWN_SHARE = 0.5
+INTERVAL_POINTS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,3 +72,12 @@ def unidentified(problem: FitProblem, deviations: Array) -> tuple[str, ...]:
     """Return the parameters of which the data say little: the prior decides them."""
     wide = deviations * problem.precision > UNKNOWN_SHARE
     return tuple(p.name for p, unknown in zip(problem.parameters, wide, strict=True) if unknown)
+
+
+def interval_points(steps: Array) -> npt.NDArray[np.int64]:
+    """Return points for intervals: spread over training and its logarithm, and around jumps of the rate."""
+    n = steps.size
+    spread = np.append(np.linspace(1, n, INTERVAL_POINTS // 2), np.geomspace(1, n, INTERVAL_POINTS // 2))
+    jumps = np.flatnonzero(np.abs(np.diff(steps)) > 0.1 * steps.max())[: INTERVAL_POINTS // 2]
+    near = np.concatenate([jumps, jumps + 1, jumps + 2])
+    return np.unique(np.clip(np.rint(np.append(spread, near)), 1, n).astype(np.int64))

@@ -17,7 +17,7 @@ from lastiterate.theory.laws.protocol import Run
 from . import planning
 from .best_schedule import BestSchedule, best_schedule
 from .fit_law import FittedLaw, fit_law, law_for
-from .intervals import unidentified
+from .intervals import interval_points, unidentified
 from .least_squares import OFFSET
 from .log import LossLog
 from .samples import group_names
@@ -25,8 +25,6 @@ from .scope import Moves, Scope, allowance, observed_moves, outside, scope_of
 from .selection import Score, score
 
 __all__ = ["Forecast", "ForecastWarning", "LossFit"]
-
-INTERVAL_POINTS = 256
 
 
 class ForecastWarning(UserWarning):
@@ -178,7 +176,7 @@ class LossFit:
         level = check_fraction(level, "level", low=1e-6, high=1.0 - 1e-6)
         run = self.run_of(steps, weight_decay, init_std)
         self._warn(run.steps)
-        at = _points(run.steps)
+        at = interval_points(run.steps)
         widths = self.half_widths(run, at, level)
         losses = self._curve(run, group)
         half = np.interp(np.arange(losses.size), at, widths)
@@ -329,12 +327,3 @@ class LossFit:
         said = outside(self.scope, steps, lambda: self.moves)
         if said:
             warnings.warn("; ".join(said), ForecastWarning, stacklevel=3)
-
-
-def _points(steps: Array) -> npt.NDArray[np.int64]:
-    """Points for intervals: spread over training and the log of training, and around jumps of the rate."""
-    n = steps.size
-    spread = np.append(np.linspace(1, n, INTERVAL_POINTS // 2), np.geomspace(1, n, INTERVAL_POINTS // 2))
-    jumps = np.flatnonzero(np.abs(np.diff(steps)) > 0.1 * steps.max())[: INTERVAL_POINTS // 2]
-    near = np.concatenate([jumps, jumps + 1, jumps + 2])
-    return np.unique(np.clip(np.rint(np.append(spread, near)), 1, n).astype(np.int64))

@@ -13,12 +13,13 @@ SHUFFLED_SHARE = 0.25
 
 
 def in_run_order(
-    steps: Array, epochs: Array | None, place: Callable[[int], str], *, by_rows: bool = False
+    steps: Array, values: Array, epochs: Array | None, place: Callable[[int], str], *, by_rows: bool = False
 ) -> tuple[Array, npt.NDArray[np.int64], list[str]]:
     """Return increasing steps, the rows that they keep, and a line on whatever was merged, dropped or assumed.
 
     * of several rows at one step the last counts;
     * a run resumed from an earlier step abandons what it had logged from there on;
+    * a log that holds the same rows twice holds them once;
     * a counter that starts again with each epoch is counted on, with the epochs at hand, and is an error without;
     * rows in another order, each step once, are sorted.
 
@@ -26,6 +27,8 @@ def in_run_order(
     ----------
     steps : float64[n]
         Whole numbers in the order of the file.
+    values : float64[n]
+        What stands there: rows that repeat steps and values are a copy, and no new epoch.
     epochs : float64[n] or None
         Epoch of every row.
     place : callable
@@ -40,7 +43,7 @@ def in_run_order(
 
     Examples
     --------
-    >>> steps, rows, notes = in_run_order(np.array([0.0, 10.0, 20.0, 5.0, 15.0]), None, str)
+    >>> steps, rows, notes = in_run_order(np.array([0.0, 10.0, 20.0, 5.0, 15.0]), np.arange(5.0), None, str)
     >>> steps.tolist(), rows.tolist(), notes
     ([0.0, 5.0, 15.0], [0, 3, 4], ['rolled back to step 5: 2 rows of the abandoned part left out'])
     """
@@ -56,6 +59,9 @@ def in_run_order(
     if back.size == steps.size - 1 > 1:
         return steps[::-1], rows[::-1], [*notes, "the log runs backwards; it was turned round"]
     if (steps[back] <= steps[0]).any():
+        if epochs is None and _is_copied(steps, values[rows]):
+            kept = np.unique(steps, return_index=True)[1]
+            return steps[kept], rows[kept], [*notes, f"{steps.size - kept.size} rows that repeat others left out"]
         return _counted_on(steps, rows, back, epochs, place, notes, by_rows)
     if _is_out_of_place(steps, back):
         order = np.argsort(steps, kind="stable")
@@ -83,6 +89,13 @@ def _is_out_of_place(steps: Array, back: npt.NDArray[np.int64]) -> bool:
         return False
     forward = np.diff(steps)
     return bool(back.size > SHUFFLED_SHARE * steps.size or gaps.min() >= 0.75 * np.median(forward[forward > 0.0]))
+
+
+def _is_copied(steps: Array, values: Array) -> bool:
+    """Whether a step has the same value wherever it stands, and values tell rows apart: parts of one log."""
+    _, first, number = np.unique(steps, return_index=True, return_inverse=True)
+    agree = np.array_equal(values[first][number], values, equal_nan=True)
+    return bool(agree and first.size < steps.size and np.unique(values).size > max(2, first.size // 4))
 
 
 def _counted_on(

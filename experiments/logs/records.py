@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ def _history(file: Path, history: dict[str, Any]) -> LogTable:
             if built is None:
                 continue
             if counter is not None:
-                built = _with_steps(file, built, group[counter], len(column), f"{prefix}/{counter}")
+                built = _with_steps(built, group[counter], len(column), f"{prefix}/{counter}")
             columns[name] = built
             n_rows = max(n_rows, len(column))
     return LogTable("JSON history", str(file), columns, n_rows, lambda row: f"entry {row + 1}", notes=tuple(notes))
@@ -195,9 +196,10 @@ def _listed(column: list[Any]) -> Column | None:
     return Column(np.array(values, dtype=np.float64), np.array(rows, dtype=np.int64), text)
 
 
-def _with_steps(file: Path, column: Column, counts: list[Any], length: int, name: str) -> Column:
+def _with_steps(column: Column, counts: list[Any], length: int, name: str) -> Column:
     if len(counts) != length:
-        raise InputError("steps", f"{file}, {name}: {len(counts)} counts", f"{length} of them, as values")
+        text = Text(f"{length} values", f"{len(counts)} counts in {name}", "one count for every value")
+        return replace(column, text=text)
     numbers = [_number(count) for count in counts]
     steps = np.array([np.nan if number is None else number for number in numbers], dtype=np.float64)
-    return Column(column.values, column.rows, column.text, steps[column.rows], column.blanks)
+    return replace(column, steps=steps[column.rows])

@@ -38,10 +38,11 @@ _TIME_WORDS = ("time", "timestamp", "wall", "runtime", "date", "seconds", "epoch
 
 @dataclass(frozen=True)
 class Text:
-    """The first cell of a column that is no number, and where it stands."""
+    """What is wrong with a column, such as a cell that is no number, and where; an error once the column is used."""
 
     place: str
     shown: str
+    expected: str = "a number in every cell"
 
 
 @dataclass(frozen=True)
@@ -144,13 +145,15 @@ class LogTable:
         column = self.columns[name]
         if column.text is not None:
             where = f"{self.source}, {column.text.place}, column {name!r}: {column.text.shown}"
-            raise InputError("path", where, "a number in every cell")
+            raise InputError("path", where, column.text.expected)
         counter, steps, notes = self._steps(name, column, step_column, by_rows)
         if counter is None:
             return Series(name, column.values, column.rows.astype(np.float64), None, tuple(notes))
         self._check_steps(counter, steps, column)
         epochs = None if column.steps is not None else self._epochs(name, column)
-        ordered, kept, more = in_run_order(steps, epochs, lambda k: self.place(int(column.rows[k])), by_rows=by_rows)
+        ordered, kept, more = in_run_order(
+            steps, column.values, epochs, lambda k: self.place(int(column.rows[k])), by_rows=by_rows
+        )
         return Series(name, column.values[kept], ordered, counter, (*notes, *more))
 
     def _steps(

@@ -65,7 +65,7 @@ def free_values(constraints: Constraints) -> tuple[Any, Array]:
 
     Examples
     --------
-    >>> basis, fixed = free_values(Constraints.of(4, {"prefix": [0.5], "blocks": [1, 2]}))
+    >>> basis, fixed = free_values(Constraints.of(4, {"prefix": [0.5], "blocks": [1, 1, 2]}))
     >>> basis.toarray(), fixed
     (array([[0., 0.],
            [1., 0.],

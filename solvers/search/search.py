@@ -1,7 +1,7 @@
 """Search for near-optimal schedule shapes (arXiv 2603.10301): families, base learning rates, seeds, then descent."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,8 +16,8 @@ from .statistics import Distribution, Interval, best_of, bootstrap_median, distr
 __all__ = ["Candidate", "FamilyResult", "Study", "descend", "rescore", "search", "search_family"]
 
 
-@result
-class Candidate(Result):
+@dataclass(frozen=True)
+class Candidate:
     """A shape with its score, the base learning rate that gives it, and the score's interval if it was re-scored."""
 
     shape: AnyShape

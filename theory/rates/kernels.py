@@ -15,6 +15,7 @@ from .closed_form import chain
 
 _BLOCK = 1024
 _LANES = 8
+_SMALL = 1e-300  # a sigma that underflows is no better than this one
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +133,7 @@ def exact_terms(scaled: ScaledSteps, sigmas: Array) -> tuple[Array, Array]:
         return first[: sigmas.size], squares[: sigmas.size] + (sigmas * scaled.last_cap) ** 2
     ratios = room(scaled.steps.size, scaled.steps.size)
     steps, caps = scaled.steps.tolist(), scaled.caps.tolist()
-    first, squares = np.array([chain(steps, caps, sigma, ratios) for sigma in sigmas.tolist()]).T
+    first, squares = np.array([chain(steps, caps, max(sigma, _SMALL), ratios) for sigma in sigmas.tolist()]).T
     return first, squares
 
 

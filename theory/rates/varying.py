@@ -105,7 +105,8 @@ def tightened_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLik
         guess = (float(weights.sum()) / unit) ** 2
         h: Array = checked / unit / unit
         tails, extra, least = least_tails(h, 1.0, caps / top, guess)
-        sums = math.sqrt(tails[0]) * np.cumprod(np.append(1.0, (tails[1:] + h) / tails[:-1])).astype(np.float64)
+        with np.errstate(all="ignore"):  # where the least steps underflow the recursion's value stands
+            sums = math.sqrt(tails[0]) * np.cumprod(np.append(1.0, (tails[1:] + h) / tails[:-1])).astype(np.float64)
         if sums.min() > 0.0:
             value, kind = min(value, distance * top * least), "exact"
             weights = -np.diff(sums, append=0.0) * unit

@@ -188,6 +188,14 @@ def test_columns_as_lists(tmp_path):
     assert (read_norms(file).norms.tolist(), read_norms(file).horizon) == (VALUES, 31)
 
 
+def test_a_list_without_counts_is_an_error_only_where_it_is_used(tmp_path):
+    history = {"train": {"iter": [1, 2, 3, 4], "grad_norm": VALUES, "other_norm": [1.0]}}
+    file = written(tmp_path, json.dumps({"history": history}), "log.json")
+    assert read_norms(file, column="grad_norm").norms.tolist() == VALUES
+    with pytest.raises(InputError, match=r"one count for every value.*4 counts in train/iter"):
+        read_norms(file, column="other_norm")
+
+
 def test_a_trainer_state_of_a_run_that_stopped_early(tmp_path):
     history = [{"step": 10 * k, "grad_norm": 1.0} for k in range(1, 21)]
     document = {"max_steps": 400, "global_step": 205, "log_history": history}

@@ -5,9 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastiterate.experiments.logs.order import in_run_order
+from lastiterate.experiments.logs.order import in_run_order as with_values
 from lastiterate.experiments.logs.table import is_step_name
 from lastiterate.theory.base.validation import InputError
+
+
+def in_run_order(steps, epochs, place, **options):
+    """With values that say nothing of the order."""
+    return with_values(steps, np.ones(steps.size), epochs, place, **options)
 
 
 def place(k):
@@ -118,3 +123,18 @@ def test_names_of_step_counters(name):
 )
 def test_names_of_other_things(name):
     assert not is_step_name(name)
+
+
+@given(st.integers(8, 40), st.integers(1, 3), st.integers(0, 1000))
+def test_rows_that_stand_twice_count_once(n, copies, first):
+    steps, values = first + 10.0 * np.arange(n), np.sin(np.arange(float(n)))
+    again = [np.arange(n)] + [np.arange(n // 2)] * copies
+    rows = np.concatenate(again)
+    ordered, kept, notes = with_values(steps[rows], values[rows], None, place)
+    assert ordered.tolist() == steps.tolist()
+    assert kept.tolist() == list(range(n))
+    assert "repeat" in notes[0]
+    changed = values[rows].copy()
+    changed[-1] += 1.0
+    with pytest.raises(InputError, match="start again"):
+        with_values(steps[rows], changed, None, place)
