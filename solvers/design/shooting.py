@@ -73,30 +73,33 @@ def shoot(D: float, squares: Array, constraints: Constraints) -> Shot:
     found = priced(0.0)
     if math.fsum(found.steps) <= constraints.budget:
         return found
-    return _within_budget(priced, float(squares[0]), constraints.budget)
+    least = constraints.peak_range()[0] if constraints.ramp is not None else None
+    return _within_budget(priced, float(squares[0]), constraints.box(least)[0], constraints.budget)
 
 
-def _within_budget(priced: Callable[[float], Shot], highest: float, budget: float) -> Shot:
+def _within_budget(priced: Callable[[float], Shot], highest: float, shortest: Array, budget: float) -> Shot:
     """Find the price at which the steps add up to the budget; at a jump, mix the schedules of its two sides."""
-    over, under = priced(0.0), priced(highest)
-    if math.fsum(under.steps) >= budget:
-        return Shot(under.steps, under.slopes, under.bound - highest * budget)
+    over, under = priced(0.0).steps, shortest
+    if math.fsum(under) >= budget:
+        shot = priced(highest)
+        return Shot(under, shot.slopes, shot.bound - highest * budget)
 
     def excess(charge: float) -> float:
         nonlocal over, under
-        shot = priced(charge)
-        total = math.fsum(shot.steps) - budget
+        # no step gains more than G_0^2 a unit: at that price all may be as short as they can be
+        steps = shortest if charge >= highest else priced(charge).steps
+        total = math.fsum(steps) - budget
         if total > 0.0:
-            over = shot
+            over = steps
         else:
-            under = shot
+            under = steps
         return total
 
     charge = _root(excess, 0.0, highest)
     shot = priced(charge)
-    much, little = math.fsum(over.steps), math.fsum(under.steps)
+    much, little = math.fsum(over), math.fsum(under)
     share = (budget - little) / (much - little)
-    return Shot(share * over.steps + (1.0 - share) * under.steps, shot.slopes, shot.bound - charge * budget)
+    return Shot(share * over + (1.0 - share) * under, shot.slopes, shot.bound - charge * budget)
 
 
 def _best_peak(D: float, squares: Array, constraints: Constraints, ramp: Ramp, charge: float) -> Shot:

@@ -334,3 +334,13 @@ def test_result_is_a_value():
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(design)).steps, design.steps)
     with pytest.raises(ValueError, match="read-only"):
         design.steps[0] = 1.0
+
+
+@pytest.mark.parametrize("budget", [0.0625, 0.25, 0.3])
+def test_a_budget_below_the_caps_where_only_the_sum_counts(budget):
+    """With short steps the rate is D G - G^2 S: every schedule of that sum is best, and the price is at its top."""
+    design = li.design_schedule(5, budget=budget, max_step=0.0625)
+    assert design.steps.sum() == pytest.approx(budget, rel=1e-12)
+    assert design.value == pytest.approx(1.0 - budget, rel=1e-12)
+    assert design.residual <= 1e-12
+    assert design.gap <= 1e-9
