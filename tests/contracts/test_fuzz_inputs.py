@@ -42,7 +42,7 @@ OVERRIDES = {
     "step_matrix.last_iterate_conversion": {"weights": [1.0, 2.0, 1.0]},
     "step_matrix.dual_averaging": {"weights": [1.0, 1.0, 2.0], "averaging": 1.0},
     "step_matrix.primal_averaging": {"weights": None},
-    "dual_averaging_rate": {"weights": [1.0, 1.0, 2.0]},
+    "dual_averaging.dual_averaging_rate": {"weights": [1.0, 1.0, 2.0]},
     "average_rate": {"weights": [0.25, 0.25, 0.25, 0.25]},
     "problems.worst_case_function": {
         "points": [[1.0], [0.0]],
@@ -69,7 +69,6 @@ OVERRIDES = {
     "problems.quadratic": {"x0": [1.0, 1.0]},
     "design_momentum": {"n_steps": 1, "G": 1.0, "starts": 1},
     "refine": {"n_steps": 3},
-    "spa_rate": {"averaging": 0.5},
 }
 
 
@@ -226,7 +225,7 @@ def attempt(path, choices):
     return "right"
 
 
-MAY_BE_INFINITE = {"theorem10_rate", "rate_curve", "dual_averaging_rate", "worst_case"}
+MAY_BE_INFINITE = {"theorem10_rate", "rate_curve", "dual_averaging.dual_averaging_rate", "worst_case"}
 
 
 @pytest.fixture(autouse=True, scope="module")

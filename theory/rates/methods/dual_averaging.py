@@ -80,8 +80,8 @@ def dual_averaging_rate(
     * *program*, up to N = ``search_limit`` and for any scalings: the semidefinite program of all multipliers, the worst
       case but for the solver's accuracy. Left out where no cone solver (Clarabel) is installed; ``.method`` says so.
     * For nondecreasing beta and positive weights at any N the least of three:
-      *planar*, O(N): `lastiterate.theory.rates.methods.planar`, 0.5 to 2.5 per cent above the worst case for beta like sqrt(k)
-      and k; *recursion*, where beta grows little: with the weights w, v, s of SGD with steps h_k = lambda_k /
+      *planar*, O(N): `lastiterate.theory.rates.methods.planar`, 0.5 to 2.5 per cent above the worst case for beta like
+      sqrt(k) and k; *recursion*, where beta grows little: with the weights w, v, s of SGD with steps h_k = lambda_k /
       beta_{k+1}, the inner products that dual averaging leaves behind have coefficients of one sign and cost
 
           f(x_N) - f*  <=  R_SGD(sigma) + sum_{0<r<N} v_r (1 / beta_r - 1 / beta_{r+1}) Lambda_r W_r,
