@@ -17,6 +17,7 @@ from lastiterate.experiments.training.optimizers import OPTIMIZERS
 from lastiterate.experiments.training.train import RunResult, TrainingSettings
 from lastiterate.experiments.workloads.protocol import SIZES, Workload, check_workload, load_workload
 from lastiterate.theory import schedules as families
+from lastiterate.theory.base.deprecation import renamed_arguments
 from lastiterate.theory.base.specs import parse_spec
 from lastiterate.theory.base.validation import (
     Array,
@@ -41,6 +42,7 @@ REFINED = "refined"
 DEFAULT_SCHEDULES = ("constant", "cosine", "linear", "wsd", "refined")
 
 
+@renamed_arguments(jobs="n_jobs")
 def replay(
     workloads: "str | Path | Workload | Sequence[str | Path | Workload]",
     schedules: Iterable[str] = DEFAULT_SCHEDULES,
@@ -56,7 +58,7 @@ def replay(
     rounds: int = 1,
     extensions: int = 3,
     settings: TrainingSettings | None = None,
-    jobs: int | None = None,
+    n_jobs: int | None = None,
     vectorise: bool = False,
     checkpoints: str | Path | None = None,
     checkpoint_minutes: float = 10.0,
@@ -96,7 +98,7 @@ def replay(
         How many times the grid of a schedule may be extended.
     settings : TrainingSettings, optional
         Device, precision, clipping, ...
-    jobs : int, optional
+    n_jobs : int, optional
         Parallel runs; default one a core on the CPU, one on an accelerator or under torchrun.
     vectorise : bool
         Train many runs of a small model at once through ``torch.func.vmap`` (see `train_ensemble`): several times
@@ -119,7 +121,7 @@ def replay(
 
     Examples
     --------
-    >>> result = replay("digits_logistic", ["constant"], n_steps=20, base_lrs=[1, 3], n_seeds=1, extensions=0, jobs=1)
+    >>> result = replay("digits_logistic", ["constant"], n_steps=20, base_lrs=[1, 3], n_seeds=1, extensions=0, n_jobs=1)
     >>> sorted(row["schedule"] for row in result.table())
     ['constant', 'linear']
     """
@@ -140,13 +142,13 @@ def replay(
     loaded = [_load(given, size, data) for given in _as_list(workloads)]
     begin = time.perf_counter()
     with process_group(device), counting_runs(progress) as advance:
-        if world()[1] > 1 and jobs not in (None, 1):
-            raise InputError("jobs", jobs, f"1 under torchrun: its {world()[1]} processes share every run")
+        if world()[1] > 1 and n_jobs not in (None, 1):
+            raise InputError("n_jobs", n_jobs, f"1 under torchrun: its {world()[1]} processes share every run")
         alone = world()[1] == 1 and device.type == "cpu"
-        n_jobs = check_count(jobs, "jobs") if jobs is not None else (os.cpu_count() or 1) if alone else 1
+        workers = check_count(n_jobs, "n_jobs") if n_jobs is not None else (os.cpu_count() or 1) if alone else 1
         results: list[WorkloadReplay] = []
         plans = [
-            _plan(given, workload, size, data, optimizer, n_seeds, extensions, settings, n_jobs, vectorise,
+            _plan(given, workload, size, data, optimizer, n_seeds, extensions, settings, workers, vectorise,
                   checkpoints, checkpoint_minutes, advance)
             for given, workload in loaded
         ]  # fmt: skip
@@ -179,7 +181,7 @@ def _plan(
     n_seeds: int,
     extensions: int,
     settings: TrainingSettings,
-    jobs: int,
+    n_jobs: int,
     vectorise: bool,
     checkpoints: str | Path | None,
     checkpoint_minutes: float,
@@ -201,7 +203,7 @@ def _plan(
         checkpoint_minutes=check_positive(checkpoint_minutes, "checkpoint_minutes"),
     )
     check_choice(parse_spec(template.optimizer, "optimizer")[0], "optimizer", OPTIMIZERS)
-    return Plan(template, workload, range(n_seeds), extensions, jobs, vectorise, advance)
+    return Plan(template, workload, range(n_seeds), extensions, n_jobs, vectorise, advance)
 
 
 def _shapes(names: Sequence[str], n_steps: int) -> dict[str, Array]:

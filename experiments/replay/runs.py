@@ -45,7 +45,7 @@ class Plan:
     workload: Workload
     seeds: range
     extensions: int
-    jobs: int
+    n_jobs: int
     vectorise: bool
     report_progress: Callable[[int, int], None]
 
@@ -54,14 +54,14 @@ def execute(tasks: list[Task], plan: Plan) -> list[RunResult]:
     """Do the runs, in the plan's manner, and return their results in the same order."""
     plan.report_progress(0, len(tasks))
     work = _run_together if plan.vectorise else _run_each
-    size = min(ENSEMBLE, math.ceil(len(tasks) / plan.jobs)) if plan.vectorise else 1
+    size = min(ENSEMBLE, math.ceil(len(tasks) / plan.n_jobs)) if plan.vectorise else 1
     chunks = [tasks[start : start + size] for start in range(0, len(tasks), size)]
-    if plan.jobs == 1:
+    if plan.n_jobs == 1:
         finished: Any = map(work, chunks)
     else:
         from joblib import Parallel, delayed
 
-        finished = Parallel(n_jobs=plan.jobs, return_as="generator")(delayed(work)(chunk) for chunk in chunks)
+        finished = Parallel(n_jobs=plan.n_jobs, return_as="generator")(delayed(work)(chunk) for chunk in chunks)
     results: list[RunResult] = []
     for chunk in finished:
         results.extend(chunk)

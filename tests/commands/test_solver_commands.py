@@ -33,7 +33,7 @@ def test_worst_case(tmp_path):
 
 @pytest.mark.parametrize("method", ["momentum", "spa", "primal-averaging", "dual-averaging"])
 def test_worst_case_methods_print_a_table(method):
-    result = run("worst-case", "constant", "-n", 4, "--method", method, "--beta", 0.5, "--base-lr", 0.2)
+    result = run("worst-case", "constant", "-n", 4, "--method", method, "--momentum", 0.5, "--base-lr", 0.2)
     assert result.exit_code == 0, result.output
     assert "worst case" in result.stdout
     assert "optimal" in result.stdout

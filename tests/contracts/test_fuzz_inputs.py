@@ -25,13 +25,11 @@ SKIPPED = {
 }
 
 VALID = {
-    "n_steps": 3, "steps": [0.5, 0.25, 0.1], "D": 2.0, "G": [1.5, 1.0, 1.0, 0.5], "beta": 0.5,
-    "c": [0.5, 0.75, 1.0],
-    "lam": [1.0, 1.0, 2.0], "weights": [1.0, 2.0, 1.0, 1.0], "norms": [2.0, 1.0, 0.5, 1.0], "prefix": [0.5, 0.25],
+    "n_steps": 3, "steps": [0.5, 0.25, 0.1], "D": 2.0, "G": [1.5, 1.0, 1.0, 0.5], "averaging": [0.5, 0.75, 1.0],
+    "scalings": [1.0, 2.0, 3.0], "weights": [1.0, 2.0, 1.0, 1.0], "norms": [2.0, 1.0, 0.5, 1.0], "prefix": [0.5, 0.25],
     "points": POINTS, "gradients": SLOPES, "values": [1.0, 0.75, 0.5, 0.5], "x_star": [0.0, 0.0], "f_star": 0.0,
     "H": [[0, 0, 0], [0.5, 0, 0], [0.5, 0.25, 0]], "at": "last", "matrix": SLOPES, "labels": [1.0, -1.0, 1.0, -1.0],
-    "targets": [0.0, 1.0, 0.5, 0.25], "offsets": [0.0, 0.5, 1.0, 0.0], "caps": [1.0, 0.5, 0.5],
-    "spectrum": [1.0, 0.5],
+    "targets": [0.0, 1.0, 0.5, 0.25], "offsets": [0.0, 0.5, 1.0, 0.0], "spectrum": [1.0, 0.5],
     "x0": None, "text": "wsd:cooldown=0.5", "parts": [1.0, 0.5], "kind": "linear", "n_cooldown": 1, "n_warmup": 1,
     "path": "no such file.json", "base_lr": 0.5, "search_limit": 4, "horizons": [1, 3], "max_step": 0.5,
     "noise": [1.0, 1.0, 1.0], "n0": 2, "n1": 4,
@@ -42,11 +40,9 @@ VALID = {
 }  # fmt: skip
 OVERRIDES = {
     "step_matrix.last_iterate_conversion": {"weights": [1.0, 2.0, 1.0]},
-    "step_matrix.dual_averaging": {"beta": [1.0, 2.0, 3.0], "c": 1.0},
+    "step_matrix.dual_averaging": {"weights": [1.0, 1.0, 2.0], "averaging": 1.0},
     "step_matrix.primal_averaging": {"weights": None},
-    "dual_averaging_rate": {"beta": [1.0, 2.0, 3.0]},
-    "dual_averaging.converted_dual_averaging": {"beta": [1.0, 2.0]},
-    "dual_averaging.converted_dual_averaging_rate": {"beta": [1.0, 2.0]},
+    "dual_averaging.dual_averaging_rate": {"weights": [1.0, 1.0, 2.0]},
     "average_rate": {"weights": [0.25, 0.25, 0.25, 0.25]},
     "problems.worst_case_function": {
         "points": [[1.0], [0.0]],
@@ -64,7 +60,7 @@ OVERRIDES = {
     "problems.load_libsvm": {"path": "absent.txt"},
     "schedules.read_schedule": {"path": "absent.json"},
     "schedules.read_schedule_file": {"path": "absent.json"},
-    "dual_averaging.dual_averaging_average_rate": {"beta": [1.0, 2.0, 3.0]},
+    "dual_averaging.dual_averaging_average_rate": {"weights": [1.0, 1.0, 2.0]},
     "optimal_continuation": {"G": 1.0},
     "worst_case": {"G": [1.0, 1.0, 0.5]},
     "problems.weighted_absolute": {"weights": [1.0, 2.0], "x0": [1.0, 1.0]},
@@ -73,7 +69,6 @@ OVERRIDES = {
     "problems.quadratic": {"x0": [1.0, 1.0]},
     "design_momentum": {"n_steps": 1, "G": 1.0, "starts": 1},
     "refine": {"n_steps": 3},
-    "spa_rate": {"c": 0.5},
 }
 
 
@@ -230,7 +225,7 @@ def attempt(path, choices):
     return "right"
 
 
-MAY_BE_INFINITE = {"theorem10_rate", "rate_curve", "dual_averaging_rate", "worst_case"}
+MAY_BE_INFINITE = {"theorem10_rate", "rate_curve", "dual_averaging.dual_averaging_rate", "worst_case"}
 
 
 @pytest.fixture(autouse=True, scope="module")

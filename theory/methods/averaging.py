@@ -4,24 +4,26 @@ from typing import Any
 
 import numpy as np
 
+from lastiterate.theory.base.deprecation import renamed_arguments
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.validation import Array, InputError, check_positive, check_steps
 
-from .step_matrix import averaging_weights, momentum_factors
+from .step_matrix import check_averaging, check_momentum
 
 __all__ = ["momentum_from_spa", "spa_from_momentum"]
 
 
+@renamed_arguments(beta="momentum")
 @within_float64
-def spa_from_momentum(steps: Any, beta: Any = 0.9, *, last: Any = None) -> tuple[Array, Array]:
+def spa_from_momentum(steps: Any, momentum: Any = 0.9, *, last: Any = None) -> tuple[Array, Array]:
     """Return (eta, c) of the averaging form that makes the points of SGD with momentum.
 
     Parameters
     ----------
     steps : array_like, shape (N,)
         The learning rates alpha_k.
-    beta : float or array_like, shape (N,)
-        The momentum beta_k in [0, 1); ``beta[0]`` has no effect.
+    momentum : float or array_like, shape (N,)
+        The momentum beta_k in [0, 1); ``momentum[0]`` has no effect.
     last : float, optional
         The free value: eta_{N-1} = alpha_{N-1} + beta_{N-1} last. By default the last learning rate and momentum are
         taken to go on for ever, so that constants give eta = alpha / (1 - beta), c = 1 - beta.
@@ -33,11 +35,11 @@ def spa_from_momentum(steps: Any, beta: Any = 0.9, *, last: Any = None) -> tuple
 
     Examples
     --------
-    >>> spa_from_momentum([0.1, 0.1, 0.1], beta=0.5)
+    >>> spa_from_momentum([0.1, 0.1, 0.1], momentum=0.5)
     (array([0.2, 0.2, 0.2]), array([0.5, 0.5, 0.5]))
     """
     alpha = check_steps(steps, allow_empty=True)
-    factors = momentum_factors(beta, alpha.size)
+    factors = check_momentum(momentum, alpha.size)
     if alpha.size == 0:
         return alpha.copy(), alpha.copy()
     if last is None:
@@ -53,15 +55,16 @@ def spa_from_momentum(steps: Any, beta: Any = 0.9, *, last: Any = None) -> tuple
     return eta, c
 
 
+@renamed_arguments(c="averaging")
 @within_float64
-def momentum_from_spa(steps: Any, c: Any) -> tuple[Array, Array]:
+def momentum_from_spa(steps: Any, averaging: Any) -> tuple[Array, Array]:
     """Return (alpha, beta), the learning rates and momentum that make the points of the averaging form.
 
     Parameters
     ----------
     steps : array_like, shape (N,)
         The step sizes eta_k of the z sequence.
-    c : float or array_like, shape (N,)
+    averaging : float or array_like, shape (N,)
         The averaging weights c_1, ..., c_N in [0, 1].
 
     Returns
@@ -71,11 +74,11 @@ def momentum_from_spa(steps: Any, c: Any) -> tuple[Array, Array]:
 
     Examples
     --------
-    >>> momentum_from_spa([0.2, 0.2, 0.2], c=0.5)
+    >>> momentum_from_spa([0.2, 0.2, 0.2], averaging=0.5)
     (array([0.1, 0.1, 0.1]), array([0. , 0.5, 0.5]))
     """
     eta = check_steps(steps, allow_empty=True)
-    weights = averaging_weights(c, eta.size)
+    weights = check_averaging(averaging, eta.size)
     beta = np.zeros_like(eta)
     for k in range(1, eta.size):
         carried = (1.0 - weights[k - 1]) * eta[k - 1]

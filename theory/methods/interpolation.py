@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.validation import Array, InputError, check_fraction, check_steps, check_vector
 
-from .step_matrix import averaging_weights
+from .step_matrix import check_averaging
 
 __all__ = ["following_weights", "generalised_primal_averaging", "interpolated", "schedule_free", "shares_of"]
 
@@ -55,7 +55,7 @@ def schedule_free(
            [0.6667, 0.3333, 0.    ]])
     """
     h = check_steps(steps)
-    return interpolated(h, shares_of(following_weights(h, weights)), averaging_weights(beta, h.size, "beta"))
+    return interpolated(h, shares_of(following_weights(h, weights)), check_averaging(beta, h.size, "beta"))
 
 
 def generalised_primal_averaging(steps: npt.ArrayLike, mu_x: float, mu_y: float) -> Array:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.deprecation import renamed_arguments
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.validation import (
     InputError,
@@ -48,8 +49,9 @@ def sgd(steps: Any) -> Array:
     return np.tril(np.broadcast_to(np.append(h, 0.0), (h.size + 1, h.size + 1)), -1)
 
 
+@renamed_arguments(beta="momentum")
 @within_float64
-def momentum(steps: Any, beta: Any = 0.9) -> Array:
+def momentum(steps: Any, momentum: Any = 0.9) -> Array:
     """SGD with momentum as in ``torch.optim.SGD``: m_{k+1} = beta_k m_k + g_k, x_{k+1} = x_k - h_k m_{k+1}, m_0 = 0.
 
     The learning rate multiplies the whole buffer. For a constant learning rate this is the heavy-ball method, and
@@ -59,8 +61,8 @@ def momentum(steps: Any, beta: Any = 0.9) -> Array:
     ----------
     steps : array_like, shape (N,)
         The learning rates h_0, ..., h_{N-1}.
-    beta : float or array_like, shape (N,)
-        The momentum, in [0, 1); ``beta[k]`` multiplies the buffer at step k (``beta[0]`` has no effect).
+    momentum : float or array_like, shape (N,)
+        The momentum beta_k, in [0, 1); ``momentum[k]`` multiplies the buffer at step k (``momentum[0]`` has no effect).
 
     Returns
     -------
@@ -69,13 +71,13 @@ def momentum(steps: Any, beta: Any = 0.9) -> Array:
 
     Examples
     --------
-    >>> momentum([1.0, 1.0], beta=0.5)
+    >>> momentum([1.0, 1.0], momentum=0.5)
     array([[0. , 0. , 0. ],
            [1. , 0. , 0. ],
            [1.5, 1. , 0. ]])
     """
     h = check_steps(steps, allow_empty=True)
-    factors = momentum_factors(beta, h.size)
+    factors = check_momentum(momentum, h.size)
     H = np.zeros((h.size + 1, h.size + 1))
     buffer = np.zeros(h.size + 1)
     for k in range(h.size):
@@ -85,8 +87,9 @@ def momentum(steps: Any, beta: Any = 0.9) -> Array:
     return H
 
 
+@renamed_arguments(c="averaging")
 @within_float64
-def spa(steps: Any, c: Any) -> Array:
+def spa(steps: Any, averaging: Any) -> Array:
     """Momentum in stochastic primal averaging (SPA) form (Defazio, arXiv 2010.00406).
 
     z_{k+1} = z_k - h_k g_k, x_{k+1} = (1 - c_{k+1}) x_k + c_{k+1} z_{k+1}, with z_0 = x_0 and g_k taken at x_k. A
@@ -97,8 +100,8 @@ def spa(steps: Any, c: Any) -> Array:
     ----------
     steps : array_like, shape (N,)
         The step sizes h_k of the z sequence.
-    c : float or array_like, shape (N,)
-        The averaging weights c_1, ..., c_N in [0, 1]: ``c[k]`` is used to form x_{k+1}.
+    averaging : float or array_like, shape (N,)
+        The averaging weights c_1, ..., c_N in [0, 1]: ``averaging[k]`` is used to form x_{k+1}.
 
     Returns
     -------
@@ -107,14 +110,13 @@ def spa(steps: Any, c: Any) -> Array:
 
     Examples
     --------
-    >>> spa([1.0, 1.0], c=0.5)
+    >>> spa([1.0, 1.0], averaging=0.5)
     array([[0.  , 0.  , 0.  ],
            [0.5 , 0.  , 0.  ],
            [0.75, 0.5 , 0.  ]])
     """
     h = check_steps(steps, allow_empty=True)
-    weights = averaging_weights(c, h.size)
-    return average(sgd(h), weights)
+    return average(sgd(h), check_averaging(averaging, h.size))
 
 
 @within_float64
@@ -150,17 +152,18 @@ def primal_averaging(steps: Any, weights: Any = None) -> Array:
     return spa(h, (w / np.cumsum(w))[1:])
 
 
+@renamed_arguments(lam="weights", beta="scalings", c="averaging")
 @within_float64
-def dual_averaging(lam: Any, beta: Any, c: Any = 1.0) -> Array:
+def dual_averaging(weights: Any, scalings: Any, averaging: Any = 1.0) -> Array:
     """Dual averaging: z_{k+1} = x_0 - (1 / beta_{k+1}) sum_{j<=k} lambda_j g_j, x_{k+1} = (1 - c) x_k + c z_{k+1}.
 
     Parameters
     ----------
-    lam : array_like, shape (N,)
+    weights : array_like, shape (N,)
         The weights lambda_0, ..., lambda_{N-1} of the gradients, at least zero.
-    beta : float or array_like, shape (N,)
-        The scalings, positive: ``beta[k]`` is beta_{k+1}, which forms z_{k+1}.
-    c : float or array_like, shape (N,)
+    scalings : float or array_like, shape (N,)
+        The scalings, positive: ``scalings[k]`` is beta_{k+1}, which forms z_{k+1}.
+    averaging : float or array_like, shape (N,)
         The averaging weights c_1, ..., c_N in [0, 1]; 1 is plain dual averaging, less is modernised dual averaging
         (Jelassi & Defazio, arXiv 2010.10502).
 
@@ -176,11 +179,10 @@ def dual_averaging(lam: Any, beta: Any, c: Any = 1.0) -> Array:
            [1. , 0. , 0. ],
            [0.5, 0.5, 0. ]])
     """
-    weights = check_steps(lam, "lam", allow_empty=True)
-    scale = scalings(beta, weights.size)
-    H = sgd(weights)
-    H[1:] /= scale[:, np.newaxis]
-    return average(H, averaging_weights(c, weights.size))
+    factors = check_steps(weights, "weights", allow_empty=True)
+    H = sgd(factors)
+    H[1:] /= check_scalings(scalings, factors.size)[:, np.newaxis]
+    return average(H, check_averaging(averaging, factors.size))
 
 
 @within_float64
@@ -229,21 +231,21 @@ def average(H: Array, weights: Array) -> Array:
     return averaged
 
 
-def momentum_factors(beta: Any, n_steps: int, name: str = "beta") -> Array:
+def check_momentum(momentum: Any, n_steps: int, name: str = "momentum") -> Array:
     """Return the momentum of every step, each in [0, 1), from a number or an array."""
-    return _in_range(beta, n_steps, name, upper_open=True)
+    return _in_range(momentum, n_steps, name, upper_open=True)
 
 
-def averaging_weights(c: Any, n_steps: int, name: str = "c") -> Array:
+def check_averaging(averaging: Any, n_steps: int, name: str = "averaging") -> Array:
     """Return the averaging weights c_1..c_N, each in [0, 1], from a number or an array."""
-    return _in_range(c, n_steps, name, upper_open=False)
+    return _in_range(averaging, n_steps, name, upper_open=False)
 
 
-def scalings(beta: Any, n_steps: int, name: str = "beta") -> Array:
+def check_scalings(scalings: Any, n_steps: int, name: str = "scalings") -> Array:
     """Return the positive scalings beta_1..beta_N of dual averaging from a number or an array."""
-    if is_number(beta):
-        return np.full(n_steps, check_positive(beta, name))
-    values = check_vector(beta, name)
+    if is_number(scalings):
+        return np.full(n_steps, check_positive(scalings, name))
+    values = check_vector(scalings, name)
     if values.size != n_steps:
         raise InputError(name, f"an array of length {values.size}", f"a number or an array of length {n_steps}")
     if values.size and values.min() <= 0.0:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.deprecation import renamed_arguments
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.validation import (
     Array,
@@ -298,16 +299,18 @@ def max_affine(
     )
 
 
+@renamed_arguments(caps="G")
 @within_float64
-def max_coordinate(caps: Any, D: float = 1.0) -> Problem:
+def max_coordinate(G: Any, D: float = 1.0) -> Problem:
     """Return f(x) = max(max_k G_k x_k, -c) from x0 = 0 with a resisting oracle, where refined schedules are tight.
 
     The floor c = D / sqrt(sum G_k^-2) is the value at the nearest minimiser, at distance ``D``. Whatever the steps, N
-    steps with caps G_0..G_N leave f(x_N) = 0, a gap of exactly c (arXiv 2310.07831, refined schedules attain it).
+    steps with gradient norms G_0..G_N leave f(x_N) = 0, a gap of exactly c (arXiv 2310.07831; refined schedules attain
+    it).
 
     Parameters
     ----------
-    caps : array of float, shape (N + 1,)
+    G : array of float, shape (N + 1,)
         Gradient norms G_0..G_N.
     D : float
         Distance from x0 to the minimiser.
@@ -319,9 +322,9 @@ def max_coordinate(caps: Any, D: float = 1.0) -> Problem:
     """
     from scipy import sparse
 
-    caps = check_vector(caps, "caps")
+    caps = check_vector(G, "G")
     if caps.size == 0 or caps.min() <= 0.0:
-        raise InputError("caps", caps, "positive gradient norms")
+        raise InputError("G", caps, "positive gradient norms")
     distance, n = check_positive(D, "D"), caps.size
     floor = distance / float(np.sqrt(np.sum(caps**-2)))
     rows = sparse.csr_array((caps, np.arange(n), np.append(np.arange(n + 1), n)), shape=(n + 1, n))

@@ -23,7 +23,10 @@ def refine(
         "schedule.json"
     ),
     column: Annotated[str | None, typer.Option(help="Column of the norms, if there are several.")] = None,
-    horizon: Annotated[int | None, typer.Option(help="Steps of the next run; default those of the log.")] = None,
+    n_steps: Annotated[
+        int | None,
+        typer.Option("--steps", "-n", "--horizon", help="Steps of the next run; default those of the log."),
+    ] = None,
     smoothing: Annotated[float, typer.Option(help="Width of the median filter, a fraction of training.")] = 0.1,
     step_column: Annotated[str | None, typer.Option(help="Column that counts training steps, if not known.")] = None,
     positions: Annotated[
@@ -57,7 +60,7 @@ def refine(
             drop_bad=drop_bad,
             salvage=salvage,
         )
-        refinement = compute(found, rule=rule, smoothing=smoothing, n_steps=horizon)  # type: ignore[arg-type]
+        refinement = compute(found, rule=rule, smoothing=smoothing, n_steps=n_steps)  # type: ignore[arg-type]
     other = {"l1": "l2", "l2": "l1"}[NORM_OF_RULE[rule]]
     if other in found.column.lower():
         raise InputError("rule", f"{rule} with the column {found.column!r}", f"norms of the kind {NORM_OF_RULE[rule]}")

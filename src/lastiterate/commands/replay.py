@@ -44,7 +44,9 @@ def replay(
     compile_model: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="Refuse nondeterministic kernels.")] = False,
     threads: Annotated[int, typer.Option(help="Threads of one run on the CPU.")] = 1,
-    jobs: Annotated[int | None, typer.Option(help="Parallel runs; default one a core on the CPU.")] = None,
+    n_jobs: Annotated[
+        int | None, typer.Option("--n-jobs", "--jobs", "-j", help="Parallel runs; default one a core on the CPU.")
+    ] = None,
     vectorise: Annotated[bool, typer.Option("--vectorise", help="Train many runs of a small model at once.")] = False,
     checkpoints: Annotated[Path | None, typer.Option(help="Folder; an interrupted replay resumes from it.")] = None,
     checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints of a run.")] = 10.0,
@@ -86,7 +88,7 @@ def replay(
         rounds=rounds,
         extensions=extensions,
         settings=settings,
-        jobs=jobs,
+        n_jobs=n_jobs,
         vectorise=vectorise,
         checkpoints=checkpoints,
         checkpoint_minutes=checkpoint_minutes,

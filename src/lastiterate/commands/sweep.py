@@ -16,7 +16,8 @@ SchedulerOption = Annotated[
     str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:8786; without it a local cluster starts.")
 ]
 JobsOption = Annotated[
-    int | None, typer.Option("--jobs", "-j", help="Workers; by default one per device or core, 1 for this process.")
+    int | None,
+    typer.Option("--n-jobs", "--jobs", "-j", help="Workers; by default one per device or core, 1 for this process."),
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda (one worker per visible device), or one torch device.")]
 

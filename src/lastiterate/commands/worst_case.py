@@ -21,10 +21,14 @@ def worst_case(
         int | None, typer.Option("--steps", "-n", help="Number of steps N; 20, or that of a file.")
     ] = None,
     method: Annotated[str, typer.Option(help=", ".join(METHODS) + ".")] = "sgd",
-    beta: Annotated[float, typer.Option(help="Momentum; for spa the averaging weight is 1 - beta.")] = 0.9,
+    momentum: Annotated[
+        float, typer.Option("--momentum", "--beta", help="Momentum; for spa the averaging weight is 1 - momentum.")
+    ] = 0.9,
     base_lr: Annotated[
         float | None,
-        typer.Option(help="Base learning rate; if absent the one that is best for SGD, times 1 - beta for momentum."),
+        typer.Option(
+            help="Base learning rate; if absent the one that is best for SGD, times 1 - momentum for momentum."
+        ),
     ] = None,
     at: Annotated[str, typer.Option(help="last or average iterate.")] = "last",
     D: Annotated[float, typer.Option("-D", "--distance", help="Distance from the start to a minimiser.")] = 1.0,
@@ -41,7 +45,7 @@ def worst_case(
     """Compute the exact worst case of f(x_N) - f* for a fixed-step method, between certified bounds."""
     from lastiterate.solvers.worst_case.solve import worst_case as solve
 
-    H, used = _step_matrix(schedule, n_steps, method, beta, base_lr, D, G)
+    H, used = _step_matrix(schedule, n_steps, method, momentum, base_lr, D, G)
     result = solve(H, D=D, G=G, at=at, solver=solver, time_limit=time_limit)
     found = result.low_rank_function() if low_rank else result.function
     unit = D * G / len(H) ** 0.5
@@ -88,7 +92,7 @@ def _plot(result: Any, found: Any, path: Path) -> None:
 
 
 def _step_matrix(
-    schedule: str, n_steps: int | None, method: str, beta: float, base_lr: float | None, D: float, G: float
+    schedule: str, n_steps: int | None, method: str, momentum: float, base_lr: float | None, D: float, G: float
 ) -> tuple[Any, float | None]:
     """Return the step matrix and the base learning rate that was used."""
     import numpy as np
@@ -99,7 +103,7 @@ def _step_matrix(
     from ._schedules import factor, load
 
     check_choice(method, "--method", METHODS)
-    check_fraction(beta, "--beta")
+    check_fraction(momentum, "--momentum")
     if Path(schedule).suffix == ".npy" and np.load(schedule, allow_pickle=False).ndim == 2:
         H = li.step_matrix.check_step_matrix(np.load(schedule, allow_pickle=False))
         if n_steps not in (None, len(H) - 1):
@@ -108,14 +112,14 @@ def _step_matrix(
     given = load(schedule, n_steps, 20)
     shape, base_lr = given.steps, factor(given, base_lr)
     if base_lr is None:
-        base_lr = li.tune_base_lr(shape, D=D, G=G).base_lr * (1.0 - beta if method == "momentum" else 1.0)
+        base_lr = li.tune_base_lr(shape, D=D, G=G).base_lr * (1.0 - momentum if method == "momentum" else 1.0)
     steps = li.schedules.scale(shape, base_lr)
     if method == "sgd":
         return li.step_matrix.sgd(steps), base_lr
     if method == "momentum":
-        return li.step_matrix.momentum(steps, beta), base_lr
+        return li.step_matrix.momentum(steps, momentum), base_lr
     if method == "spa":
-        return li.step_matrix.spa(steps, 1.0 - beta), base_lr
+        return li.step_matrix.spa(steps, 1.0 - momentum), base_lr
     if method == "primal-averaging":
         return li.step_matrix.primal_averaging(steps), base_lr
     return li.step_matrix.dual_averaging(steps, np.ones(steps.size)), base_lr

@@ -18,7 +18,7 @@ from lastiterate.experiments.training.train import TrainingSettings, train
 from lastiterate.experiments.workloads.protocol import load_workload
 from lastiterate.theory.base.validation import InputError
 
-SMALL = {"n_steps": 40, "base_lrs": [0.3, 3.0, 30.0], "n_seeds": 2, "jobs": 1, "extensions": 0}
+SMALL = {"n_steps": 40, "base_lrs": [0.3, 3.0, 30.0], "n_seeds": 2, "n_jobs": 1, "extensions": 0}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_bounds_vs_rates_for_the_recorded_norms(small):
 def test_two_jobs_give_the_same_numbers():
     options = {**SMALL, "n_steps": 15, "base_lrs": [3.0]}
     one = li.replay("digits_mlp", ["refined"], **options)
-    two = li.replay("digits_mlp", ["refined"], **{**options, "jobs": 2})
+    two = li.replay("digits_mlp", ["refined"], **{**options, "n_jobs": 2})
     assert one.table() == two.table()
 
 
@@ -117,14 +117,14 @@ def test_report_is_self_contained(small, tmp_path):
 
 
 def test_grid_is_extended_until_the_optimum_is_interior():
-    result = li.replay("digits_logistic", [], n_steps=40, base_lrs=[0.001, 0.01], n_seeds=1, jobs=1, extensions=6)
+    result = li.replay("digits_logistic", [], n_steps=40, base_lrs=[0.001, 0.01], n_seeds=1, n_jobs=1, extensions=6)
     row = result["digits_logistic"].table()[0]
     assert row.grid == "interior"
     assert result["digits_logistic"]["linear"].base_lrs[-1] > 1.0
 
 
 def test_grid_that_may_not_grow_is_reported():
-    result = li.replay("digits_logistic", [], n_steps=20, base_lrs=[0.001, 0.01], n_seeds=1, jobs=1, extensions=0)
+    result = li.replay("digits_logistic", [], n_steps=20, base_lrs=[0.001, 0.01], n_seeds=1, n_jobs=1, extensions=0)
     assert result["digits_logistic"].table()[0].grid == "high"
 
 
@@ -146,7 +146,7 @@ def fragile(base):
 
 def test_diverged_runs_are_counted_and_the_sweep_goes_on(tmp_path):
     workload = fragile(load_workload("digits_logistic"))
-    result = li.replay(workload, ["constant", "refined"], n_steps=40, base_lrs=[0.1, 0.3, 300.0], n_seeds=2, jobs=1)
+    result = li.replay(workload, ["constant", "refined"], n_steps=40, base_lrs=[0.1, 0.3, 300.0], n_seeds=2, n_jobs=1)
     rows = {row.schedule: row for row in result["fragile"].table()}
     assert rows["constant"].diverged.startswith("2/")
     assert rows["constant"].base_lr < 300.0
@@ -157,7 +157,7 @@ def test_diverged_runs_are_counted_and_the_sweep_goes_on(tmp_path):
 
 def test_when_everything_diverges_the_result_says_so(tmp_path):
     workload = fragile(load_workload("digits_logistic"))
-    result = li.replay(workload, ["refined"], n_steps=30, base_lrs=[1e4, 1e5], n_seeds=1, jobs=1, extensions=1)
+    result = li.replay(workload, ["refined"], n_steps=30, base_lrs=[1e4, 1e5], n_seeds=1, n_jobs=1, extensions=1)
     (row,) = result["fragile"].table()
     assert row.base_lr is None
     assert math.isnan(row.mean)
@@ -167,7 +167,7 @@ def test_when_everything_diverges_the_result_says_so(tmp_path):
 
 def test_adam_uses_l1_norms():
     result = li.replay(
-        "digits_mlp", ["refined"], optimizer="adam", n_steps=30, base_lrs=[1e-3, 1e-2], n_seeds=1, jobs=1
+        "digits_mlp", ["refined"], optimizer="adam", n_steps=30, base_lrs=[1e-3, 1e-2], n_seeds=1, n_jobs=1
     )
     workload = result["digits_mlp"]
     assert workload.rule == "adam"
@@ -201,7 +201,7 @@ def test_user_file(tmp_path):
         "def create(size='tiny', data=None, steps=25):\n"
         "    return dataclasses.replace(digits(size), name='mine', n_steps=steps)\n"
     )
-    result = li.replay(f"{file}:steps=12", [], base_lrs=[1.0], n_seeds=1, jobs=1, extensions=0)
+    result = li.replay(f"{file}:steps=12", [], base_lrs=[1.0], n_seeds=1, n_jobs=1, extensions=0)
     assert result["mine"]["linear"].steps.size == 12
 
 
@@ -294,7 +294,7 @@ def test_replay_under_torchrun_vs_alone(tmp_path):
     done = subprocess.run(arguments, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("std err") == 1
-    alone = li.replay("digits_logistic", ["refined"], n_steps=12, n_seeds=1, base_lrs=[1.0], extensions=0, jobs=1)
+    alone = li.replay("digits_logistic", ["refined"], n_steps=12, n_seeds=1, base_lrs=[1.0], extensions=0, n_jobs=1)
     together = Replay.load(tmp_path / "replay.json")
     for mine, shared in zip(alone.table(), together.table(), strict=True):
         assert shared["mean"] == pytest.approx(mine["mean"], rel=1e-4)

@@ -43,9 +43,10 @@ def test_refine_writes_what_the_library_computes(log, tmp_path):
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
-def test_refine_to_another_horizon_with_a_snippet(log, tmp_path):
+@pytest.mark.parametrize("option", ["--steps", "-n", "--horizon"])
+def test_refine_to_another_horizon_with_a_snippet(log, tmp_path, option):
     out = tmp_path / "schedule.npy"
-    printed = typed("refine", log, "--rule", "sgd", "-o", out, "--horizon", 500, "--snippet", "torch")
+    printed = typed("refine", log, "--rule", "sgd", "-o", out, option, 500, "--snippet", "torch")
     assert read_schedule(out).size == 500
     assert "ScheduleLR.from_file" in printed
 
@@ -69,7 +70,7 @@ def test_refine_refuses_norms_of_the_other_kind_and_writes_nothing(tmp_path):
 
 
 def test_replay_report_and_their_files(tmp_path):
-    options = ["-s", "cosine", "-s", "refined", "--seeds", 2, "-n", 30, "--jobs", 1, "--extensions", 1]
+    options = ["-s", "cosine", "-s", "refined", "--seeds", 2, "-n", 30, "--n-jobs", 1, "--extensions", 1]
     grid = ["--base-lr", 0.3, "--base-lr", 3]
     printed = json.loads(typed("replay", "digits_logistic", *options, *grid, "--json", "-o", tmp_path / "out"))
     assert {row["schedule"] for row in printed["rows"]} == {"linear", "cosine", "refined"}

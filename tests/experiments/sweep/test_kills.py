@@ -54,7 +54,7 @@ REPLAY = """
 import lastiterate as li
 if __name__ == "__main__":
     result = li.replay("digits_mlp", ["cosine"], base_lrs=[0.1, 0.3], n_seeds=2, extensions=0, n_steps=300,
-                       checkpoints="runs", checkpoint_minutes=0.005, jobs=1, progress=False)
+                       checkpoints="runs", checkpoint_minutes=0.005, n_jobs=1, progress=False)
     result.save("replay.json")
 """
 

@@ -40,12 +40,12 @@ def sweep_file(tmp_path):
 
 def test_run_status_export(call, sweep_file, tmp_path):
     store, picture = tmp_path / "runs.db", tmp_path / "runs.png"
-    first = call("sweep", "run", sweep_file, "--store", store, "--jobs", 1, "--json", "--plot", picture)
+    first = call("sweep", "run", sweep_file, "--store", store, "--n-jobs", 1, "--json", "--plot", picture)
     assert first.exit_code == 0, first.output
     printed = json.loads(first.stdout)
     assert printed["executed now"] == len(printed["rows"]) == 12
     assert picture.read_bytes().startswith(PNG)
-    again = json.loads(call("sweep", "run", "--store", store, "--jobs", 1, "--json").stdout)
+    again = json.loads(call("sweep", "run", "--store", store, "--n-jobs", 1, "--json").stdout)
     assert again["executed now"] == 0
     assert again["rows"] == printed["rows"]
     status = json.loads(call("sweep", "status", "--store", store, "--json").stdout)
@@ -70,7 +70,7 @@ def test_failures_are_shown_and_end_with_exit_code_1(call, tmp_path):
         base_lr = "fast"
         """
     )
-    result = call("sweep", "run", file, "--store", tmp_path / "runs.db", "--jobs", 1)
+    result = call("sweep", "run", file, "--store", tmp_path / "runs.db", "--n-jobs", 1)
     assert result.exit_code == 1
     assert "seed 1 is odd" in result.stderr
     assert "run 2 was rejected: base_lr: expected a nonnegative finite number, got fast" in result.stderr

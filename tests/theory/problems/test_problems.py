@@ -230,7 +230,7 @@ def test_duplicate_and_unsorted_entries_of_a_sparse_matrix_are_merged():
         (lambda: problems.softmax(MATRIX, CLASSES, n_classes=2), "labels"),
         (lambda: problems.weighted_absolute([0.0], [1.0]), "weights"),
         (lambda: problems.quadratic([-1.0]), "spectrum"),
-        (lambda: problems.max_coordinate([1.0, 0.0]), "caps"),
+        (lambda: problems.max_coordinate([1.0, 0.0]), "G"),
         (lambda: problems.max_affine(MATRIX, TARGETS, tie="random"), "tie"),
         (lambda: problems.max_affine([[1.0]], [0.0]).f_star, "matrix"),
         (lambda: problems.dataset("iris", scale="log"), "scale"),

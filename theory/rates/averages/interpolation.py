@@ -24,7 +24,7 @@ from lastiterate.theory.base.jit import JIT
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, check_fraction, check_positive, check_steps
 from lastiterate.theory.methods.interpolation import following_weights, interpolated, shares_of
-from lastiterate.theory.methods.step_matrix import averaging_weights
+from lastiterate.theory.methods.step_matrix import check_averaging
 
 from .bounds import searched
 from .emulated import MergedRun, closing_sigma, in_units
@@ -101,9 +101,7 @@ def schedule_free_rate(
     """
     h = check_steps(steps)
     w = following_weights(h, weights)
-    return _rate(
-        h, w / w.sum(), averaging_weights(beta, h.size, "beta"), check_positive(D, "D"), check_positive(G, "G")
-    )
+    return _rate(h, w / w.sum(), check_averaging(beta, h.size, "beta"), check_positive(D, "D"), check_positive(G, "G"))
 
 
 def generalised_primal_averaging_rate(

@@ -1,6 +1,6 @@
 r"""Dual averaging, x_{k+1} = x_0 - (1 / beta_{k+1}) sum_{j<=k} lambda_j g_j: last-iterate and averaged rates.
 
-Everything here is an *upper bound* unless it says exact. ``lam[k]`` is lambda_k, ``beta[k]`` is beta_{k+1}.
+Everything here is an *upper bound* unless it says exact. ``weights[k]`` is lambda_k, ``scalings[k]`` is beta_{k+1}.
 """
 
 import math
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.deprecation import renamed_arguments, warn_renamed
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.validation import (
     InputError,
@@ -20,7 +21,7 @@ from lastiterate.theory.base.validation import (
     check_steps,
 )
 from lastiterate.theory.methods import step_matrix as step_matrices
-from lastiterate.theory.methods.step_matrix import scalings
+from lastiterate.theory.methods.step_matrix import check_scalings
 from lastiterate.theory.pep import cone
 from lastiterate.theory.rates.result import BaseRate, Rate
 from lastiterate.theory.rates.sgd import exact_rate
@@ -45,15 +46,28 @@ Array = npt.NDArray[np.float64]
 class DualAveraging(NamedTuple):
     """Weights lambda_0..lambda_N, scalings beta_1..beta_N and the rate they reach."""
 
-    lam: Array
-    beta: Array
+    weights: Array
+    scalings: Array
     value: float
 
+    @property
+    def lam(self) -> Array:
+        """The old name of ``weights``."""
+        warn_renamed("DualAveraging.lam", "DualAveraging.weights")
+        return self.weights
 
+    @property
+    def beta(self) -> Array:
+        """The old name of ``scalings``."""
+        warn_renamed("DualAveraging.beta", "DualAveraging.scalings")
+        return self.scalings
+
+
+@renamed_arguments(lam="weights", beta="scalings")
 @within_float64(infinite=True)
 def dual_averaging_rate(
-    lam: Any,
-    beta: Any,
+    weights: Any,
+    scalings: Any,
     D: Any = 1.0,
     G: Any = 1.0,
     *,
@@ -66,8 +80,8 @@ def dual_averaging_rate(
     * *program*, up to N = ``search_limit`` and for any scalings: the semidefinite program of all multipliers, the worst
       case but for the solver's accuracy. Left out where no cone solver (Clarabel) is installed; ``.method`` says so.
     * For nondecreasing beta and positive weights at any N the least of three:
-      *planar*, O(N): `lastiterate.theory.rates.methods.planar`, 0.5 to 2.5 per cent above the worst case for beta like sqrt(k)
-      and k; *recursion*, where beta grows little: with the weights w, v, s of SGD with steps h_k = lambda_k /
+      *planar*, O(N): `lastiterate.theory.rates.methods.planar`, 0.5 to 2.5 per cent above the worst case for beta like
+      sqrt(k) and k; *recursion*, where beta grows little: with the weights w, v, s of SGD with steps h_k = lambda_k /
       beta_{k+1}, the inner products that dual averaging leaves behind have coefficients of one sign and cost
 
           f(x_N) - f*  <=  R_SGD(sigma) + sum_{0<r<N} v_r (1 / beta_r - 1 / beta_{r+1}) Lambda_r W_r,
@@ -77,9 +91,9 @@ def dual_averaging_rate(
 
     Parameters
     ----------
-    lam : array_like, shape (N,)
+    weights : array_like, shape (N,)
         The weights lambda_0, ..., lambda_{N-1}; beyond the program positive, else at least zero.
-    beta : float or array_like, shape (N,)
+    scalings : float or array_like, shape (N,)
         The positive scalings beta_1, ..., beta_N, beyond the program nondecreasing.
     D, G : float, float or array_like
         The distance bound and the gradient bounds.
@@ -101,11 +115,11 @@ def dual_averaging_rate(
 
     Examples
     --------
-    >>> rate = dual_averaging_rate([1.0, 1.0, 1.0], beta=2.0)
+    >>> rate = dual_averaging_rate([1.0, 1.0, 1.0], scalings=2.0)
     >>> rate.exact, rate.value == exact_rate([0.5, 0.5, 0.5]).value
     (True, True)
     """
-    weights, scale, distance, caps = _checked(lam, beta, D, G)
+    weights, scale, distance, caps = _checked(weights, scalings, D, G)
     limit = check_count(search_limit, "search_limit", minimum=0)
     noisy, solver = check_flag(stochastic, "stochastic"), cone.installed()
     steps = weights / scale
@@ -140,8 +154,9 @@ def _as_sgd(found: Rate, value: float) -> RampBound:
     return RampBound(value, np.zeros(v.size), v, found.weights)
 
 
+@renamed_arguments(lam="weights", beta="scalings")
 @within_float64
-def dual_averaging_average_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0) -> BaseRate:
+def dual_averaging_average_rate(weights: Any, scalings: Any, D: Any = 1.0, G: Any = 1.0) -> BaseRate:
     r"""Bound the weighted average of f over x_0, ..., x_{N-1}, hence f at their average (Nesterov's classical bound).
 
     sum_k lambda_k (f(x_k) - f*) / Lambda <= (beta_{N-1} D^2 + sum_k lambda_k^2 G_k^2 / beta_k) / (2 Lambda) with
@@ -150,17 +165,17 @@ def dual_averaging_average_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0)
 
     Parameters
     ----------
-    lam, beta, D, G
+    weights, scalings, D, G
         As in `dual_averaging_rate`, at least one weight positive.
 
     Examples
     --------
-    >>> dual_averaging_average_rate([1.0, 1.0, 1.0, 1.0], beta=2.0).value
+    >>> dual_averaging_average_rate([1.0, 1.0, 1.0, 1.0], scalings=2.0).value
     0.5
     """
-    weights, scale, distance, caps = _checked(lam, beta, D, G)
+    weights, scale, distance, caps = _checked(weights, scalings, D, G)
     if not weights.any():
-        raise InputError("lam", lam, "at least one positive weight")
+        raise InputError("weights", "only zeros", "at least one positive weight")
     value = _regret(weights, scale[: weights.size - 1] if weights.size > 1 else scale, distance, caps[:-1])
     return BaseRate(
         value=value,
@@ -174,8 +189,9 @@ def dual_averaging_average_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0)
     )
 
 
+@renamed_arguments(lam="weights", beta="scalings")
 @within_float64
-def converted_dual_averaging(lam: Any, beta: Any) -> Array:
+def converted_dual_averaging(weights: Any, scalings: Any) -> Array:
     """Return the step matrix of dual averaging under the regret-to-last-iterate conversion.
 
     z_{k+1} = x_0 - (1 / beta_{k+1}) sum_{j<=k} lambda_j g_j with g_j taken at x_j, and
@@ -183,25 +199,26 @@ def converted_dual_averaging(lam: Any, beta: Any) -> Array:
 
     Parameters
     ----------
-    lam : array_like, shape (N+1,)
+    weights : array_like, shape (N+1,)
         The weights lambda_0, ..., lambda_N, positive.
-    beta : float or array_like, shape (N,)
+    scalings : float or array_like, shape (N,)
         The scalings beta_1, ..., beta_N.
 
     Examples
     --------
-    >>> converted_dual_averaging([1.0, 1.0, 1.0], beta=1.0).round(4)   # linear decay
+    >>> converted_dual_averaging([1.0, 1.0, 1.0], scalings=1.0).round(4)   # linear decay
     array([[0.    , 0.    , 0.    ],
            [0.6667, 0.    , 0.    ],
            [0.6667, 0.3333, 0.    ]])
     """
-    weights = _all_weights(lam)
-    learner = step_matrices.dual_averaging(weights[:-1], beta)
+    weights = _all_weights(weights)
+    learner = step_matrices.dual_averaging(weights[:-1], scalings)
     return step_matrices.last_iterate_conversion(learner, weights)
 
 
+@renamed_arguments(lam="weights", beta="scalings")
 @within_float64
-def converted_dual_averaging_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.0) -> BaseRate:
+def converted_dual_averaging_rate(weights: Any, scalings: Any, D: Any = 1.0, G: Any = 1.0) -> BaseRate:
     r"""Bound f(x_N) - f* for `converted_dual_averaging`: the regret of dual averaging becomes a last-iterate rate.
 
     f(x_N) - f* <= (beta_N D^2 + sum_{k<=N} lambda_k^2 G_k^2 / beta_k) / (2 Lambda), Lambda = sum_{k<=N} lambda_k,
@@ -209,20 +226,20 @@ def converted_dual_averaging_rate(lam: Any, beta: Any, D: Any = 1.0, G: Any = 1.
 
     Parameters
     ----------
-    lam : array_like, shape (N+1,)
+    weights : array_like, shape (N+1,)
         The weights lambda_0, ..., lambda_N, positive.
-    beta : float or array_like, shape (N,)
+    scalings : float or array_like, shape (N,)
         The scalings beta_1, ..., beta_N.
     D, G : float, float or array_like
         The distance bound and the gradient bounds.
 
     Examples
     --------
-    >>> converted_dual_averaging_rate([1.0] * 4, beta=2.0).value
+    >>> converted_dual_averaging_rate([1.0] * 4, scalings=2.0).value
     0.5
     """
-    weights = _all_weights(lam)
-    scale = scalings(beta, weights.size - 1)
+    weights = _all_weights(weights)
+    scale = check_scalings(scalings, weights.size - 1)
     distance, caps = check_positive(D, "D"), check_gradient_bounds(G, weights.size - 1)
     value = _regret(weights, scale, distance, caps) if scale.size else distance * float(caps[0])
     return BaseRate(
@@ -254,7 +271,7 @@ def optimal_dual_averaging(n_steps: int, D: Any = 1.0, G: Any = 1.0) -> DualAver
     Examples
     --------
     >>> optimal_dual_averaging(3, D=1.0, G=1.0)
-    DualAveraging(lam=array([1., 1., 1., 1.]), beta=array([2., 2., 2.]), value=0.5)
+    DualAveraging(weights=array([1., 1., 1., 1.]), scalings=array([2., 2., 2.]), value=0.5)
     """
     count = check_count(n_steps, "n_steps")
     distance, caps = check_positive(D, "D"), check_gradient_bounds(G, count)
@@ -264,19 +281,20 @@ def optimal_dual_averaging(n_steps: int, D: Any = 1.0, G: Any = 1.0) -> DualAver
     return DualAveraging(lam, np.full(count, root * (low / distance)), distance * low / root)
 
 
-def _checked(lam: Any, beta: Any, D: Any, G: Any) -> tuple[Array, Array, float, Array]:
+def _checked(weights: Any, scalings: Any, D: Any, G: Any) -> tuple[Array, Array, float, Array]:
     """Return weights, scalings, distance and caps."""
-    weights = check_steps(lam, "lam", allow_empty=True)
-    scale = scalings(beta, weights.size)
+    weights = check_steps(weights, "weights", allow_empty=True)
+    scale = check_scalings(scalings, weights.size)
     return weights, scale, check_positive(D, "D"), check_gradient_bounds(G, weights.size)
 
 
-def _all_weights(lam: Any) -> Array:
+def _all_weights(weights: Any) -> Array:
     """Return the N+1 positive weights of a conversion."""
-    weights = check_steps(lam, "lam")
+    weights = check_steps(weights, "weights")
     if weights.min() <= 0.0:
         index = int(np.argmin(weights))
-        raise InputError("lam", f"lam[{index}] = {weights[index]}", "positive weights, one for each of the N+1 points")
+        found = f"weights[{index}] = {weights[index]}"
+        raise InputError("weights", found, "positive weights, one for each of the N+1 points")
     return weights
 
 

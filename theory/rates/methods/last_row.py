@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import InputError, check_gradient_bounds, check_positive, check_steps
-from lastiterate.theory.methods.step_matrix import averaging_weights, check_step_matrix, scalings
+from lastiterate.theory.methods.step_matrix import check_averaging, check_scalings, check_step_matrix
 from lastiterate.theory.rates.sgd import exact_rate
 
 __all__ = ["LowerBound", "averaging_lower", "dual_averaging_lower", "last_row_lower"]
@@ -103,7 +103,7 @@ def last_row_lower(H: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 
 
 
 def averaging_lower(
-    steps: npt.ArrayLike, c: float | npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0
+    steps: npt.ArrayLike, averaging: float | npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0
 ) -> LowerBound:
     """Return R*(e) for the averaging form of momentum, which is attained for every c in [0, 1]; O(N).
 
@@ -113,18 +113,18 @@ def averaging_lower(
     ----------
     steps : array_like, shape (N,)
         The step sizes of the z sequence.
-    c : float or array_like, shape (N,)
+    averaging : float or array_like, shape (N,)
         The averaging weights in [0, 1].
     D, G
         As in `last_row_lower`.
 
     Examples
     --------
-    >>> averaging_lower([0.3] * 12, c=1.0).value == exact_rate([0.3] * 12).value
+    >>> averaging_lower([0.3] * 12, averaging=1.0).value == exact_rate([0.3] * 12).value
     True
     """
     h = check_steps(steps, allow_empty=True)
-    weights = averaging_weights(c, h.size)
+    weights = check_averaging(averaging, h.size)
     distance, caps = _checked(D, G, h.size)
     return _attained(exact_rate(averaging_last_row(h, weights), distance, caps).value, caps, G)
 
@@ -137,15 +137,15 @@ def averaging_last_row(steps: Array, c: Array) -> Array:
 
 
 def dual_averaging_lower(
-    lam: npt.ArrayLike, beta: float | npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0
+    weights: npt.ArrayLike, scalings: float | npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0
 ) -> LowerBound:
     """Return R*(e), e_k = lambda_k / beta_N, for dual averaging where f_j >= 0 for all j; O(N).
 
     Parameters
     ----------
-    lam : array_like, shape (N,)
+    weights : array_like, shape (N,)
         The weights.
-    beta : float or array_like, shape (N,)
+    scalings : float or array_like, shape (N,)
         The scalings beta_1, ..., beta_N.
     D, G
         As in `last_row_lower`.
@@ -157,8 +157,8 @@ def dual_averaging_lower(
     >>> dual_averaging_lower([2.0, 2.0], [1.0, 20.0]).note
     'no lower bound: the function would fall below its minimum at x_1'
     """
-    weights = check_steps(lam, "lam", allow_empty=True)
-    scale = scalings(beta, weights.size)
+    weights = check_steps(weights, "weights", allow_empty=True)
+    scale = check_scalings(scalings, weights.size)
     distance, caps = _checked(D, G, weights.size)
     if weights.size == 0:
         return _attained(distance * float(caps[-1]), caps, G)

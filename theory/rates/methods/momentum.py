@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.deprecation import renamed_arguments
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.validation import (
     check_count,
@@ -26,7 +27,7 @@ from lastiterate.theory.base.validation import (
 )
 from lastiterate.theory.methods import step_matrix as step_matrices
 from lastiterate.theory.methods.averaging import spa_from_momentum
-from lastiterate.theory.methods.step_matrix import averaging_weights, momentum_factors
+from lastiterate.theory.methods.step_matrix import check_averaging, check_momentum
 from lastiterate.theory.pep import cone
 from lastiterate.theory.rates.sgd import BaseRate, exact_rate
 
@@ -41,10 +42,11 @@ Array = npt.NDArray[np.float64]
 CHAIN_FACTOR = 8
 
 
+@renamed_arguments(beta="momentum")
 @within_float64
 def momentum_rate(
     steps: Any,
-    beta: Any = 0.9,
+    momentum: Any = 0.9,
     D: Any = 1.0,
     G: Any = 1.0,
     *,
@@ -58,7 +60,7 @@ def momentum_rate(
     ----------
     steps : array_like, shape (N,)
         The learning rates alpha_k, which multiply the whole buffer.
-    beta : float or array_like, shape (N,)
+    momentum : float or array_like, shape (N,)
         The momentum in [0, 1).
     D, G : float, float or array_like
         The distance bound and the gradient bounds.
@@ -73,12 +75,12 @@ def momentum_rate(
 
     Examples
     --------
-    >>> rate = momentum_rate([0.1, 0.1, 0.1, 0.1], beta=0.0)
+    >>> rate = momentum_rate([0.1, 0.1, 0.1, 0.1], momentum=0.0)
     >>> rate.exact, rate.value == exact_rate([0.1, 0.1, 0.1, 0.1]).value
     (True, True)
     """
     alpha = check_steps(steps, allow_empty=True)
-    factors = momentum_factors(beta, alpha.size)
+    factors = check_momentum(momentum, alpha.size)
     if not factors[1:].any():
         return _plain(alpha, D, G)
     eta, c = spa_from_momentum(alpha, factors)
@@ -86,10 +88,11 @@ def momentum_rate(
     return _rate(eta, c, D, G, search_limit, stochastic, blocks, matrix)
 
 
+@renamed_arguments(c="averaging")
 @within_float64
 def spa_rate(
     steps: Any,
-    c: Any,
+    averaging: Any,
     D: Any = 1.0,
     G: Any = 1.0,
     *,
@@ -97,7 +100,7 @@ def spa_rate(
     stochastic: bool = False,
     blocks: bool = True,
 ) -> CertifiedRate:
-    r"""Bound f(x_N) - f* for stochastic primal averaging with step sizes ``steps`` and averaging weights ``c``.
+    r"""Bound f(x_N) - f* for stochastic primal averaging with step sizes ``steps`` and averaging weights c.
 
     The closed form where it applies, else the program up to N = ``search_limit``, else the least of the others:
 
@@ -119,7 +122,7 @@ def spa_rate(
     ----------
     steps : array_like, shape (N,)
         The step sizes eta_k of the z sequence.
-    c : float or array_like, shape (N,)
+    averaging : float or array_like, shape (N,)
         The averaging weights c_1, ..., c_N in [0, 1].
     D, G : float, float or array_like
         The distance bound and the gradient bounds.
@@ -138,12 +141,12 @@ def spa_rate(
 
     Examples
     --------
-    >>> rate = spa_rate([0.3] * 12, c=0.8)
+    >>> rate = spa_rate([0.3] * 12, averaging=0.8)
     >>> rate.exact, rate.method
     (True, 'closed form')
     """
     eta = check_steps(steps, allow_empty=True)
-    weights = averaging_weights(c, eta.size)
+    weights = check_averaging(averaging, eta.size)
     if (weights == 1.0).all():
         return _plain(eta, D, G)
     matrix = partial(step_matrices.spa, eta, weights)

@@ -34,7 +34,7 @@ from numba import njit
 from lastiterate.theory.base.jit import JIT
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import InputError, check_gradient_bounds, check_positive, check_steps
-from lastiterate.theory.methods.step_matrix import scalings
+from lastiterate.theory.methods.step_matrix import check_scalings
 from lastiterate.theory.rates.sgd import exact_rate
 
 __all__ = ["PlanarBound", "planar_bound"]
@@ -91,15 +91,15 @@ class PlanarBound(Result):
 
 
 def planar_bound(
-    lam: npt.ArrayLike, beta: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0
+    weights: npt.ArrayLike, scalings: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0
 ) -> PlanarBound:
     """Bound f(x_N) - f* at the last point of dual averaging with nondecreasing scalings.
 
     Parameters
     ----------
-    lam : array_like, shape (N,)
+    weights : array_like, shape (N,)
         The weights lambda_0, ..., lambda_{N-1}, positive.
-    beta : array_like, shape (N,)
+    scalings : array_like, shape (N,)
         The scalings beta_1 <= ... <= beta_N, positive.
     D : float
         Bound on the distance from x_0 to a minimiser.
@@ -124,15 +124,15 @@ def planar_bound(
     >>> 0.3 < bound.value < 0.5
     True
     """
-    weights = check_steps(lam, "lam")
-    scale = scalings(beta, weights.size)
+    weights = check_steps(weights, "weights")
+    scale = check_scalings(scalings, weights.size)
     distance, caps = check_positive(D, "D"), check_gradient_bounds(G, weights.size)
     if weights.min() == 0.0:
-        raise InputError("lam", f"lam[{int(np.argmin(weights))}] = 0.0", "positive weights")
+        raise InputError("weights", f"weights[{int(np.argmin(weights))}] = 0.0", "positive weights")
     if (np.diff(scale) < 0.0).any():
         index = int(np.argmax(np.diff(scale) < 0.0)) + 1
         raise InputError(
-            "beta", f"beta[{index}] = {scale[index]} after {scale[index - 1]}", "scalings that do not fall"
+            "scalings", f"scalings[{index}] = {scale[index]} after {scale[index - 1]}", "scalings that do not fall"
         )
     # in units with D = 1, max G = 1 and beta_N = 1; x is in units of D, f in units of D max G
     top, last = float(caps.max()), float(scale[-1])

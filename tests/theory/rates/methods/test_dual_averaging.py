@@ -130,8 +130,8 @@ def test_optimal_conversion_reaches_the_optimum_of_the_sdp(G):
     best = optimal_dual_averaging(N, D=1.5, G=G)
     target = 1.5 / np.sqrt(np.sum(np.full(N + 1, G) ** -2.0)) if np.ndim(G) == 0 else 1.5 / np.sqrt(np.sum(G**-2.0))
     assert best.value == pytest.approx(target, rel=1e-14)
-    assert converted_dual_averaging_rate(best.lam, best.beta, 1.5, G).value == pytest.approx(target, rel=1e-14)
-    worst = li.worst_case(converted_dual_averaging(best.lam, best.beta), 1.5, G).value
+    assert converted_dual_averaging_rate(best.weights, best.scalings, 1.5, G).value == pytest.approx(target, rel=1e-14)
+    worst = li.worst_case(converted_dual_averaging(best.weights, best.scalings), 1.5, G).value
     assert worst == pytest.approx(target, rel=1e-6)
     assert best.value == pytest.approx(li.optimal_schedule(N, D=1.5, G=G).value, rel=1e-12)
 
@@ -148,18 +148,18 @@ def test_scaling_laws():
 @pytest.mark.parametrize(
     ("call", "where"),
     [
-        (lambda: dual_averaging_rate([-1.0], 1.0), "lam"),
-        (lambda: dual_averaging_rate([], 1.0), "lam"),
-        (lambda: dual_averaging_rate([1.0, 1.0], [1.0, -1.0]), "beta"),
-        (lambda: dual_averaging_rate([1.0, 1.0], [1.0]), "beta"),
-        (lambda: dual_averaging_rate([1.0, 1.0, 1.0], [1.0, 3.0, 2.0], search_limit=2), "beta"),
-        (lambda: dual_averaging_rate([1.0, 0.0, 1.0], [1.0, 2.0, 3.0], search_limit=2), "lam"),
+        (lambda: dual_averaging_rate([-1.0], 1.0), "weights"),
+        (lambda: dual_averaging_rate([], 1.0), "weights"),
+        (lambda: dual_averaging_rate([1.0, 1.0], [1.0, -1.0]), "scalings"),
+        (lambda: dual_averaging_rate([1.0, 1.0], [1.0]), "scalings"),
+        (lambda: dual_averaging_rate([1.0, 1.0, 1.0], [1.0, 3.0, 2.0], search_limit=2), "scalings"),
+        (lambda: dual_averaging_rate([1.0, 0.0, 1.0], [1.0, 2.0, 3.0], search_limit=2), "weights"),
         (lambda: dual_averaging_rate([1.0, 1.0], [1.0, 2.0], stochastic="no"), "stochastic"),
         (lambda: dual_averaging_rate([1.0], 1.0, D=0.0), "D"),
         (lambda: dual_averaging_rate([1.0], 1.0, G=np.nan), "G"),
-        (lambda: dual_averaging_average_rate([0.0], 1.0), "lam"),
-        (lambda: converted_dual_averaging([1.0, 0.0], 1.0), "lam"),
-        (lambda: converted_dual_averaging_rate([1.0, 1.0], [1.0, 2.0]), "beta"),
+        (lambda: dual_averaging_average_rate([0.0], 1.0), "weights"),
+        (lambda: converted_dual_averaging([1.0, 0.0], 1.0), "weights"),
+        (lambda: converted_dual_averaging_rate([1.0, 1.0], [1.0, 2.0]), "scalings"),
         (lambda: optimal_dual_averaging(0), "n_steps"),
         (lambda: optimal_dual_averaging(3, G=[1.0, 0.0, 1.0]), "G"),
     ],

@@ -136,9 +136,9 @@ def test_long_runs_are_quick():
         (lambda: last_row_lower([[0.0, 0.0], [np.nan, 0.0]]), "H"),
         (lambda: last_row_lower([[0.0, 0.0], [1.0, 0.0]], D=-1.0), "D"),
         (lambda: last_row_lower([[0.0, 0.0], [1.0, 0.0]], G=[1.0, 2.0, 3.0]), "G"),
-        (lambda: averaging_lower([1.0, 1.0], c=1.5), "c"),
-        (lambda: dual_averaging_lower([1.0, -1.0], 1.0), "lam"),
-        (lambda: dual_averaging_lower([1.0, 1.0], [1.0, 0.0]), "beta"),
+        (lambda: averaging_lower([1.0, 1.0], averaging=1.5), "averaging"),
+        (lambda: dual_averaging_lower([1.0, -1.0], 1.0), "weights"),
+        (lambda: dual_averaging_lower([1.0, 1.0], [1.0, 0.0]), "scalings"),
     ],
 )
 def test_bad_input_names_the_argument(call, where):

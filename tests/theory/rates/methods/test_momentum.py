@@ -231,20 +231,20 @@ def test_standing_still_and_huge_steps():
 @pytest.mark.parametrize(
     ("call", "where"),
     [
-        (lambda: momentum_rate([1.0], 1.0), "beta"),
-        (lambda: momentum_rate([1.0], -0.5), "beta"),
-        (lambda: momentum_rate([1.0], "0.9"), "beta"),
+        (lambda: momentum_rate([1.0], 1.0), "momentum"),
+        (lambda: momentum_rate([1.0], -0.5), "momentum"),
+        (lambda: momentum_rate([1.0], "0.9"), "momentum"),
         (lambda: momentum_rate([1.0], 0.9, D=-1.0), "D"),
         (lambda: momentum_rate([1.0], 0.9, G=[1.0] * 5), "G"),
         (lambda: momentum_rate([], 0.9), "steps"),
-        (lambda: spa_rate([1.0], 2.0), "c"),
+        (lambda: spa_rate([1.0], 2.0), "averaging"),
         (lambda: spa_rate([1.0, np.inf], 0.5), "steps"),
         (lambda: spa_rate([1.0, 1.0], 0.5, search_limit=-1), "search_limit"),
         (lambda: spa_rate([1.0, 1.0], 0.5, stochastic=1), "stochastic"),
         (lambda: spa_rate([1.0, 1.0], 0.5, blocks="yes"), "blocks"),
         (lambda: spa_from_momentum([1.0], 0.5, last=-1.0), "last"),
         (lambda: momentum_from_spa([1.0, 0.0], 0.5), "steps"),
-        (lambda: momentum_from_spa([1.0, 1.0], [0.5]), "c"),
+        (lambda: momentum_from_spa([1.0, 1.0], [0.5]), "averaging"),
     ],
 )
 def test_bad_input_names_the_argument(call, where):

@@ -119,10 +119,10 @@ def test_a_hundred_thousand_steps():
 @pytest.mark.parametrize(
     ("call", "where"),
     [
-        (lambda: planar_bound([1.0, 0.0], [1.0, 2.0]), "lam"),
-        (lambda: planar_bound([], [1.0, 2.0]), "lam"),
-        (lambda: planar_bound([1.0, 1.0], [2.0, 1.0]), "beta"),
-        (lambda: planar_bound([1.0, 1.0], [0.0, 1.0]), "beta"),
+        (lambda: planar_bound([1.0, 0.0], [1.0, 2.0]), "weights"),
+        (lambda: planar_bound([], [1.0, 2.0]), "weights"),
+        (lambda: planar_bound([1.0, 1.0], [2.0, 1.0]), "scalings"),
+        (lambda: planar_bound([1.0, 1.0], [0.0, 1.0]), "scalings"),
         (lambda: planar_bound([1.0, 1.0], [1.0, 1.0], D=np.inf), "D"),
         (lambda: planar_bound([1.0, 1.0], [1.0, 1.0], G=[1.0]), "G"),
     ],
