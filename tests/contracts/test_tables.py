@@ -1,4 +1,4 @@
-"""One contract for all members of each table: schedule families, methods, problems, losses, optimizers, workloads, figures."""
+"""One contract for all members of each table: families, methods, problems, optimizers, workloads, figures."""
 
 import numpy as np
 import pytest

@@ -91,7 +91,7 @@ def optimal_merge(steps: npt.ArrayLike, checkpoints: npt.ArrayLike, D: float = 1
     r"""Return the weights that make the worst case of a merge of checkpoints smallest.
 
     The worst case is convex in the weights (for every function f at sum_k a_k x_k is). A smooth solver lowers the
-    bound that the functions of `lastiterate.theory.rates.averages.bouncing` attain, which is exact for contiguous windows and
+    bound that the functions of `rates.averages.bouncing` attain, which is exact for contiguous windows and
     nearly so for equal spacing, and cutting planes finish it; equal weights and every checkpoint alone are tried beside
     what it finds, and the least upper bound wins. Every function met gives a lower bound that is linear in the weights;
     ``least`` is the smallest value that the largest of them all can have.

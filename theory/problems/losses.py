@@ -26,8 +26,8 @@ class Loss:
     values, slopes : callable
         (margins, targets) -> losses, float64[n], and their derivatives in the margins, shaped like the margins.
     scalar : callable or None
-        (margin, target) -> (loss, derivative) of one sample, in code that Numba compiles; None where a kernel of its own
-        serves the loss.
+        (margin, target) -> (loss, derivative) of one sample, in code that Numba compiles; None where a kernel of its
+        own serves the loss.
     slope_bound : float
         Bound on the Euclidean norm of the derivative; infinite for a quadratic loss.
     curvature : float

@@ -4,7 +4,7 @@ With weights w_k (sum 1) of z_0..z_N in x_N, W_k = w_0 + ... + w_k, the last row
 W_k), and the gradients are taken at rows h_k (1 - beta_j W_k / W_j).
 
 * *Lower bound*: R*(e) where the sign condition of an average with these weights holds (Theorem M in
-  `lastiterate.theory.rates.averages.emulated`): then the rows divided by w_k of the exact rate are nonincreasing for every beta,
+  `emulated`): then the rows divided by w_k of the exact rate are nonincreasing for every beta,
   and the function of SGD with steps e is met by the whole method. Where it fails, every pair of points is checked.
 * *Upper bound*: sum_k w_k <g_k, z_k - x*> bounds f(x_N) - f* for every beta in [0, 1] (arXiv 2405.15682, Theorem 2).
   If w_k / h_k never rises it is at most ((w_0 / h_0) D^2 + sum_k w_k h_k G^2) / 2, h_N = w_N h_{N-1} / w_{N-1}; where

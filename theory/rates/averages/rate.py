@@ -126,7 +126,7 @@ def average_rate(
     O(N) where the closed form applies. Else the lower bound takes O(N log N), and the upper bound is the least of
 
     * *search*: the best multipliers from later to earlier points, N <= 24;
-    * *vectors* in place of weights (`lastiterate.theory.rates.averages.vector_weights`): for at most 20,000 steps behind the
+    * *vectors* in place of weights (`vector_weights`): for at most 20,000 steps behind the
       first checkpoint times checkpoints;
     * *chain*: one number a point;
     * *mean of losses* of the checkpoints, from the exact rates at all horizons.
