@@ -167,14 +167,10 @@ def _history(file: Path, history: dict[str, Any]) -> LogTable:
     for prefix, group in groups.items():
         lists = {key: column for key, column in group.items() if isinstance(column, list) and column}
         counter = next((key for key in lists if is_step_name(key)), None)
-        fitting = [key for key in lists if key != counter and counter and len(lists[key]) == len(lists[counter])]
         for key, column in lists.items():
             if key == counter:
                 continue
             name = f"{prefix}/{key}" if prefix else key
-            if fitting and key not in fitting:  # a metric that was added or dropped when the run was resumed
-                notes.append(f"{name} was left out: {len(column)} values for {len(lists[fitting[0]])} steps")
-                continue
             built = _listed(column)
             if built is None:
                 continue

@@ -77,12 +77,12 @@ from .theory.problems.problem import Minimum as Minimum
 from .theory.problems.problem import Problem as Problem
 from .theory.rates.averages.rate import AverageRate as AverageRate
 from .theory.rates.averages.rate import average_rate as average_rate
-from .theory.rates.methods.certified import CertifiedRate as CertifiedRate
 from .theory.rates.compare import ComparedSchedule as ComparedSchedule
 from .theory.rates.compare import compare as compare
 from .theory.rates.curve import ExactCurve as ExactCurve
 from .theory.rates.curve import RateCurve as RateCurve
 from .theory.rates.curve import rate_curve as rate_curve
+from .theory.rates.methods.certified import CertifiedRate as CertifiedRate
 from .theory.rates.methods.dual_averaging import dual_averaging_rate as dual_averaging_rate
 from .theory.rates.methods.momentum import momentum_rate as momentum_rate
 from .theory.rates.methods.momentum import spa_rate as spa_rate

@@ -1,5 +1,6 @@
 """`simulate`: every (schedule, base learning rate, seed) of one method on one problem, in parallel."""
 
+import os
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from .result import Simulation
 __all__ = ["simulate"]
 
 _PATIENCE = 1.0  # seconds before a progress bar appears
+_PROCESS = os.getpid()
 _BRIEF = 10**7  # multiplications within a tenth of a second: such a run needs neither a thread nor a progress bar
 _CEILING = 1e10  # a run has diverged when f exceeds this many times max(1, |f(x0)|)
 
@@ -129,7 +131,8 @@ def simulate(
     extras[:, loop.BEST] = np.inf
     stopped, ticks = np.full((runs, 1), -1), np.zeros((runs, 2), dtype=np.int64)
     needs_x_star = "distance" in diagnostics or weights.size > 0
-    oracle = oracle_of(problem.kind, problem.sparse, problem.dim, alone=runs == 1)
+    forked = os.getpid() != _PROCESS  # OpenMP's threads did not come along, and starting them there ends the process
+    oracle = oracle_of(problem.kind, problem.sparse, problem.dim, alone=runs == 1 and not forked)
     shared = oracle is shared_margin  # then the threads share every step instead of the runs
     settings = np.array(
         [
@@ -173,7 +176,7 @@ def simulate(
         ticks,
     )
     rows = N * (batch or problem.n_samples) + record_at.size * problem.n_samples
-    if runs == 1 and not shared and rows * problem.dim <= _BRIEF:
+    if forked or (runs == 1 and not shared and rows * problem.dim <= _BRIEF):
         loop.run_alone(*arguments)
     else:
         threads = get_num_threads() if shared else min(get_num_threads(), runs)

@@ -297,9 +297,9 @@ def test_many_rows_within_twice_loadtxt(tmp_path):
     assert ours < 2.0 * theirs
 
 
-def test_a_metric_that_was_not_always_logged_is_left_out(tmp_path):
-    file = tmp_path / "run.json"
-    file.write_text('{"history": {"val": {"iter": [1, 2], "loss": [3.0, 2.0], "acc": [0.5]}}}')
+def test_a_metric_that_was_not_always_logged_does_not_spoil_the_others(tmp_path):
+    file = written(tmp_path, '{"history": {"val": {"iter": [1, 2], "loss": [3.0, 2.0], "acc": [0.5]}}}', "run.json")
     table = read_table(file)
-    assert list(table.columns) == ["val/loss"]
-    assert "val/acc was left out" in table.notes[0]
+    assert table.series("val/loss").values.tolist() == [3.0, 2.0]
+    with pytest.raises(InputError, match="one count for every value"):
+        table.series("val/acc")

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from literal_sdp import pepit_value, primal_value
 
 import lastiterate as li
 from lastiterate.solvers.design.momentum import matrix_gradient
 from lastiterate.solvers.worst_case.solve import SolverError
 from lastiterate.theory.base.validation import InputError
-
-from .literal_sdp import pepit_value, primal_value
 
 matrices = li.step_matrix
 

@@ -13,7 +13,7 @@ from lastiterate.experiments.logs.analysis import analyse
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.schedules.files import read_schedule
 
-RUNS = Path(__file__).parents[3] / "shared" / "data" / "llm_runs"
+RUNS = Path(__file__).parents[4] / "shared" / "data" / "llm_runs"
 
 needs_runs = pytest.mark.skipif(not RUNS.is_dir(), reason=f"no recorded runs in {RUNS}")
 

@@ -294,7 +294,7 @@ def test_a_missing_framework_names_the_extra(monkeypatch, adapter, package):
         import_module(name).optax_schedule([1.0], 1.0)
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "integrations.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "integrations.md").read_text()
 
 
 @pytest.mark.slow

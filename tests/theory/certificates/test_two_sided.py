@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from literal_sdp import primal_value
 
 import lastiterate as li
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.certificates import check_certificate
 from lastiterate.theory.certificates.certificate import Certificate, CertificateError
-
-from ..solvers.literal_sdp import primal_value
 
 CHECKER = Path(check_certificate.__file__)
 

@@ -15,7 +15,7 @@ import lastiterate as li
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.optimal.refinement import RefinementWarning, smooth_norms, to_horizon
 
-LOGS = Path(__file__).parents[3] / "shared" / "data" / "gradient_norms"
+LOGS = Path(__file__).parents[4] / "shared" / "data" / "gradient_norms"
 
 needs_logs = pytest.mark.skipif(not LOGS.is_dir(), reason=f"no recorded logs in {LOGS}")
 
