@@ -17,6 +17,7 @@ from .exact_rate import PAPER, short, tuned
 
 __all__ = ["FIGURES"]
 
+SHORT = 1000  # steps up to which SGD meets the values to 1e-10; to 1e-9 beyond, see docs/exact_rate.md
 PATHS = ("constant", "wsd:cooldown=0.2", "cosine", "linear")
 
 
@@ -97,7 +98,7 @@ def _check_path(data: Data) -> list[FigureCheck]:
 
 
 def _compute_values(settings: Settings) -> Data:
-    n = 200 if settings.quick else 5000
+    n = 200 if settings.quick else 10_000
     rows = settings.cache.get(f"exact-values-{n}", lambda: _values(n))
     return {"n_steps": n, "rows": rows, "caption": f"N = {n}."}
 
@@ -139,20 +140,21 @@ def _draw_values(data: Data) -> Any:
         bottom.semilogy(k, np.abs(simulated / predicted - 1.0) + 1e-16, lw=0.8, **look(text))
     top.set(xlabel="step k", ylabel="$f(x_k) - f_*$ / (DG)", title="proof (lines), SGD (dots), rate of k steps (…)")
     top.legend()
-    bottom.set(xlabel="step k", ylabel="relative difference", ylim=(5e-17, 1e-10))
+    bottom.set(xlabel="step k", ylabel="relative difference", ylim=(5e-17, 1e-8))
     bottom.minorticks_off()
     return figure
 
 
 def _check_values(data: Data) -> list[FigureCheck]:
     checks: list[FigureCheck] = []
+    tolerance = 1e-10 if data["n_steps"] <= SHORT else 1e-9
     for text, row in data["rows"].items():
         predicted, simulated = np.array(row["predicted"]), np.array(row["simulated"])
         apart = float(np.max(np.abs(simulated / predicted - 1.0)))
         checks.append(
             holds(
-                f"{short(text)}: SGD follows s_k E_k + sum w_i E_i to 1e-10 and ends at the rate",
-                apart < 1e-10 and abs(simulated[-1] / row["rate"] - 1.0) < 1e-10,
+                f"{short(text)}: SGD follows s_k E_k + sum w_i E_i to {tolerance:.0e} and ends at the rate",
+                apart < tolerance and abs(simulated[-1] / row["rate"] - 1.0) < tolerance,
                 f"largest relative difference {apart:.1e}, at the end {simulated[-1] / row['rate'] - 1.0:.1e}",
             )
         )
@@ -161,7 +163,9 @@ def _check_values(data: Data) -> list[FigureCheck]:
     )
     checks.append(
         holds(
-            "no point is above the rate of the steps before it", excess < 1e-10, f"largest relative excess {excess:.1e}"
+            "no point is above the rate of the steps before it",
+            excess < tolerance,
+            f"largest relative excess {excess:.1e}",
         )
     )
     return checks
