@@ -14,6 +14,8 @@ MODULES = (
     "logistic_suite",
     "deep_learning",
     "exact_vs_known",
+    "exact_rate",
+    "worst_function",
     "agreement",
     "rex",
     "rex_budget",

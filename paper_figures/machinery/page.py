@@ -19,8 +19,8 @@ def write_page(outcomes: Sequence[FigureOutcome], folder: Path, *, quick: bool) 
     lines = [
         "# Figures",
         "",
-        f"Made by `lastiterate figures --{mode}`: {count['pass']} agree with what was published in every check, "
-        f"{count['differs']} differ in at least one, {count['skipped']} were skipped for want of data.",
+        f"Made by `lastiterate figures --{mode}`: {count['pass']} agree with what was published or proved in "
+        f"every check, {count['differs']} differ in at least one, {count['skipped']} were skipped for want of data.",
         "",
         "| figure | paper | outcome |",
         "|---|---|---|",
