@@ -173,7 +173,7 @@ _FAMILY = {
 
 @cache
 def plain_oracle(kind: str, sparse: bool) -> Any:
-    """Return the oracle of a loss from its scalar form, the reference for the vector kernels; other losses run on it."""
+    """Return the oracle of a loss from its scalar form: a reference for the vector kernels, and what others run on."""
     scalar = LOSSES[kind].scalar
     if scalar is None:
         raise InputError("kind", kind, "a loss with a scalar form")
