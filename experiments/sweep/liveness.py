@@ -1,4 +1,4 @@
-"""Who holds a claim, and is that process still alive?
+"""Whether the process that holds a claim is still alive.
 
 A claim on a run must end with the process that made it, also after SIGKILL, when nobody says goodbye. On the same
 machine the process table answers at once; across process name spaces (two containers on one volume) only a heartbeat

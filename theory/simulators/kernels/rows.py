@@ -80,7 +80,6 @@ def set_products(
 
     The rows begin at ``values[starts[r]]``; there are 1, 2, 4 or 8 of them.
     """
-
     count = len(starts)
 
     def body(builder, point, sums, low, high, *rows):
