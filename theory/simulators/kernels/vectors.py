@@ -31,6 +31,15 @@ def norm1(v):
 
 
 @njit(**SUMS)
+def dot(a, b):
+    """<a, b>."""
+    total = 0.0
+    for j in range(a.size):
+        total += a[j] * b[j]
+    return total
+
+
+@njit(**SUMS)
 def squares(v, low, high):
     """Sum of squares of some entries."""
     total = 0.0

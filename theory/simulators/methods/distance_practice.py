@@ -24,32 +24,13 @@ from lastiterate.theory.simulators.kernels.protocol import (
     Method,
     no_bound,
 )
+from lastiterate.theory.simulators.kernels.vectors import copy_to, dot, norm1
+
+from .distance_theory import grow
 
 __all__ = ["dadapt_adagrad_practical", "dadapt_adam", "dadapt_sgd", "prodigy"]
 
 DISTANCE, NUMERATOR, THIRD, FOURTH = FIRST, FIRST + 1, FIRST + 2, FIRST + 3
-
-
-@njit(**SUMS)
-def _dot(a, b):
-    total = 0.0
-    for j in range(a.size):
-        total += a[j] * b[j]
-    return total
-
-
-@njit(**SUMS)
-def _norm1(v):
-    total = 0.0
-    for j in range(v.size):
-        total += abs(v[j])
-    return total
-
-
-@njit(**KERNEL)
-def _copy(target, source):
-    for j in range(source.size):
-        target[j] = source[j]
 
 
 @njit(**KERNEL)
@@ -61,32 +42,24 @@ def _decayed(g, decay, x):
 
 
 @njit(**KERNEL)
-def _grow(scalars, estimate, growth_rate):
-    d = scalars[DISTANCE]
-    if estimate > d:
-        scalars[DISTANCE] = max(d, min(estimate, growth_rate * d))
-    scalars[D_ESTIMATE] = scalars[DISTANCE]
-
-
-@njit(**KERNEL)
 def dadapt_sgd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """lam = lr d / ||g_0||; r += lam <g, s>; s += lam g; d from factor r / ||s||; x = beta x + (1-beta)(x_0 - s)."""
     start, s, beta = state[0], state[1], options[0]
     if k == 0:
-        _copy(start, x)
+        copy_to(start, x)
         scalars[DISTANCE] = options[1]
     if scalars[THIRD] == 0.0:  # the norm of the first gradient, before weight decay
-        scalars[THIRD] = math.sqrt(_dot(g, g))
+        scalars[THIRD] = math.sqrt(dot(g, g))
     scalars[D_ESTIMATE] = scalars[DISTANCE]
     if scalars[THIRD] == 0.0:
         return
     _decayed(g, options[3], x)
     weight = lr * scalars[DISTANCE] / scalars[THIRD]
-    scalars[NUMERATOR] += weight * _dot(g, s)
+    scalars[NUMERATOR] += weight * dot(g, s)
     for j in range(x.size):
         s[j] += weight * g[j]
     if lr > 0.0:
-        _grow(scalars, options[4] * scalars[NUMERATOR] / math.sqrt(_dot(s, s)), options[2])
+        grow(scalars, options[4] * scalars[NUMERATOR] / math.sqrt(dot(s, s)), options[2])
     scalars[WEIGHT], scalars[STEP_SIZE] = weight, weight
     for j in range(x.size):
         x[j] = beta * x[j] + (1.0 - beta) * (start[j] - s[j])
@@ -119,12 +92,12 @@ def dadapt_adam(k, lr, loss, x, g, rows, state, memory, scalars, options):
         m[j] = beta * m[j] + rate * (1.0 - beta) * g[j]
         v[j] = beta2 * v[j] + (1.0 - beta2) * g[j] * g[j]
         s[j] = root * s[j] + rate * (1.0 - root) * g[j]
-    below = _norm1(s)
+    below = norm1(s)
     if below == 0.0:
         return
     scalars[THIRD] += 1.0
     scalars[NUMERATOR] = root * scalars[NUMERATOR] + (1.0 - root) * rate * inner
-    _grow(scalars, scalars[NUMERATOR] / ((1.0 - root) * below), options[4])
+    grow(scalars, scalars[NUMERATOR] / ((1.0 - root) * below), options[4])
     scalars[STEP_SIZE] = rate
     for j in range(x.size):
         if decoupled:
@@ -137,7 +110,7 @@ def dadapt_adagrad_practical(k, lr, loss, x, g, rows, state, memory, scalars, op
     """AdaGrad from 1e-6; dhat = factor/2 (||s||^2_{1/A} - sum lam^2 ||g||^2_{1/A}) / ||s||_1, new A throughout."""
     start, s, scale, beta, eps = state[0], state[1], state[2], options[0], options[1]
     if k == 0:
-        _copy(start, x)
+        copy_to(start, x)
         for j in range(x.size):
             scale[j] = 1e-6
         scalars[DISTANCE] = options[2]
@@ -152,7 +125,7 @@ def dadapt_adagrad_practical(k, lr, loss, x, g, rows, state, memory, scalars, op
         squares += s[j] * s[j] / below
     scalars[NUMERATOR] += rate**2 * norms
     if lr > 0.0:
-        _grow(scalars, 0.5 * options[5] * (squares - scalars[NUMERATOR]) / _norm1(s), options[3])
+        grow(scalars, 0.5 * options[5] * (squares - scalars[NUMERATOR]) / norm1(s), options[3])
     scalars[WEIGHT], scalars[STEP_SIZE] = rate, rate
     for j in range(x.size):
         z = start[j] - s[j] / (math.sqrt(scale[j]) + eps)
@@ -170,7 +143,7 @@ def prodigy(k, lr, loss, x, g, rows, state, memory, scalars, options):
     beta3 = options[2] if options[2] >= 0.0 else math.sqrt(beta2)
     start, m, v, s = state[0], state[1], state[2], state[3]
     if k == 0:
-        _copy(start, x)
+        copy_to(start, x)
         scalars[DISTANCE] = scalars[THIRD] = options[4]
     d, first = scalars[DISTANCE], options[4]
     scalars[D_ESTIMATE], scalars[WEIGHT], scalars[STEP_SIZE] = d, lr, 0.0
@@ -189,7 +162,7 @@ def prodigy(k, lr, loss, x, g, rows, state, memory, scalars, options):
         m[j] = beta * m[j] + d * (1.0 - beta) * g[j]
         v[j] = beta2 * v[j] + d * d * (1.0 - beta2) * g[j] * g[j]
         s[j] = beta3 * s[j] + weight * g[j]
-    below = _norm1(s)
+    below = norm1(s)
     if below == 0.0:
         return
     scalars[FOURTH] += 1.0

@@ -28,43 +28,13 @@ from lastiterate.theory.simulators.kernels.protocol import (
     Method,
     RunFacts,
 )
+from lastiterate.theory.simulators.kernels.vectors import copy_to, distance, dot, norm1, product_with_difference
 
 __all__ = ["dadapt_adagrad", "dadapt_da", "dadapt_gd", "dog", "prodigy_da", "prodigy_gd", "resetting"]
 
 DISTANCE, NUMERATOR, NORM, TOTAL = FIRST, FIRST + 1, FIRST + 2, FIRST + 3
 SQUARES, CORRECTION, OPTION_1, OPTION_2 = FIRST + 4, FIRST + 5, FIRST + 6, FIRST + 7
 LONGEST, LONGEST_SQUARES, LONGEST_D, RESETS = FIRST + 5, FIRST + 6, FIRST + 7, FIRST + 8
-
-
-@njit(**SUMS)
-def _dot(a, b):
-    total = 0.0
-    for j in range(a.size):
-        total += a[j] * b[j]
-    return total
-
-
-@njit(**SUMS)
-def _dot_from(g, start, x):
-    """<g, start - x>."""
-    total = 0.0
-    for j in range(g.size):
-        total += g[j] * (start[j] - x[j])
-    return total
-
-
-@njit(**SUMS)
-def _distance(a, b):
-    total = 0.0
-    for j in range(a.size):
-        total += (a[j] - b[j]) ** 2
-    return math.sqrt(total)
-
-
-@njit(**KERNEL)
-def _copy(target, source):
-    for j in range(source.size):
-        target[j] = source[j]
 
 
 @njit(**KERNEL)
@@ -74,7 +44,7 @@ def _add(target, factor, vector):
 
 
 @njit(**KERNEL)
-def _grow(scalars, estimate, growth_rate):
+def grow(scalars, estimate, growth_rate):
     """d <- max(d, min(estimate, growth_rate d)); a nan estimate (no gradient yet) changes nothing."""
     d = scalars[DISTANCE]
     if estimate > d:
@@ -88,9 +58,9 @@ def dadapt_da(k, lr, loss, x, g, rows, state, memory, scalars, options):
 
     With G = 0 the first gamma is 1 / ||g_0||, as in Algorithm 1.
     """
-    start, s, square = state[0], state[1], _dot(g, g)
+    start, s, square = state[0], state[1], dot(g, g)
     if k == 0:
-        _copy(start, x)
+        copy_to(start, x)
         scalars[DISTANCE] = options[0]
     before = options[2] ** 2 + scalars[SQUARES]
     scalars[SQUARES] += square
@@ -100,15 +70,15 @@ def dadapt_da(k, lr, loss, x, g, rows, state, memory, scalars, options):
         return
     gamma = 1.0 / math.sqrt(before if before > 0.0 else after)
     weight = lr * scalars[DISTANCE]
-    scalars[NUMERATOR] += weight * gamma * _dot(g, s)
+    scalars[NUMERATOR] += weight * gamma * dot(g, s)
     scalars[CORRECTION] += gamma * weight**2 * square
     _add(s, weight, g)
     gamma = 1.0 / math.sqrt(after)
-    scalars[NORM] = norm = math.sqrt(_dot(s, s))
+    scalars[NORM] = norm = math.sqrt(dot(s, s))
     scalars[TOTAL] += weight
     scalars[OPTION_1] = 0.5 * (gamma * norm - scalars[CORRECTION] / norm)
     scalars[OPTION_2] = scalars[NUMERATOR] / norm
-    _grow(scalars, scalars[OPTION_1] if options[1] == 1.0 else scalars[OPTION_2], options[3])
+    grow(scalars, scalars[OPTION_1] if options[1] == 1.0 else scalars[OPTION_2], options[3])
     scalars[WEIGHT], scalars[STEP_SIZE] = weight, gamma * weight
     for j in range(x.size):
         x[j] = start[j] - gamma * s[j]
@@ -117,7 +87,7 @@ def dadapt_da(k, lr, loss, x, g, rows, state, memory, scalars, options):
 @njit(**KERNEL)
 def dadapt_gd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """D-Adaptation by gradient descent: x -= lam_k g_k, lam_k = lr d_k / sqrt(G^2 + sum ||g||^2)."""
-    s, square = state[0], _dot(g, g)
+    s, square = state[0], dot(g, g)
     if k == 0:
         scalars[DISTANCE] = options[0]
     scalars[SQUARES] += square
@@ -125,13 +95,13 @@ def dadapt_gd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     weight = lr * scalars[DISTANCE] / math.sqrt(options[1] ** 2 + scalars[SQUARES])
     if not math.isfinite(weight):
         return
-    scalars[NUMERATOR] += weight * _dot(g, s)
+    scalars[NUMERATOR] += weight * dot(g, s)
     scalars[CORRECTION] += weight**2 * square
     _add(s, weight, g)
     _add(x, -weight, g)
-    scalars[NORM] = norm = math.sqrt(_dot(s, s))
+    scalars[NORM] = norm = math.sqrt(dot(s, s))
     scalars[TOTAL] += weight
-    _grow(scalars, 0.5 * (norm - scalars[CORRECTION] / norm), options[2])
+    grow(scalars, 0.5 * (norm - scalars[CORRECTION] / norm), options[2])
     scalars[WEIGHT], scalars[STEP_SIZE] = weight, weight
 
 
@@ -143,14 +113,6 @@ def _diagonal_square(v, scale, add):
         size = math.sqrt(scale[j] + add[j] ** 2)
         if size > 0.0:
             total += v[j] * v[j] / size
-    return total
-
-
-@njit(**SUMS)
-def _norm1(v):
-    total = 0.0
-    for j in range(v.size):
-        total += abs(v[j])
     return total
 
 
@@ -169,7 +131,7 @@ def dadapt_adagrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """D-Adaptation in AdaGrad's metric, a_0 = G_inf: x = x_0 - s / a, a^2 += g^2; d bounds ||x_0 - x*||_inf."""
     start, s, scale, zero = state[0], state[1], state[2], state[3]
     if k == 0:
-        _copy(start, x)
+        copy_to(start, x)
         for j in range(x.size):
             scale[j] = options[1] ** 2
         scalars[DISTANCE] = options[0]
@@ -182,9 +144,9 @@ def dadapt_adagrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
         scale[j] += g[j] ** 2
         if scale[j] > 0.0:
             x[j] = start[j] - s[j] / math.sqrt(scale[j])
-    scalars[NORM] = norm = _norm1(s)
+    scalars[NORM] = norm = norm1(s)
     scalars[TOTAL] += weight
-    _grow(scalars, 0.5 * (squared - scalars[CORRECTION]) / norm, options[2])
+    grow(scalars, 0.5 * (squared - scalars[CORRECTION]) / norm, options[2])
     scalars[WEIGHT], scalars[STEP_SIZE] = weight, weight
 
 
@@ -198,17 +160,17 @@ def prodigy_gd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     if k == 0:
         scalars[DISTANCE] = options[0]
     d = scalars[DISTANCE]
-    scalars[SQUARES] += (d * weight) ** 2 * _dot(g, g)
+    scalars[SQUARES] += (d * weight) ** 2 * dot(g, g)
     eta = lr * d**2 * weight / math.sqrt((d * options[1]) ** 2 + scalars[SQUARES])
     scalars[D_ESTIMATE] = d
     if not math.isfinite(eta):
         return
-    scalars[NUMERATOR] += eta * _dot(g, moved)
+    scalars[NUMERATOR] += eta * dot(g, moved)
     _add(moved, eta, g)
     _add(x, -eta, g)
-    scalars[NORM] = norm = math.sqrt(_dot(moved, moved))
+    scalars[NORM] = norm = math.sqrt(dot(moved, moved))
     scalars[TOTAL] += eta
-    _grow(scalars, scalars[NUMERATOR] / norm, options[3])
+    grow(scalars, scalars[NUMERATOR] / norm, options[3])
     scalars[WEIGHT], scalars[STEP_SIZE] = eta, eta
 
 
@@ -217,17 +179,17 @@ def prodigy_da(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """Prodigy by dual averaging: s += lr d^2 g, x = x_0 - s / sqrt(d_{k+1}^2 G^2 + sum d_i^2 ||g_i||^2)."""
     start, s = state[0], state[1]
     if k == 0:
-        _copy(start, x)
+        copy_to(start, x)
         scalars[DISTANCE] = options[0]
     d = scalars[DISTANCE]
     weight = lr * d**2
-    scalars[SQUARES] += d**2 * _dot(g, g)
+    scalars[SQUARES] += d**2 * dot(g, g)
     scalars[CORRECTION] += d**2
-    scalars[NUMERATOR] += weight * _dot_from(g, start, x)
+    scalars[NUMERATOR] += weight * product_with_difference(g, start, x)
     _add(s, weight, g)
-    scalars[NORM] = norm = math.sqrt(_dot(s, s))
+    scalars[NORM] = norm = math.sqrt(dot(s, s))
     scalars[TOTAL] += weight
-    _grow(scalars, scalars[NUMERATOR] / norm, options[2])
+    grow(scalars, scalars[NUMERATOR] / norm, options[2])
     below = (scalars[DISTANCE] * options[1]) ** 2 + scalars[SQUARES]
     gamma = 1.0 / math.sqrt(below) if below > 0.0 else 0.0
     scalars[WEIGHT], scalars[STEP_SIZE] = weight, gamma * weight
@@ -241,10 +203,10 @@ def resetting(k, lr, loss, x, g, rows, state, memory, scalars, options):
 
     Returns the average of the longest epoch (``state[3]``); the step that ends an epoch is not counted in it.
     """
-    start, s, mean, longest, square = state[0], state[1], state[2], state[3], _dot(g, g)
+    start, s, mean, longest, square = state[0], state[1], state[2], state[3], dot(g, g)
     if k == 0:
-        _copy(start, x)
-        _copy(longest, x)
+        copy_to(start, x)
+        copy_to(longest, x)
         scalars[DISTANCE] = options[0]
     d = scalars[DISTANCE]
     before = options[1] ** 2 + scalars[SQUARES]
@@ -254,16 +216,16 @@ def resetting(k, lr, loss, x, g, rows, state, memory, scalars, options):
     if after == 0.0:
         return
     weight = lr * d
-    scalars[NUMERATOR] += weight * _dot(g, s) / math.sqrt(before if before > 0.0 else after)
+    scalars[NUMERATOR] += weight * dot(g, s) / math.sqrt(before if before > 0.0 else after)
     _add(s, weight, g)
-    norm = math.sqrt(_dot(s, s))
+    norm = math.sqrt(dot(s, s))
     estimate = scalars[NUMERATOR] / norm
     if estimate > 2.0 * d:
         scalars[DISTANCE] = scalars[D_ESTIMATE] = estimate
         scalars[RESETS] += 1.0
         scalars[NUMERATOR] = scalars[SQUARES] = scalars[TOTAL] = scalars[NORM] = 0.0
         _add(s, -1.0, s)
-        _copy(x, start)
+        copy_to(x, start)
         return
     scalars[SQUARES] += square
     scalars[NORM] = norm
@@ -275,7 +237,7 @@ def resetting(k, lr, loss, x, g, rows, state, memory, scalars, options):
     if scalars[TOTAL] / d >= scalars[LONGEST]:
         scalars[LONGEST] = scalars[TOTAL] / d
         scalars[LONGEST_SQUARES], scalars[LONGEST_D] = scalars[SQUARES], d
-        _copy(longest, mean)
+        copy_to(longest, mean)
     gamma = 1.0 / math.sqrt(after)
     scalars[STEP_SIZE] = gamma * weight
     for j in range(x.size):
@@ -290,16 +252,16 @@ def dog(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """
     start = state[0]
     if k == 0:
-        _copy(start, x)
-        scalars[DISTANCE] = options[0] * (1.0 + math.sqrt(_dot(x, x)))
-    scalars[SQUARES] += _dot(g, g)
+        copy_to(start, x)
+        scalars[DISTANCE] = options[0] * (1.0 + math.sqrt(dot(x, x)))
+    scalars[SQUARES] += dot(g, g)
     radius = scalars[DISTANCE]
     scalars[WEIGHT], scalars[STEP_SIZE] = radius, 0.0
     scalars[TOTAL] += radius
     if scalars[SQUARES] > 0.0:
         scalars[STEP_SIZE] = lr * radius / math.sqrt(scalars[SQUARES])
         _add(x, -scalars[STEP_SIZE], g)
-    scalars[DISTANCE] = scalars[D_ESTIMATE] = max(radius, _distance(x, start))
+    scalars[DISTANCE] = scalars[D_ESTIMATE] = max(radius, distance(x, start))
 
 
 _DETERMINISTIC = "d depends on the gradients, so the analysis is for deterministic subgradients"

@@ -24,18 +24,11 @@ from lastiterate.theory.simulators.kernels.protocol import (
     RunFacts,
     no_bound,
 )
+from lastiterate.theory.simulators.kernels.vectors import dot
 
 __all__ = ["momo", "momo_adam", "motaps", "polyak", "sp", "sps_max", "taps"]
 
 CAPPED = FIRST  # how many steps were shorter than the projection asked for
-
-
-@njit(**SUMS)
-def _dot(a, b):
-    total = 0.0
-    for j in range(a.size):
-        total += a[j] * b[j]
-    return total
 
 
 @njit(**SUMS)
@@ -47,7 +40,7 @@ def _move(x, step, direction):
 @njit(**KERNEL)
 def polyak(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """x_{k+1} = x_k - lr (f(x_k) - f*)_+ / ||g_k||^2 g_k."""
-    square = _dot(g, g)
+    square = dot(g, g)
     step = lr * max(0.0, loss - options[0]) / square if square > 0.0 else 0.0
     scalars[WEIGHT], scalars[STEP_SIZE] = max(0.0, lr * (2.0 - lr)), step
     _move(x, step, g)
@@ -59,7 +52,7 @@ def sp(k, lr, loss, x, g, rows, state, memory, scalars, options):
 
     eps lets samples that are solved rest: without it a logistic loss of 1e-20 still asks for a unit change of margin.
     """
-    square = _dot(g, g) + options[1]
+    square = dot(g, g) + options[1]
     step = lr * max(0.0, loss - options[0]) / square if square > 0.0 else 0.0
     if step > options[2]:
         step = options[2]
@@ -71,7 +64,7 @@ def sp(k, lr, loss, x, g, rows, state, memory, scalars, options):
 @njit(**KERNEL)
 def sps_max(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """x_{k+1} = x_k - min(lr, (f_i - f_star)_+ / (c ||g||^2)) g."""
-    square = _dot(g, g)
+    square = dot(g, g)
     step = max(0.0, loss - options[0]) / (options[1] * square) if square > 0.0 else 0.0
     if step > lr:
         step = lr
@@ -94,7 +87,7 @@ def _toward_targets(lr, beta, package, loss, x, g, rows, z, targets):
     for i in range(count):
         mean += targets[i if everything else rows[i]]
     mean /= count
-    multiplier = (loss - mean) / (_dot(g, g) + 1.0 / count)
+    multiplier = (loss - mean) / (dot(g, g) + 1.0 / count)
     pace = lr / (1.0 - beta) if package else lr
     for i in range(count):
         targets[i if everything else rows[i]] += pace * multiplier / count
@@ -164,15 +157,15 @@ def momo(k, lr, loss, x, g, rows, state, memory, scalars, options):
     d = state[0]
     start = 0.0 if corrected else 1.0
     if k == 0:
-        scalars[FIRST + 1], scalars[FIRST + 2], scalars[FIRST + 3] = start * loss, start * _dot(x, g), options[1]
+        scalars[FIRST + 1], scalars[FIRST + 2], scalars[FIRST + 3] = start * loss, start * dot(x, g), options[1]
         for j in range(x.size):
             d[j] = start * g[j]
     for j in range(x.size):
         d[j] = beta * d[j] + (1.0 - beta) * g[j]
     scalars[FIRST + 1] = mean_loss = beta * scalars[FIRST + 1] + (1.0 - beta) * loss
-    scalars[FIRST + 2] = inner = beta * scalars[FIRST + 2] + (1.0 - beta) * _dot(x, g)
+    scalars[FIRST + 2] = inner = beta * scalars[FIRST + 2] + (1.0 - beta) * dot(x, g)
     rho = 1.0 - beta ** (k + 1.0) if corrected else 1.0
-    square, here, shrink = _dot(d, d), _dot(d, x), 1.0 + lr * decay
+    square, here, shrink = dot(d, d), dot(d, x), 1.0 + lr * decay
     if estimate:
         model = shrink * mean_loss + here - shrink * inner
         scalars[FIRST + 3] = _reset_bound(model, shrink * rho, scalars[FIRST + 3], options[1])
@@ -204,8 +197,8 @@ def momo_adam(k, lr, loss, x, g, rows, state, memory, scalars, options):
     for j in range(x.size):
         square += d[j] * d[j] / (eps + math.sqrt(v[j] / correction))
     scalars[FIRST + 1] = mean_loss = beta * scalars[FIRST + 1] + (1.0 - beta) * loss
-    scalars[FIRST + 2] = inner = beta * scalars[FIRST + 2] + (1.0 - beta) * _dot(x, g)
-    here, shrink = _dot(d, x), 1.0 + lr * decay
+    scalars[FIRST + 2] = inner = beta * scalars[FIRST + 2] + (1.0 - beta) * dot(x, g)
+    here, shrink = dot(d, x), 1.0 + lr * decay
     if estimate:
         model = shrink * mean_loss + here - shrink * inner
         scalars[FIRST + 3] = _reset_bound(model, shrink * rho, scalars[FIRST + 3], options[3])
