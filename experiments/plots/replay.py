@@ -17,7 +17,7 @@ from lastiterate.experiments.replay.result import Replay, ScheduleReplay, Worklo
 from lastiterate.experiments.statistics import as_losses, fit_response
 from lastiterate.theory.base.validation import Array
 
-from .style import axes_or_current, literal
+from .style import DASHES, PALETTE, axes_or_current, literal
 
 __all__ = ["analysis", "analysis_figure", "figures", "rank_figure", "ranks", "response"]
 
@@ -32,9 +32,6 @@ STYLE: Any = {
     "lines.linewidth": 1.8,
     "savefig.dpi": 150,
 }
-# Okabe and Ito: told apart by colour-blind readers; line styles repeat the difference in print
-COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#999999")
-DASHES = ("-", "--", "-.", ":")
 CURVE_POINTS = 80
 
 
@@ -71,7 +68,7 @@ def ranks(result: Replay, ax: Axes | None = None) -> Axes:
     ranking = result.ranking()
     names = sorted(ranking.mean_ranks, key=lambda name: ranking.mean_ranks[name])
     axes.barh(
-        [literal(name) for name in names[::-1]], [ranking.mean_ranks[name] for name in names[::-1]], color=COLOURS[5]
+        [literal(name) for name in names[::-1]], [ranking.mean_ranks[name] for name in names[::-1]], color=PALETTE[5]
     )
     axes.set_xlabel(f"mean rank over {ranking.n_workloads} workloads (1 is best)")
     axes.grid(axis="y", visible=False)
@@ -89,7 +86,7 @@ def analysis(found: Analysis, ax: Axes | None = None) -> Axes:
     """Draw the exact bounds of recorded runs at their logged steps; return the axes."""
     axes = axes_or_current(ax)
     for number, run in enumerate(found.runs):
-        look = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+        look = {"color": PALETTE[number % len(PALETTE)], "linestyle": DASHES[number % len(DASHES)]}
         axes.plot(run.horizons, run.curve, label=literal(Path(run.source).stem), **look)
     axes.set(ylabel="exact bound", xlabel="steps", yscale="log")
     axes.legend(frameon=False)
@@ -103,7 +100,7 @@ def analysis_figure(analysis: Analysis) -> Figure:
         FigureCanvasAgg(figure)
         above, below = figure.subplots(2, 1, sharex=True)
         for number, run in enumerate(analysis.runs):
-            look = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+            look = {"color": PALETTE[number % len(PALETTE)], "linestyle": DASHES[number % len(DASHES)]}
             above.plot(run.horizons, run.losses, label=literal(Path(run.source).stem), **look)
             below.plot(run.horizons, run.curve, **look)
         late = np.concatenate([run.losses[run.horizons > 0.1 * run.n_steps] for run in analysis.runs])
@@ -134,7 +131,7 @@ def _draw(paint: Callable[[Axes, WorkloadReplay], None], workload: WorkloadRepla
 def _look(workload: WorkloadReplay, name: str) -> dict[str, Any]:
     position = [schedule.name for schedule in workload.schedules].index(name)
     return {
-        "color": COLOURS[position % len(COLOURS)],
+        "color": PALETTE[position % len(PALETTE)],
         "linestyle": DASHES[position % len(DASHES)],
         "label": literal(name),
     }
@@ -154,7 +151,7 @@ def _schedules(axes: Axes, workload: WorkloadReplay) -> None:
 def _norms(axes: Axes, workload: WorkloadReplay) -> None:
     kind = "L1" if workload.rule == "adam" else "L2"
     for number, round_ in enumerate(workload.rounds):
-        colour = COLOURS[(number + 4) % len(COLOURS)]
+        colour = PALETTE[(number + 4) % len(PALETTE)]
         smoothed = round_.refinement.smoothed
         axes.plot(_progress(round_.norms), round_.norms, color=colour, linewidth=0.5, alpha=0.6)
         axes.plot(

@@ -10,16 +10,12 @@ from lastiterate.solvers.search.free_form import FreeForm
 from lastiterate.solvers.search.search import Study
 from lastiterate.solvers.search.weight_decay import WeightDecayStudy
 
-from .style import axes_or_current, literal
+from .style import DASHES, PALETTE, axes_or_current, literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["draw_study", "draw_weight_decay", "study", "sweep"]
-
-# Okabe and Ito's palette, distinguishable by everybody; line styles repeat the distinction for print
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A7B00")
-_STYLES = ("-", "--", "-.", ":")
 
 
 def draw_study(found_study: Study, n_steps: int, free_form: FreeForm | None = None) -> "Figure":
@@ -64,12 +60,12 @@ def draw_weight_decay(study: WeightDecayStudy, n_steps: int) -> "Figure":
 
     figure, (shapes, gains) = _panels(2)
     colors = colormaps["viridis"](np.linspace(0.0, 0.9, len(study.decays)))
-    for decay, best, color, style in zip(study.decays, study.best, colors, cycle(_STYLES), strict=False):
+    for decay, best, color, style in zip(study.decays, study.best, colors, cycle(DASHES), strict=False):
         shapes.plot(best.shape.steps(n_steps), color=color, linestyle=style, label=f"{decay:g}")
     shapes.set(xlabel="step k", ylabel="step size, maximum 1", title=f"best {_words(study.family)} shape")
     shapes.legend(title="weight decay", fontsize="x-small")
     ratio = np.array(study.losses_of_undecayed) / np.array([best.score for best in study.best])
-    gains.plot(range(len(ratio)), 100.0 * (ratio - 1.0), "o-", color=_COLORS[1])
+    gains.plot(range(len(ratio)), 100.0 * (ratio - 1.0), "o-", color=PALETTE[1])
     gains.set_xticks(range(len(ratio)), [f"{decay:g}" for decay in study.decays])
     gains.set(xlabel="weight decay", ylabel="loss above the best shape, %", title="keeping the shape without decay")
     return figure
@@ -127,7 +123,7 @@ def _panels(count: int) -> Any:
 
 
 def _looks(count: int) -> list[tuple[str, str]]:
-    pairs = zip(cycle(_COLORS), cycle(_STYLES), strict=False)
+    pairs = zip(cycle(PALETTE), cycle(DASHES), strict=False)
     return [next(pairs) for _ in range(count)]
 
 

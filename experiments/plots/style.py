@@ -23,6 +23,10 @@ BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW, BLACK, GREY = (
     "#888888",
 )
 
+PALETTE = (BLACK, ORANGE, SKY, GREEN, RED, BLUE, PINK, GREY)
+DASHES = ("-", "--", "-.", ":")
+"""Colours and line styles of what has no look of its own, in order; the styles repeat the difference in print."""
+
 LOOKS: dict[str, dict[str, Any]] = {
     "linear": {"color": BLACK},
     "cosine": {"color": BLUE},
