@@ -35,7 +35,7 @@ class OptimalSchedule(Bounding):
 
     steps: Array
     value: float
-    kind: str
+    kind: Kind
     last_value: float = 0.0
 
 

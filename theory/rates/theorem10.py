@@ -19,7 +19,7 @@ from .result import BaseRate, frozen
 
 if TYPE_CHECKING:
     from lastiterate.theory.certificates.certificate import Certificate
-    from lastiterate.theory.rates.averages.rate import AverageIterateRate as WorstAverage
+    from lastiterate.theory.rates.averages.rate import AverageRate as WorstAverage
 
     from .sgd import Rate
 
@@ -215,7 +215,7 @@ def average_iterate_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.Ar
 
     Returns
     -------
-    AverageRate
+    AverageIterateRate
         ``.kind`` is ``"average"``.
 
     Raises

@@ -155,7 +155,7 @@ def continue_(
     caps = _gradient_bounds(G)
     if base_lr is None:
         first = caps if np.ndim(caps) == 0 else caps[: taken.size + 1]
-        base_lr = li.tune_base_lr(taken, D=D, G=first).base_lr
+        base_lr = float(li.tune_base_lr(taken, D=D, G=first).base_lr)
     taken = li.schedules.scale(taken, base_lr)
     rest = li.optimal_continuation(prefix=taken, n_steps=n_steps, D=D, G=caps)
     rows = [

@@ -112,7 +112,7 @@ def _step_matrix(
     given = load(schedule, n_steps, 20)
     shape, base_lr = given.steps, factor(given, base_lr)
     if base_lr is None:
-        base_lr = li.tune_base_lr(shape, D=D, G=G).base_lr * (1.0 - momentum if method == "momentum" else 1.0)
+        base_lr = float(li.tune_base_lr(shape, D=D, G=G).base_lr) * (1.0 - momentum if method == "momentum" else 1.0)
     steps = li.schedules.scale(shape, base_lr)
     if method == "sgd":
         return li.step_matrix.sgd(steps), base_lr
