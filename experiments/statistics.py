@@ -11,6 +11,18 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.validation import Array, InputError, check_fraction, check_vector
 
+__all__ = [
+    "Difference",
+    "Ranking",
+    "Response",
+    "as_losses",
+    "fit_response",
+    "paired_differences",
+    "rank_correlation",
+    "rank_over_workloads",
+    "where_is_best",
+]
+
 FEW_SEEDS = 8
 
 

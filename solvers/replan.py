@@ -64,6 +64,8 @@ class Replan(Bounding):
         ``"exact"`` or ``"upper"``.
     """
 
+    _plot = "schedule"
+
     value: float
     steps: Array
     start: int

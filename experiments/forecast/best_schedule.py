@@ -20,6 +20,8 @@ from lastiterate.theory.laws.protocol import Run
 if TYPE_CHECKING:
     from .result import LossFit
 
+__all__ = ["BestSchedule", "best_schedule", "minimise"]
+
 KNOTS = 96
 ITERATIONS = 150
 EQUALITIES = ("prefix", "tail", "warmup", "blocks")  # the free values satisfy them

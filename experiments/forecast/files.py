@@ -22,6 +22,8 @@ from .selection import Score
 if TYPE_CHECKING:
     from .result import LossFit
 
+__all__ = ["load", "save"]
+
 SCHEMA = 1
 
 

@@ -14,6 +14,17 @@ from .intervals import Uncertainty, uncertainty
 from .least_squares import OFFSET, FitProblem, Solution
 from .samples import Sample, truncate
 
+__all__ = [
+    "FittedLaw",
+    "error_of_move",
+    "error_on",
+    "fit_law",
+    "law_for",
+    "left_out_errors",
+    "parameters_of",
+    "tail_error",
+]
+
 MOST_FOLDS = 12
 
 

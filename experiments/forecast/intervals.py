@@ -16,6 +16,8 @@ from lastiterate.theory.base.validation import Array
 
 from .least_squares import FitProblem, Solution
 
+__all__ = ["Uncertainty", "interval_points", "uncertainty", "unidentified"]
+
 PRIOR_ERROR = 2.5e-4
 PRIOR_COUNT = 4.0
 CURVE_FREEDOM = 8.0

@@ -12,6 +12,8 @@ from lastiterate.theory.laws.protocol import Law, LawParameter
 
 from .samples import Sample, prepare
 
+__all__ = ["FitProblem", "Solution"]
+
 SCALE = 1e-3
 N_STARTS = 3
 OFFSET = "offset"

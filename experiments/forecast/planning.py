@@ -16,6 +16,8 @@ from .log import LossLog
 if TYPE_CHECKING:
     from .result import LossFit
 
+__all__ = ["Annealed", "annealed_now", "best_base_lr", "next_run", "steps_saved", "stretched"]
+
 PEAK_RANGE = 4.0
 POINTS_OF_A_CURVE = 40
 CURVE_START = 0.1

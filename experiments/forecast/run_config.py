@@ -9,6 +9,8 @@ import numpy as np
 
 from lastiterate.theory.base.validation import Array
 
+__all__ = ["configured_steps", "number", "read_config"]
+
 DECAY_KEYS = ("weight_decay", "wd")
 STD_KEYS = ("init_std", "initializer_range", "init_range")
 PROFILES: dict[str, Callable[[Array], Array]] = {

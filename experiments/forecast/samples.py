@@ -12,6 +12,8 @@ from lastiterate.theory.laws.protocol import Law, Run
 
 from .log import LossLog
 
+__all__ = ["Sample", "group_names", "prepare", "sample", "truncate"]
+
 SPACING = 512
 LEAST_POINTS = 40
 MOST_POINTS = 64

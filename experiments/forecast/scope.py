@@ -12,6 +12,8 @@ from .fit_law import FittedLaw, error_of_move, tail_error
 from .log import LossLog
 from .samples import Sample, truncate
 
+__all__ = ["Moves", "Scope", "allowance", "depth", "observed_moves", "outside", "rewarms", "scope_of"]
+
 NEAR = 1.15
 DEEPER = 2.0
 PEAK_ERROR = 1e-3

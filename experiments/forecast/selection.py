@@ -15,6 +15,8 @@ import numpy as np
 from .fit_law import FittedLaw, fit_law, law_for, left_out_errors, tail_error
 from .samples import Sample
 
+__all__ = ["Score", "choose", "score"]
+
 CLEARLY = 1.3
 FEWEST_RUNS = 3
 DEFAULT = "norm_memory"

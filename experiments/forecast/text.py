@@ -8,6 +8,8 @@ from lastiterate.theory.laws.registry import LAWS
 if TYPE_CHECKING:
     from .result import LossFit
 
+__all__ = ["report"]
+
 
 def report(fit: "LossFit") -> str:
     """See `LossFit.report`."""

@@ -16,6 +16,8 @@ from ._norm_file import checked_path, resumed, take_up
 require("transformers", "integrations", purpose="the Hugging Face adapter")
 from transformers import Trainer, TrainerCallback  # noqa: E402
 
+__all__ = ["GradNormCallback", "scheduled_trainer"]
+
 _COPY = "gradient_norms.csv"
 """Name of the norms inside a checkpoint."""
 

@@ -15,6 +15,8 @@ from ._norm_file import checked_path, resumed, take_up
 require("lightning.pytorch", "integrations", purpose="the Lightning adapter")
 from lightning.pytorch import Callback, LightningModule, Trainer  # noqa: E402
 
+__all__ = ["GradNormCallback", "scheduled"]
+
 
 class GradNormCallback(Callback):
     """Record the L1 and L2 norms of the gradients of every optimizer step, unscaled and before clipping.

@@ -8,6 +8,8 @@ import numpy.typing as npt
 from lastiterate.experiments.training.extras import require
 from lastiterate.theory.base.validation import check_count, check_positive, check_steps
 
+__all__ = ["NormState", "optax_schedule", "record_norms"]
+
 
 class NormState(NamedTuple):
     """Norms recorded so far: ``l1`` and ``l2``, arrays [n_steps], of which the first ``count`` are filled."""

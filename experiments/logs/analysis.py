@@ -17,6 +17,8 @@ from lastiterate.theory.rates.sgd import exact_rate, tune_base_lr
 from .formats import read_table
 from .table import LogTable
 
+__all__ = ["Analysis", "RunAnalysis", "analyse"]
+
 CURVE_POINTS = 100
 MISSING_START = 0.05
 MAX_HORIZON = 10**7

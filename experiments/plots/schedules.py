@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 
 from lastiterate.solvers.design.design import Design
+from lastiterate.solvers.replan import Replan
 from lastiterate.theory.base.result import KINDS
+from lastiterate.theory.optimal.anytime import AnytimeSchedule
+from lastiterate.theory.optimal.batches import BatchPlan
 from lastiterate.theory.optimal.closed_form import Continuation, OptimalSchedule
 from lastiterate.theory.optimal.refinement import Refinement
 from lastiterate.theory.rates.curve import RateCurve
@@ -16,8 +19,10 @@ from .style import GREY, ORANGE, RED, axes_or_current, literal, look
 __all__ = ["curve", "norms", "rates", "refinement", "schedule", "schedules"]
 
 
-def schedule(result: Design | OptimalSchedule | Continuation, ax: Any = None) -> Any:
-    """Draw the steps of a designed, optimal or continued schedule; return the axes."""
+def schedule(
+    result: Design | OptimalSchedule | Continuation | BatchPlan | AnytimeSchedule | Replan, ax: Any = None
+) -> Any:
+    """Draw the steps of a designed, optimal, continued, replanned or open schedule; return the axes."""
     return schedules({type(result).__name__.lower(): result.steps}, ax=ax)
 
 

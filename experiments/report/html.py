@@ -14,6 +14,8 @@ from lastiterate.experiments.plots.replay import figures, rank_figure
 from lastiterate.experiments.replay.result import Replay, Row, WorkloadReplay
 from lastiterate.theory.base.files import write_atomically
 
+__all__ = ["findings", "table", "write_report"]
+
 SIGNIFICANT = 0.05
 
 

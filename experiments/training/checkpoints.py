@@ -12,6 +12,8 @@ import torch
 from lastiterate.theory.base.files import existing_file, write_atomically
 from lastiterate.theory.base.validation import InputError
 
+__all__ = ["load_checkpoint", "random_state", "save_checkpoint", "set_random_state"]
+
 SCHEMA = 1
 
 

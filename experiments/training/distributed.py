@@ -12,6 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lastiterate.theory.base.validation import InputError
 
+__all__ = ["check_device", "launched_rank", "of_first", "process_group", "replicate", "shard", "summed", "world"]
+
 
 def check_device(device: str | torch.device) -> torch.device:
     """Return the device if this machine has it; under torchrun ``"cuda"`` means the device of the local rank."""

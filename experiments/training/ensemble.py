@@ -25,6 +25,8 @@ from .distributed import check_device
 from .optimizers import OPTIMIZERS, make_optimizer
 from .train import RunResult, TrainingSettings
 
+__all__ = ["train_ensemble"]
+
 # one step is affine in the learning rate and acts entry by entry, so that runs can share one optimizer
 VECTORISED = ("sgd", "momentum", "adam", "adamw")
 

@@ -5,6 +5,8 @@ from types import ModuleType
 
 from lastiterate.theory.base.errors import LastIterateError
 
+__all__ = ["MissingExtraError", "require"]
+
 
 class MissingExtraError(LastIterateError, ImportError):
     """An optional package is not installed; the message says which extra brings it."""

@@ -10,6 +10,8 @@ from lastiterate.theory.base.validation import check_flag, check_fraction, check
 
 from .conventions import Conventional, warn_of_gradient
 
+__all__ = ["GradaGrad"]
+
 
 class GradaGrad(Conventional):
     r"""AdaGrad that lowers its denominator's growth, or raises its numerator, when gradients agree.

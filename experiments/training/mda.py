@@ -11,6 +11,8 @@ from lastiterate.theory.base.validation import InputError, check_positive
 
 from .conventions import Conventional
 
+__all__ = ["MDA"]
+
 
 class MDA(Conventional):
     r"""Dual averaging with weights :math:`\lambda_k = \text{lr}_k \sqrt{k+1}` and momentum as averaging.

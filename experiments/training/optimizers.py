@@ -16,6 +16,8 @@ from lastiterate.theory.base.validation import InputError, check_choice, check_p
 
 from .extras import require
 
+__all__ = ["OptimizerInfo", "evaluating", "make_optimizer", "step_arguments"]
+
 Builder = Callable[..., torch.optim.Optimizer]
 
 

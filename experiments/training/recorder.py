@@ -14,6 +14,8 @@ from torch.optim import Optimizer
 from lastiterate.theory.base.files import write_atomically
 from lastiterate.theory.base.validation import Array, InputError, check_count
 
+__all__ = ["GradNormRecorder"]
+
 _BUFFER = 1000
 _HEADER = "step,grad_norm_l1,grad_norm_l2"
 

@@ -25,6 +25,8 @@ from .optimizers import evaluating, make_optimizer, step_arguments
 from .recorder import GradNormRecorder
 from .schedule import ScheduleLR
 
+__all__ = ["RunResult", "StandstillWarning", "TrainingSettings", "train"]
+
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 CHECK_EVERY = 50
 

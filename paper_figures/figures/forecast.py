@@ -16,6 +16,8 @@ from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureChe
 from lastiterate.theory import schedules
 from lastiterate.theory.base.validation import Array
 
+__all__ = ["FIGURES"]
+
 PAPER = "Functional scaling laws (2509.19189)"
 CAPACITY, SOURCE = 2.0, 0.6
 LABEL_NOISE, FLOOR = 2.0, 0.3

@@ -10,6 +10,8 @@ from lastiterate.experiments.plots.style import BLACK, BLUE, GREY, ORANGE, panel
 from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
 from lastiterate.theory.rates.averages.rate import average_rate
 
+__all__ = ["FIGURES"]
+
 GAPS = (1, 2, 4, 8, 16)
 COLOURS = (BLACK, BLUE, ORANGE)
 

@@ -14,6 +14,8 @@ from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import MAX_SEED, Array, InputError, check_count, check_positive
 from lastiterate.theory.methods.step_matrix import momentum
 
+__all__ = ["BestMethod", "MomentumStudy", "Variant", "design_momentum", "matrix_gradient"]
+
 LARGEST = 15
 
 

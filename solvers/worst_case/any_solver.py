@@ -14,6 +14,8 @@ from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.pep import cone
 from lastiterate.theory.pep.cone import ConeData, ConeSolution
 
+__all__ = ["check_installed", "solve"]
+
 
 def solve(
     data: ConeData,

@@ -13,6 +13,8 @@ from lastiterate.theory.pep.repair import CONSISTENT, shortest_distances
 
 from . import any_solver
 
+__all__ = ["reduce_rank"]
+
 TRUNCATION = 1e-6
 
 

@@ -29,10 +29,13 @@ from .experiments.report.html import write_report as write_report
 from .experiments.sweep.engines import EngineError as EngineError
 from .experiments.sweep.specs import RunSpec as RunSpec
 from .experiments.sweep.store import StoreError as StoreError
+from .experiments.sweep.store_file import StoreWarning as StoreWarning
 from .experiments.sweep.sweep import SweepResult as SweepResult
 from .experiments.sweep.sweep import run_sweep as run_sweep
+from .experiments.training.conventions import GradientWarning as GradientWarning
 from .experiments.training.extras import MissingExtraError as MissingExtraError
 from .experiments.training.schedule import ScheduleLengthWarning as ScheduleLengthWarning
+from .experiments.training.train import StandstillWarning as StandstillWarning
 from .experiments.versions import show_versions as show_versions
 from .solvers.design.design import Design as Design
 from .solvers.design.design import design_schedule as design_schedule
@@ -45,6 +48,7 @@ from .solvers.search.search import search as search
 from .solvers.worst_case.interval import WorstCaseInterval as WorstCaseInterval
 from .solvers.worst_case.solve import WorstCase as WorstCase
 from .solvers.worst_case.solve import worst_case as worst_case
+from .theory.base.cache_healing import CacheWarning as CacheWarning
 from .theory.base.errors import LastIterateError as LastIterateError
 from .theory.base.errors import SolverError as SolverError
 from .theory.base.validation import InputError as InputError

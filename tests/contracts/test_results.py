@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lastiterate as li
-from lastiterate.theory.base.result import KINDS
+from lastiterate.theory.base.result import KINDS, Result
 
 
 def trajectory() -> Any:
@@ -160,3 +160,17 @@ def test_changing_an_input_after_the_call_changes_nothing(name):
             np.testing.assert_array_equal(getattr(changed, attribute), getattr(kept, attribute))
     if hasattr(kept, "certificate"):
         assert changed.certificate().value == kept.certificate().value
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_result_draws_itself_or_says_that_it_cannot(made, name):
+    from matplotlib import pyplot
+
+    result = made(name)
+    if getattr(result, "_plot", ""):
+        result.plot()
+        drawn = pyplot.gcf().axes
+        assert any(axes.has_data() for axes in [*drawn, *(child for axes in drawn for child in axes.child_axes)])
+    elif isinstance(result, Result):
+        with pytest.raises(TypeError, match="no picture"):
+            result.plot()

@@ -9,6 +9,20 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.validation import InputError, check_array
 
+__all__ = [
+    "binary_units",
+    "cancel_values",
+    "check_pairs",
+    "exact_bound",
+    "exact_ldexp",
+    "feasible_norms",
+    "gradient_form",
+    "round_to_grid",
+    "scaled_form",
+    "sgd_conditions",
+    "value_sums",
+]
+
 Array = npt.NDArray[np.float64]
 EPS = 2.0**-52
 

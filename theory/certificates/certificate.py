@@ -41,6 +41,8 @@ from .reading import check_length, parse, sgd_fields, step_matrix_fields
 if TYPE_CHECKING:
     from .sgd import SgdCertificate
 
+__all__ = ["Certificate", "CertificateError", "Check", "StepMatrixCertificate"]
+
 Array = npt.NDArray[np.float64]
 
 

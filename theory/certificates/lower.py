@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from .check_certificate import prove_lower
 
+__all__ = ["lower_part"]
+
 Array = npt.NDArray[np.float64]
 
 MIXTURE = Decimal(10) ** -13

@@ -20,6 +20,20 @@ from lastiterate.theory.base.validation import (
 
 from .check_certificate import FIELDS, LOWER_FIELDS, unique_keys
 
+__all__ = [
+    "check_keys",
+    "check_length",
+    "common",
+    "is_float64",
+    "numbers",
+    "parse",
+    "positive",
+    "read_pairs",
+    "read_text",
+    "sgd_fields",
+    "step_matrix_fields",
+]
+
 Array = npt.NDArray[np.float64]
 
 

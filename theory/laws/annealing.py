@@ -17,6 +17,8 @@ from .functional import floored_clock, power_signal, signal_parameters
 from .pieces import Pieces, cut, falls, falls_adjoint
 from .protocol import LawParameter, Points, Run
 
+__all__ = ["AnnealingLaw"]
+
 
 @dataclass(frozen=True)
 class AnnealingLaw:

@@ -17,6 +17,8 @@ from lastiterate.theory.rates.sgd import exact_rate
 from .protocol import Points, Run
 from .rate_power import RatePowerLaw
 
+__all__ = ["ExactRateLaw", "PassTable"]
+
 
 @dataclass(frozen=True, eq=False)
 class PassTable:

@@ -19,6 +19,8 @@ from .pieces import Pieces, cut
 from .power_sums import power_sums
 from .protocol import LawParameter, Points, Run
 
+__all__ = ["FunctionalLaw", "floored_clock", "kernel_integral", "power_signal", "signal_parameters"]
+
 NOISES = ("linear", "power", "saturating")
 
 

@@ -16,6 +16,8 @@ from .pieces import Pieces, cut, falls, falls_adjoint
 from .power_sums import power_sums
 from .protocol import LawParameter, Points, Run
 
+__all__ = ["MultiPowerLaw"]
+
 
 @dataclass(frozen=True)
 class MultiPowerLaw:

@@ -19,6 +19,8 @@ from .pieces import Pieces
 from .power_sums import power_sums
 from .protocol import LawParameter, Run
 
+__all__ = ["NormMemoryLaw", "ScaleFreeLaw"]
+
 ANGLE = 0.05  # radians a step: 1e-3 at the usual initial scale of 0.02
 CUTOFF = 10.0  # steps
 

@@ -9,6 +9,8 @@ from lastiterate.theory.base.validation import Array
 
 from .protocol import Points
 
+__all__ = ["Pieces", "cut", "falls", "falls_adjoint", "warmup_end"]
+
 WARMUP_PIECES = 8
 JUMP = 0.1
 LOWEST = 1e-4

@@ -15,6 +15,8 @@ from numba import njit
 from lastiterate.theory.base.jit import JIT
 from lastiterate.theory.base.validation import Array
 
+__all__ = ["power_sums"]
+
 SPACING = 0.2
 _NEGLIGIBLE = 45.0  # exp(-45) is below rounding
 _FLAT = 1e-8  # nodes this slow for the longest gap are one node: its error is the square

@@ -9,6 +9,8 @@ from lastiterate.theory.base.validation import Array
 
 from .protocol import LawParameter, Run
 
+__all__ = ["RatePowerLaw"]
+
 
 @dataclass(frozen=True)
 class RatePowerLaw:

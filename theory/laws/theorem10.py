@@ -10,6 +10,8 @@ from lastiterate.theory.rates.cauchy_sums import CauchyTree, least_theorem10
 from .protocol import Points, Run
 from .rate_power import RatePowerLaw
 
+__all__ = ["Theorem10Law", "TreeAt"]
+
 
 @dataclass(frozen=True, eq=False)
 class TreeAt:

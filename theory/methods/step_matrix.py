@@ -21,6 +21,19 @@ from lastiterate.theory.base.validation import (
     is_number,
 )
 
+__all__ = [
+    "average",
+    "check_averaging",
+    "check_momentum",
+    "check_scalings",
+    "dual_averaging",
+    "last_iterate_conversion",
+    "momentum",
+    "primal_averaging",
+    "sgd",
+    "spa",
+]
+
 Array = npt.NDArray[np.float64]
 
 

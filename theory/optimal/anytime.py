@@ -51,6 +51,8 @@ class AnytimeSchedule(Bounding):
     D, G : float
     """
 
+    _plot = "schedule"
+
     value: float
     lower: float
     steps: Array

@@ -58,6 +58,8 @@ class BatchPlan(Bounding):
         ``"exact"`` for the schedule in the model G_k^2 = g_k^2 + s_k^2 / B_k.
     """
 
+    _plot = "schedule"
+
     value: float
     batches: npt.NDArray[np.int64]
     steps: Array

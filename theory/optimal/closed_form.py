@@ -14,6 +14,8 @@ from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, check_count, check_gradient_bounds, check_positive, check_steps
 from lastiterate.theory.rates.sgd import exact_rate
 
+__all__ = ["Continuation", "OptimalSchedule", "optimal_continuation", "optimal_schedule", "theorem10_optimum"]
+
 
 @result
 class OptimalSchedule(Bounding):

@@ -18,6 +18,8 @@ from lastiterate.theory.base.validation import (
     check_vector,
 )
 
+__all__ = ["IMPLAUSIBLE_GAIN", "Refinement", "RefinementWarning", "check_norms", "refine", "smooth_norms", "to_horizon"]
+
 Rule = Literal["sgd", "adam"]
 
 POWERS = {"sgd": 2.0, "adam": 1.0}
@@ -56,6 +58,8 @@ class Refinement(Result):
     rule : {"sgd", "adam"}
     smoothing : float
     """
+
+    _plot = "refinement"
 
     _shown = ("rule", "n_steps", "gain", "peak", "end_exponent", "degenerate")
 

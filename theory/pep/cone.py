@@ -24,6 +24,21 @@ from scipy import sparse
 
 from lastiterate.theory.base.validation import Array
 
+__all__ = [
+    "ConeData",
+    "ConeSolution",
+    "Inequalities",
+    "REGULARISATION",
+    "Scaled",
+    "cone_data",
+    "from_svec",
+    "installed",
+    "order_of",
+    "solve",
+    "to_svec",
+    "upper_triangle",
+]
+
 Index = npt.NDArray[np.int64]
 
 TOLERANCE = 1e-10

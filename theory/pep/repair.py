@@ -9,6 +9,17 @@ from lastiterate.theory.base.validation import Array
 
 from .cone import Inequalities, Scaled
 
+__all__ = [
+    "RepairedLower",
+    "UpperBound",
+    "balance",
+    "cross_terms",
+    "lower_bound",
+    "shortest_distances",
+    "upper_bound",
+    "violated",
+]
+
 Index = npt.NDArray[np.int64]
 
 ROUNDING = 1e-14

@@ -11,6 +11,8 @@ from lastiterate.theory.base.scalar_search import Objective
 
 from .kernels import ScaledSteps
 
+__all__ = ["exact_bracket", "theorem10_bracket", "tuned_exact_bracket", "tuned_theorem10_bracket"]
+
 _UNDERFLOWS = 1e-290  # sigma or h_N would have few digits left, or none, and add nothing to a rate
 
 

@@ -18,6 +18,8 @@ from numba import njit
 from lastiterate.theory.base.jit import JIT
 from lastiterate.theory.base.validation import Array
 
+__all__ = ["CauchyTree", "least_theorem10"]
+
 POINTS = 16
 _MOST_ITERATIONS = 60  # three to five are usual; rounding could keep the last digits of u in motion
 _SHARED = 20_000  # horizons from which on several threads share the work

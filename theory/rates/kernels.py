@@ -13,6 +13,8 @@ from lastiterate.theory.base.jit import PLAIN, Array, compiled, room, run
 
 from .closed_form import chain
 
+__all__ = ["ScaledSteps", "exact_terms", "one_chain", "theorem10_terms"]
+
 _BLOCK = 1024
 _LANES = 8
 _SMALL = 1e-300  # a sigma that underflows is no better than this one

@@ -23,6 +23,8 @@ from lastiterate.theory.pep.least_value import least_maximum, mixed, top
 from .sgd import exact_rate
 from .varying import tightened_rate
 
+__all__ = ["RecordedBound", "norms_bound", "trajectory_bound"]
+
 
 @result
 class RecordedBound(Bounding):

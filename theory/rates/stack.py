@@ -27,6 +27,8 @@ class RateStack(Rate):
     ``rate[i]`` is the plain `Rate` of schedule i; ``kind`` is the weakest of theirs.
     """
 
+    _plot = ""
+
     _rows: tuple[Rate, ...] = field(repr=False, default=())
 
     def __float__(self) -> float:

@@ -26,6 +26,8 @@ from lastiterate.theory.methods.step_matrix import sgd
 from .pivots import least_tails
 from .sgd import exact_rate
 
+__all__ = ["TightenedRate", "tightened_rate"]
+
 
 @result
 class TightenedRate(Bounding):

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from lastiterate.theory.base.result import KINDS
+
 from .result import Rate
 
 __all__ = ["in_words"]
@@ -20,11 +22,6 @@ def in_words(rate: Rate) -> dict[str, str]:
     >>> in_words(li.exact_rate([1.0, 1.0, 0.01]))["steps"]
     'the first 2 of 3 steps bind; the last 1 is free: raising it a little lowers the rate'
     """
-    kinds = {
-        "exact": "exact: some function attains it, no function is worse",
-        "attained": "attained: a function that attains it was found",
-        "upper": "an upper bound: no function is known to attain it",
-    }
     n, binding = rate.n_steps, rate.binding
     free = n - binding
     bind = (
@@ -42,7 +39,7 @@ def in_words(rate: Rate) -> dict[str, str]:
         for name, where in (("larger steps", slopes < -nought), ("smaller steps", slopes > nought))
         if where.any()
     ]
-    return {"kind": kinds[rate.kind], "steps": bind, "would help": " and ".join(parts) or "nothing, to first order"}
+    return {"kind": KINDS[rate.kind], "steps": bind, "would help": " and ".join(parts) or "nothing, to first order"}
 
 
 def _stretches(steps: Any) -> str:

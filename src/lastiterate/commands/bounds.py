@@ -37,6 +37,7 @@ def bound(
 ) -> None:
     """Bound the last iterate of one schedule: exact rate, Theorem 10 and the average iterate."""
     import lastiterate as li
+    from lastiterate.theory.base.result import KINDS
     from lastiterate.theory.base.validation import InputError
     from lastiterate.theory.rates.words import in_words
 
@@ -57,7 +58,7 @@ def bound(
             rows.append({"bound": kind, "rate": value, "over optimum": value / unit, "base_lr": base_lr})
     if momentum is not None and base_lr is not None:
         rate = li.momentum_rate(li.schedules.scale(steps, base_lr), momentum, D, G)
-        name = f"momentum {momentum:g}, {'exact' if rate.exact else 'upper bound'}"
+        name = f"momentum {momentum:g}, {KINDS[rate.kind]}"
         rows.append({"bound": name, "rate": rate.value, "over optimum": rate.value / unit, "base_lr": base_lr})
     exact = li.exact_rate(li.schedules.scale(steps, rows[0]["base_lr"]), D=D, G=G)
     extra = {"schedule": schedule, "n_steps": int(steps.size), "D": D, "G": G, "optimum DG/sqrt(N+1)": unit}
