@@ -49,17 +49,17 @@ class InputError(LastIterateError, ValueError):
         self.expected = expected
 
     def __str__(self) -> str:
-        """Return the message in one line, with long values shortened."""
+        """Return the message in one line, long values shortened in the middle: a place in a file stands at the end."""
         shown = " ".join(_shown(self.value).split())
         if len(shown) > 160:
-            shown = f"{shown[:157]}..."
+            shown = f"{shown[:77]}...{shown[-80:]}"
         return f"{' '.join(_shown(self.argument).split())}: expected {self.expected}, got {shown}"
 
 
 def _shown(value: object) -> str:
     """Return a text for any value: a repr may be endless, and it may fail."""
     if isinstance(value, str):
-        return value[:1000]
+        return value if len(value) <= 1000 else f"{value[:500]} {value[-500:]}"
     if isinstance(value, (list, tuple)) and len(value) > 50:
         return f"a {type(value).__name__} of {len(value)} values"
     try:
