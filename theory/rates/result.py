@@ -169,7 +169,8 @@ class Rate(BaseRate):
             slopes_ = self._chain.slacks[:-1] * (1.0 + self._chain.ratios) - self._chain.caps[:-1] ** 2
         else:
             slopes_ = self._constant_slopes()
-        slopes_ *= unit * unit
+        if unit != 1.0:
+            slopes_ *= unit * unit
         return locked(slopes_)
 
     @property
