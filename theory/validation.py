@@ -1,8 +1,11 @@
 """Old name of `lastiterate.theory.base.validation`, kept for one release."""
 
+from collections.abc import Callable
+from typing import Any
+
 from lastiterate.theory.base.deprecation import moved
 
-__getattr__ = moved(
+__getattr__: Callable[[str], Any] = moved(
     __name__,
     {
         "InputError": "lastiterate.theory.base.validation",

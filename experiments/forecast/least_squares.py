@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import optimize
 
 from lastiterate.theory.base.validation import Array
@@ -57,18 +58,20 @@ class FitProblem:
         parameters: Sequence[LawParameter],
         terms: Sequence[Any] | None = None,
     ) -> None:
-        self.law, self.samples, self.parameters = law, list(samples), tuple(parameters)
-        self.terms = prepare(law, self.samples) if terms is None else list(terms)
+        self.law: Law = law
+        self.samples: list[Sample] = list(samples)
+        self.parameters: tuple[LawParameter, ...] = tuple(parameters)
+        self.terms: list[Any] = prepare(law, self.samples) if terms is None else list(terms)
         joined: Any = getattr(type(self.terms[0]), "joined", None)
-        self.together = self.terms if joined is None else [joined(self.terms)]
-        self.measured = np.concatenate([part.loss for part in self.samples])
-        self.low = np.array([p.low for p in self.parameters])
-        self.high = np.array([p.high for p in self.parameters])
-        self.mean = np.array([p.mean for p in self.parameters])
-        self.precision = np.array([p.deviation for p in self.parameters]) ** -1.0
-        self.n_law = sum(not p.name.startswith(OFFSET) for p in self.parameters)
+        self.together: list[Any] = self.terms if joined is None else [joined(self.terms)]
+        self.measured: Array = np.concatenate([part.loss for part in self.samples])
+        self.low: Array = np.array([p.low for p in self.parameters])
+        self.high: Array = np.array([p.high for p in self.parameters])
+        self.mean: Array = np.array([p.mean for p in self.parameters])
+        self.precision: Array = np.array([p.deviation for p in self.parameters]) ** -1.0
+        self.n_law: int = sum(not p.name.startswith(OFFSET) for p in self.parameters)
         groups = np.concatenate([np.full(part.at.size, part.group) for part in self.samples])
-        self.offsets = groups[:, None] == np.arange(self.mean.size - self.n_law)
+        self.offsets: npt.NDArray[np.bool_] = groups[:, None] == np.arange(self.mean.size - self.n_law)
 
     def predict(self, theta: Array) -> tuple[Array, Array]:
         """Return predicted losses and Jacobian at all points."""

@@ -39,10 +39,10 @@ class Transformer(nn.Module):
     def __init__(self, width: int, depth: int, heads: int, *, causal: bool, dropout: float = 0.0) -> None:
         super().__init__()
         self.n_angles = width // heads // 2
-        self.blocks = nn.ModuleList(
+        self.blocks: nn.ModuleList = nn.ModuleList(
             TransformerBlock(width, heads, layer, causal=causal, dropout=dropout) for layer in range(depth)
         )
-        self.norm = nn.LayerNorm(width)
+        self.norm: nn.LayerNorm = nn.LayerNorm(width)
         for name, parameter in self.blocks.named_parameters():
             if parameter.ndim == 2:
                 last = name.endswith(("out.weight", "down.weight"))

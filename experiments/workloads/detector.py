@@ -79,10 +79,12 @@ class Detector(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         widths = (width, width, 2 * width, 4 * width)
-        self.stem = nn.Conv2d(1, width, 3, padding=1, bias=False)
-        self.stages = nn.Sequential(*(ResidualBlock(before, after, stride=2) for before, after in pairwise(widths)))
-        self.norm = nn.GroupNorm(min(8, width), 4 * width)
-        self.head = nn.Conv2d(4 * width, 14, 1)
+        self.stem: nn.Conv2d = nn.Conv2d(1, width, 3, padding=1, bias=False)
+        self.stages: nn.Sequential = nn.Sequential(
+            *(ResidualBlock(before, after, stride=2) for before, after in pairwise(widths))
+        )
+        self.norm: nn.GroupNorm = nn.GroupNorm(min(8, width), 4 * width)
+        self.head: nn.Conv2d = nn.Conv2d(4 * width, 14, 1)
 
     def forward(self, scenes: Tensor) -> Tensor:
         """Return float[n, 14, grid, grid]."""

@@ -200,7 +200,7 @@ class BottleneckNet(nn.Module):
 
     def __init__(self, width: int, blocks: Sequence[int], n_classes: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
+        self.stem: nn.Sequential = nn.Sequential(
             nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False), _norm(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
         )
         outs = [width, *(4 * width * 2**stage for stage in range(len(blocks)))]
@@ -208,8 +208,8 @@ class BottleneckNet(nn.Module):
         for stage, (before, after) in enumerate(pairwise(outs)):
             layers.append(Bottleneck(before, after, stride=1 if stage == 0 else 2))
             layers.extend(Bottleneck(after, after, stride=1) for _ in range(blocks[stage] - 1))
-        self.stages = nn.Sequential(*layers)
-        self.head = nn.Linear(outs[-1], n_classes)
+        self.stages: nn.Sequential = nn.Sequential(*layers)
+        self.head: nn.Linear = nn.Linear(outs[-1], n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits."""
@@ -222,14 +222,14 @@ class Bottleneck(nn.Module):
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
         inner = after // 4
-        self.body = nn.Sequential(
+        self.body: nn.Sequential = nn.Sequential(
             nn.Conv2d(before, inner, 1, bias=False), _norm(inner), nn.ReLU(),
             nn.Conv2d(inner, inner, 3, stride, padding=1, bias=False), _norm(inner), nn.ReLU(),
             nn.Conv2d(inner, after, 1, bias=False), _norm(after, start=0.0),
         )  # fmt: skip
         changes = stride != 1 or before != after
         shortcut = [nn.Conv2d(before, after, 1, stride, bias=False), _norm(after)] if changes else []
-        self.shortcut = nn.Sequential(*shortcut)
+        self.shortcut: nn.Sequential = nn.Sequential(*shortcut)
 
     def forward(self, values: Tensor) -> Tensor:
         """Return the block's output."""

@@ -77,8 +77,8 @@ class RegressionWeights(nn.Module):
         super().__init__()
         start = torch.zeros(1) if recursion.start is None else torch.from_numpy(recursion.start)
         signs = torch.randint(0, 2, start.shape) * 2.0 - 1.0
-        self.spectrum = nn.Buffer(torch.from_numpy(recursion.spectrum).float())
-        self.y = nn.Parameter((signs * start.sqrt() / len(start) ** 0.5).float())
+        self.spectrum: nn.Buffer = nn.Buffer(torch.from_numpy(recursion.spectrum).float())
+        self.y: nn.Parameter = nn.Parameter((signs * start.sqrt() / len(start) ** 0.5).float())
         self.noise = (1.0 - recursion.batch_size / recursion.n_samples) ** 0.5
 
     def forward(self, signs: Tensor | None = None) -> Tensor:

@@ -47,8 +47,8 @@ class LSTMLanguageModel(nn.Module):
         super().__init__()
         self.dropout = dropout
         self.embed = embedding(VOCABULARY, width)
-        self.layers = nn.ModuleList(nn.LSTM(width, width, batch_first=True) for _ in range(depth))
-        self.head = nn.Linear(width, VOCABULARY)
+        self.layers: nn.ModuleList = nn.ModuleList(nn.LSTM(width, width, batch_first=True) for _ in range(depth))
+        self.head: nn.Linear = nn.Linear(width, VOCABULARY)
 
     def forward(self, tokens: Tensor, keys: Tensor | None = None) -> Tensor:
         """Return logits [n, length, 256] for tokens int64[n, length]; ``keys`` switch dropout on."""

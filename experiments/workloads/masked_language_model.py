@@ -51,7 +51,7 @@ class MaskedLanguageModel(nn.Module):
         super().__init__()
         self.embed = embedding(VOCABULARY + 1, width)
         self.transformer = Transformer(width, depth, heads, causal=False)
-        self.head = nn.Linear(width, VOCABULARY)
+        self.head: nn.Linear = nn.Linear(width, VOCABULARY)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return logits [n, length, 256] for tokens int64[n, length]."""

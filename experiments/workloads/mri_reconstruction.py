@@ -82,9 +82,11 @@ class UNet(nn.Module):
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(depth + 1)]
-        self.down = nn.ModuleList(_pair(before, after) for before, after in zip([1, *widths], widths, strict=False))
-        self.up = nn.ModuleList(_pair(3 * after, after) for after in reversed(widths[:-1]))
-        self.head = nn.Conv2d(width, 1, 1)
+        self.down: nn.ModuleList = nn.ModuleList(
+            _pair(before, after) for before, after in zip([1, *widths], widths, strict=False)
+        )
+        self.up: nn.ModuleList = nn.ModuleList(_pair(3 * after, after) for after in reversed(widths[:-1]))
+        self.head: nn.Conv2d = nn.Conv2d(width, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the reconstructed images."""

@@ -61,11 +61,13 @@ class Recommender(nn.Module):
     def __init__(self, tables: int, rows: int, width: int) -> None:
         super().__init__()
         self.rows = rows
-        self.table = nn.Embedding(tables * rows, width)  # one table for all: item i of table t is row t * rows + i
+        self.table: nn.Embedding = nn.Embedding(
+            tables * rows, width
+        )  # one table for all: item i of table t is row t * rows + i
         nn.init.normal_(self.table.weight, std=1.0 / width**0.5)
-        self.bottom = nn.Sequential(nn.Linear(4, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
+        self.bottom: nn.Sequential = nn.Sequential(nn.Linear(4, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
         count = tables + 1
-        self.top = nn.Sequential(
+        self.top: nn.Sequential = nn.Sequential(
             nn.Linear(width + count * (count - 1) // 2, 4 * width), nn.ReLU(), nn.Linear(4 * width, 1)
         )
 

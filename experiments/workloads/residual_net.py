@@ -54,9 +54,9 @@ class ResidualNet(nn.Module):
             for index in range(blocks):
                 layers.append(ResidualBlock(before, after, stride=2 if stage > 0 and index == 0 else 1))
                 before = after
-        self.features = nn.Sequential(*layers)
-        self.norm = nn.GroupNorm(min(8, before // 4), before)
-        self.head = nn.Linear(before, n_classes)
+        self.features: nn.Sequential = nn.Sequential(*layers)
+        self.norm: nn.GroupNorm = nn.GroupNorm(min(8, before // 4), before)
+        self.head: nn.Linear = nn.Linear(before, n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits."""
@@ -68,12 +68,12 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(min(8, before // 4), before)
-        self.conv1 = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
-        self.norm2 = nn.GroupNorm(min(8, after // 4), after)
-        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.norm1: nn.GroupNorm = nn.GroupNorm(min(8, before // 4), before)
+        self.conv1: nn.Conv2d = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
+        self.norm2: nn.GroupNorm = nn.GroupNorm(min(8, after // 4), after)
+        self.conv2: nn.Conv2d = nn.Conv2d(after, after, 3, padding=1, bias=False)
         changes = stride != 1 or before != after
-        self.shortcut = nn.Conv2d(before, after, 1, stride, bias=False) if changes else nn.Identity()
+        self.shortcut: nn.Module = nn.Conv2d(before, after, 1, stride, bias=False) if changes else nn.Identity()
 
     def forward(self, values: Tensor) -> Tensor:
         """Return the block's output."""

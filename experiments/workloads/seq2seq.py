@@ -90,12 +90,12 @@ class Translator(nn.Module):
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.dropout = dropout
-        self.read = nn.Embedding(11, width)
-        self.written = nn.Embedding(2 + len(_WORDS), width)
-        self.encoder = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
-        self.decoder = nn.LSTM(width, width, batch_first=True)
-        self.mix = nn.Linear(2 * width, width)
-        self.head = nn.Linear(width, 2 + len(_WORDS))
+        self.read: nn.Embedding = nn.Embedding(11, width)
+        self.written: nn.Embedding = nn.Embedding(2 + len(_WORDS), width)
+        self.encoder: nn.LSTM = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
+        self.decoder: nn.LSTM = nn.LSTM(width, width, batch_first=True)
+        self.mix: nn.Linear = nn.Linear(2 * width, width)
+        self.head: nn.Linear = nn.Linear(width, 2 + len(_WORDS))
 
     def forward(self, source: Tensor, previous: Tensor, keys: Tensor | None = None) -> Tensor:
         """Return the logits of each next word, given the words before it."""

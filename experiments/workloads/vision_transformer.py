@@ -52,9 +52,9 @@ class VisionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.patch = patch
-        self.embed = nn.Linear(channels * patch**2, width)
+        self.embed: nn.Linear = nn.Linear(channels * patch**2, width)
         self.transformer = Transformer(width, depth, heads, causal=False)
-        self.head = nn.Linear(width, n_classes)
+        self.head: nn.Linear = nn.Linear(width, n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits."""

@@ -1,9 +1,12 @@
 """Worst-case rates: SGD, momentum, dual averaging, curves over horizons, recorded runs."""
 
+from collections.abc import Callable
+from typing import Any
+
 from lastiterate.theory.base.deprecation import moved
 
 # the names that stood here when this was one module, for one release
-__getattr__ = moved(
+__getattr__: Callable[[str], Any] = moved(
     __name__,
     {
         "exact_rate": "lastiterate.theory.rates.sgd",
