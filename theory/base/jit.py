@@ -23,7 +23,7 @@ JIT: dict[str, Any]
 JIT_PARALLEL: dict[str, Any]
 _OPTIONS: dict[str, dict[str, Any]] = {"JIT": {"cache": True, "nogil": True, "error_model": "numpy"}}
 _OPTIONS["JIT_PARALLEL"] = {**_OPTIONS["JIT"], "parallel": True}
-PLAIN = 10_000  # steps up to which a recursion runs as it stands: importing Numba takes longer
+PLAIN = 4_000  # steps up to which a recursion runs as it stands: importing Numba takes longer
 
 
 def __getattr__(name: str) -> Any:
