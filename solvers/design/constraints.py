@@ -9,7 +9,7 @@ import numpy as np
 
 from lastiterate.theory.base.validation import Array
 
-from .contradictions import ROUNDING, feasible, raise_contradiction
+from .contradictions import ROUNDING, feasible, raise_contradiction, raise_if_only_zero
 from .options import Given, Ramp
 from .rows import Rows, rows_of
 
@@ -45,6 +45,8 @@ class Constraints:
         found = cls(*_limits(given), given.budget, given, rows_of(given))
         if not found.can_hold():
             raise_contradiction(n_steps, found.rows)
+        if not found.simple:
+            raise_if_only_zero(n_steps, found.rows)
         return found
 
     @property

@@ -1,6 +1,6 @@
 """Which constraints contradict each other: a linear program in the largest relative violation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -10,20 +10,50 @@ from lastiterate.theory.base.validation import InputError
 
 from .rows import Rows
 
-__all__ = ["ROUNDING", "feasible", "raise_contradiction"]
+__all__ = ["ROUNDING", "feasible", "raise_contradiction", "raise_if_only_zero"]
 
 ROUNDING = 1e-12  # limits that cross by less than this, relative, are a rounding error and no contradiction
 
 
 def raise_contradiction(n_steps: int, named: Sequence[Rows]) -> NoReturn:
     """Raise `InputError` that names options that contradict each other, none of which could be left out."""
+    names = _needed(named, lambda others: not feasible(n_steps, others))
+    raise InputError(names, "constraints that contradict each other", "constraints that can hold together")
+
+
+def raise_if_only_zero(n_steps: int, named: Sequence[Rows]) -> None:
+    """Raise `InputError` where options on the shape leave nothing but the schedule of zeros.
+
+    A warm-up that doubles within ``max_ratio`` of 1.5 is satisfied by zeros alone. Limits of zero on every step are
+    not such a case: whoever sets them means them.
+    """
+    if not _dead(n_steps, named) or _dead(n_steps, [rows for rows in named if rows.name == "max_step"]):
+        return
+    names = _needed(named, lambda others: _dead(n_steps, others))
+    raise InputError(names, "constraints that only zeros satisfy", "constraints that allow a positive step")
+
+
+def _needed(named: Sequence[Rows], fails: Callable[[Sequence[Rows]], bool]) -> str:
+    """Return the names of a set of options that fails and of which none could be left out."""
     chosen = list(named)
     for rows in named:
         others = [other for other in chosen if other is not rows]
-        if not feasible(n_steps, others):
+        if fails(others):
             chosen = others
-    names = " and ".join(rows.name for rows in chosen)
-    raise InputError(names, "constraints that contradict each other", "constraints that can hold together")
+    return " and ".join(rows.name for rows in chosen)
+
+
+def _dead(n_steps: int, named: Sequence[Rows]) -> bool:
+    """Whether zeros alone satisfy the rows with a limit of zero, at any scale."""
+    parts = [sign * rows.matrix[side == 0.0] for rows in named for sign, side in ((1.0, rows.high), (-1.0, rows.low))]
+    parts = [part for part in parts if part.shape[0]]
+    if not parts:
+        return False
+    limits: Any = sparse.vstack(parts, format="csr")
+    largest = optimize.linprog(
+        -np.ones(n_steps), A_ub=limits, b_ub=np.zeros(limits.shape[0]), bounds=(0.0, 1.0), method="highs"
+    )
+    return bool(largest.status == 0 and -largest.fun <= ROUNDING)
 
 
 def feasible(n_steps: int, named: Sequence[Rows]) -> bool:

@@ -278,6 +278,8 @@ def test_random_mixes_are_certified(n_steps, options, bounds, seed):
         ({"warmup": 5, "max_step": 0.1, "min_step": 0.05}, "max_step and min_step and warmup"),
         ({"warmup": 5, "max_step": 0.1, "min_step": np.linspace(0.0, 0.2, 10)}, "max_step and min_step"),
         ({"prefix": [1.0], "blocks": 2, "budget": 0.5, "min_step": 0.01}, "prefix and budget"),
+        ({"warmup": 2, "max_ratio": 1.7, "blocks": 3, "max_step": 0.1}, "warmup and max_ratio"),
+        ({"tail": [0.0], "max_ratio": 3.0}, "tail and max_ratio"),
     ],
 )
 def test_contradictions_are_named(options, names):

@@ -38,7 +38,7 @@ def test_a_hundred_thousand_steps_vs_50_digits(power):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("count", [3, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [3, pytest.param(225, marks=pytest.mark.slow)])
 def test_falling_bounds_vs_50_digits_and_a_scan_over_sigma(family, count):
     """The minimum near sigma has the value, and no other sigma is better."""
     rng = np.random.default_rng(FAMILIES.index(family))
