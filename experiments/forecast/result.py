@@ -103,7 +103,7 @@ class LossFit:
     def score(self) -> Score:
         """Errors of this law on the fitted points, on left-out runs and on the later half of training."""
         known = [entry for entry in self.scores if entry.law == self.law]
-        return known[0] if known else score(self.fitted, self._groups)
+        return known[0] if known else score(self.fitted)
 
     @cached_property
     def scope(self) -> Scope:
@@ -113,7 +113,7 @@ class LossFit:
     @cached_property
     def moves(self) -> Moves:
         """Errors of predicting another peak or a longer horizon, tried within the fitted runs."""
-        return observed_moves(self.fitted, self._groups, self.on)
+        return observed_moves(self.fitted, self.on)
 
     @cached_property
     def D_over_G(self) -> float:
@@ -122,7 +122,7 @@ class LossFit:
             fitted = self.fitted
         else:
             samples = self.fitted.problem.samples
-            fitted = fit_law(law_for("exact", samples), samples, self._groups, self.on)
+            fitted = fit_law(law_for("exact", samples), samples, self._groups)
         law: Any = fitted.law
         return float(np.exp(fitted.solution.theta[2]) * law.unit)
 
@@ -295,7 +295,7 @@ class LossFit:
     def half_widths(self, run: Run, at: npt.NDArray[np.int64], level: float) -> Array:
         """Return half widths of intervals, in the log of the loss, after ``at`` steps."""
         extra = allowance(self.scope, run.steps)
-        return self.fitted.uncertainty.half_width(self.log_jacobian(run, at), level, extra)
+        return self.fitted.uncertainty.half_width(self.log_jacobian(run, at), at, level, extra)
 
     @property
     def theta(self) -> Array:
