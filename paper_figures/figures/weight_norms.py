@@ -95,7 +95,7 @@ def _measure(n: int, settings: Settings) -> Data:
             norms[name] = {
                 "step": every.tolist(),
                 "predicted": predicted[every].tolist(),
-                "measured": measured[every].tolist(),
+                "measured": (measured * STD / measured[0])[every].tolist(),  # small matrices start a few percent off
             }
             logs[decay].append(LossLog(rates, at, losses, decay, STD, name=name))
     return {"norms": norms, "errors": {law: _errors(law, logs) for law in LAWS}}
@@ -131,6 +131,7 @@ def _draw(data: Data) -> Any:
         right.bar(np.arange(len(names)) + i * width, [data["errors"][law][name] for name in names], width, label=law)
     right.set(yscale="log", ylabel="mean error, nats")
     right.set_xticks(np.arange(len(names)) + 0.4, names, rotation=15, fontsize="x-small")
+    right.set_ylim(top=2.0 * max(max(row.values()) for row in data["errors"].values()))
     right.legend(fontsize="xx-small", ncols=2)
     return figure
 
