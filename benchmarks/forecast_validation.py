@@ -1,5 +1,7 @@
 """Validate forecasts on recorded runs of language models: ``python benchmarks/forecast_validation.py DATA > PAGE``.
 
+Names after DATA choose sections: split, cooldowns, chosen, longer, coverage.
+
 DATA holds ``loss_curves/25M`` and ``loss_curves/100M`` (columns step, lr, loss; arXiv 2503.12811), ``cooldowns`` and
 ``llm_runs`` (JSON histories; arXiv 2501.18965). Every number of the page is computed here; times are CPU seconds.
 """
@@ -7,7 +9,7 @@ DATA holds ``loss_curves/25M`` and ``loss_curves/100M`` (columns step, lr, loss;
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,25 +27,35 @@ SETTLED = 4000  # steps after which points of curves count for coverage
 SPACING = 512
 
 
-def main(folder: Path) -> None:
-    """Print the page."""
+def main(folder: Path, wanted: Sequence[str]) -> None:
+    """Print the page, or the wanted sections of it."""
     warnings.simplefilter("ignore", ForecastWarning)  # the errors of such moves are what is measured
     curves = {size: curves_of(folder / "loss_curves" / size) for size in SIZES}
     finals = [read_losses(path, on="final") for path in sorted((folder / "cooldowns").glob("cooldown*.json"))]
-    long_runs = [read_losses(path) for path in sorted((folder / "llm_runs").glob("*.json"))]
-    print("# Forecasts: validation\n")
-    print("Written by `benchmarks/forecast_validation.py`; errors are mean absolute errors in nats.")
-    for size, logs in curves.items():
-        published_split(size, logs)
-    cooldowns(finals)
-    chosen_one_after_the_other(finals)
-    other_runs(finals, long_runs)
-    coverage(curves, finals, long_runs)
+    long_runs = sorted((folder / "llm_runs").glob("*.json"))
+    sections: dict[str, Callable[[], None]] = {
+        "split": lambda: published_splits(curves),
+        "cooldowns": lambda: cooldowns(finals),
+        "chosen": lambda: chosen_one_after_the_other(finals),
+        "longer": lambda: other_runs(finals, [read_losses(path, on="final") for path in long_runs]),
+        "coverage": lambda: coverage(curves, finals, [read_losses(path) for path in long_runs]),
+    }
+    if not wanted:
+        print("# Forecasts: validation\n")
+        print("Written by `benchmarks/forecast_validation.py`; errors are mean absolute errors in nats.")
+    for name in wanted or sections:
+        sections[name]()
 
 
 def curves_of(folder: Path) -> list[LossLog]:
     """Read nine curves; decay and initial scale are assumed."""
     return [read_losses(path, weight_decay=0.1, init_std=0.02) for path in sorted(folder.glob("*.csv"))]
+
+
+def published_splits(curves: dict[str, list[LossLog]]) -> None:
+    """Go through the sizes."""
+    for size, logs in curves.items():
+        published_split(size, logs)
 
 
 def published_split(size: str, logs: Sequence[LossLog]) -> None:
@@ -215,4 +227,4 @@ def table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

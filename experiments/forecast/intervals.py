@@ -3,19 +3,18 @@ r"""How uncertain a fitted law is: its parameters, the noise within a run, and w
 The log of a loss is the law's, plus a deviation of its run, plus noise within the run. Runs of one recipe start alike
 and drift apart, by accidents of the data's order and by whatever the law does not describe: the deviation is a random
 walk, of variance b^2 n / N after n steps (N the longest fitted run), so that it grows with the horizon. The noise has
-variance w^2 and is autocorrelated. Points of one run therefore tell its level only once, and the covariance of the
-parameters is
+variance w^2 and is autocorrelated. Points of one run therefore tell its level only once; the fit, which minimises a sum
+over points and the prior with the curvature H = J' W J / scale^2 + P, has the covariance (P is the prior's precision)
 
-    C = (sum over runs of J' V^-1 J + prior)^-1,    V_ij = b^2 min(n_i, n_j) / N + f w^2 [i = j],
+    C = H^-1 (sum over runs of J' W V W J / scale^4 + P) H^-1,    V_ij = b^2 min(n_i, n_j) / N + f w^2 [i = j],
 
 with w the root mean square of the fit's residuals and f = (1 + rho) / (1 - rho) for their lag-one correlation rho.
-Residuals of a fit cannot show b,
-because the parameters follow the runs. Runs that were left out can: b is the value for which the squared errors on
-left-out runs, each over its own predicted variance v = J C J' + b^2 n / N + w^2, average one (every run counts the
-same). The half width of an interval is t_nu sqrt(v). The degrees of freedom are Satterthwaite's: a left-out run
-counts m^2 / sum_ij r_ij^2 for the predicted correlations r of the errors at its m points: one where they all move
-together, two for a random walk. A run alone shows nothing of b, which is then taken to be the relative error that the
-fit counts as one, with one degree of freedom.
+Residuals of a fit cannot show b, because the parameters follow the runs. Runs that were left out can: b is the value
+for which the squared errors on left-out runs, each over its own predicted variance v = J C J' + b^2 n / N + w^2,
+average one (every run counts the same). The half width of an interval is t_nu sqrt(v). The degrees of freedom are
+Satterthwaite's: a left-out run counts m^2 / sum_ij r_ij^2 for the predicted correlations r of the errors at its m
+points: one where they all move together, two for a random walk. A run alone shows nothing of b, which is then taken to
+be the relative error that the fit counts as one, with one degree of freedom.
 """
 
 from collections.abc import Sequence
@@ -41,32 +40,37 @@ INTERVAL_POINTS = 256
 
 @dataclass(frozen=True, eq=False)
 class Information:
-    """What the runs of a fit tell of its parameters, before it is known how much runs and points deviate.
-
-    The points of each run are turned to the directions in which its deviation has independent parts.
+    """What the points of some runs do to the parameters of a fit, before it is known how much runs and points deviate.
 
     Attributes
     ----------
-    jacobian : ndarray, shape (m, p)
-        Derivatives of the log of the prediction, in these directions.
-    shared : ndarray, shape (m,)
-        Variance of the run's deviation in each direction, for b = 1.
+    curvature : ndarray, shape (p, p)
+        J' W J / scale^2 of all points and the prior: the curvature H of what the fit minimises.
+    drift : ndarray, shape (p, p)
+        Covariance of the gradient of what the fit minimises, from random walks of the runs with b = 1.
+    noise : ndarray, shape (p, p)
+        The same from independent noise of the points with variance one.
     prior : ndarray, shape (p, p)
-        Inverse covariance of the prior.
+        The same from the prior's own error: its inverse covariance.
+    scale : float
+        Error that the fit counts as one.
     horizon : float
         Steps at which a run deviates by b.
     """
 
-    jacobian: Array
-    shared: Array
+    curvature: Array
+    drift: Array
+    noise: Array
     prior: Array
+    scale: float
     horizon: float
 
     @classmethod
     def of(cls, problem: FitProblem, solution: Solution) -> "Information":
         """Return the information of the points of a solution."""
         horizon = max(float(part.at[-1]) for part in problem.samples)
-        known = cls(np.zeros((0, problem.mean.size)), np.zeros(0), np.diag(problem.precision**2), horizon)
+        prior, nothing = np.diag(problem.precision**2), np.zeros((problem.mean.size, problem.mean.size))
+        known = cls(prior, nothing, nothing, prior, solution.scale, horizon)
         columns = problem.by_run(solution.jacobian, solution.weights)
         for part, (jacobian, weights) in zip(problem.samples, columns, strict=True):
             known = known.with_run(jacobian, part.at, weights)
@@ -74,21 +78,20 @@ class Information:
 
     def with_run(self, jacobian: Array, at: Points, weights: Array | float = 1.0) -> "Information":
         """Return the information with one more run, given the derivatives after ``at`` steps."""
-        root = np.sqrt(np.broadcast_to(weights, at.shape))
-        shared, directions = np.linalg.eigh(root[:, None] * drift(at, self.horizon) * root)
-        turned = directions.T @ (root[:, None] * jacobian)
+        pull = (np.broadcast_to(weights, at.shape)[:, None] * jacobian) / self.scale**2
         return replace(
             self,
-            jacobian=np.vstack([self.jacobian, turned]),
-            shared=np.append(self.shared, np.maximum(shared, 0.0)),
+            curvature=self.curvature + pull.T @ jacobian,
+            drift=self.drift + pull.T @ drift(at, self.horizon) @ pull,
+            noise=self.noise + pull.T @ pull,
         )
 
     def covariance(self, between: float, noise: float) -> Array:
         """Return C for the variances b^2 between runs and f w^2 of the points of a run."""
-        weighted = self.jacobian / (between * self.shared + noise)[:, None]
-        inverse = weighted.T @ self.jacobian + self.prior
-        scale = 1.0 / np.sqrt(np.diag(inverse))  # parameters have very different sizes
-        covariance = np.linalg.inv(inverse * np.outer(scale, scale)) * np.outer(scale, scale)
+        moved = between * self.drift + noise * self.noise + self.prior
+        scale = 1.0 / np.sqrt(np.diag(self.curvature))  # parameters have very different sizes
+        inverse = np.linalg.inv(self.curvature * np.outer(scale, scale)) * np.outer(scale, scale)
+        covariance = inverse @ moved @ inverse
         return np.asarray(0.5 * (covariance + covariance.T), dtype=np.float64)
 
 

@@ -28,23 +28,23 @@ def fit():
     return fit_losses([drifting(KINDS[i], 2e-3, 5e-4, rng) for i in chosen], "norm_memory")
 
 
-def test_covariance_vs_the_dense_formula(fit):
-    """Generalised least squares with the covariance of all points written out."""
+def test_covariance_vs_simulated_fits(fit):
+    """Draw runs that drift, noise and errors of the prior, and take one Newton step of the fit for each."""
     known, solution, problem = fit.fitted.uncertainty, fit.fitted.solution, fit.fitted.problem
-    inverse = np.diag(problem.precision**2)
-    noise = known.correlation * known.within**2
+    rng, draws = np.random.default_rng(0), 20_000
+    prior = np.diag(problem.precision**2)
+    curvature, pulls = prior.copy(), problem.precision * rng.standard_normal((draws, problem.mean.size))
     for part, (jacobian, weights) in zip(
         problem.samples, problem.by_run(solution.jacobian, solution.weights), strict=True
     ):
-        at = part.at.astype(float)
-        # a point that Huber's loss weighs by w counts as a point with 1 / w of the variance
-        scaled = np.sqrt(weights)
-        shared = known.between**2 * np.minimum.outer(at, at) / 6000 * np.outer(scaled, scaled)
-        turned = scaled[:, None] * jacobian
-        inverse += turned.T @ np.linalg.solve(shared + noise * np.eye(at.size), turned)
-    expected = np.linalg.inv(inverse)
-    size = np.sqrt(np.diag(expected))
-    np.testing.assert_allclose(known.covariance / np.outer(size, size), expected / np.outer(size, size), atol=1e-6)
+        gaps = np.diff(part.at, prepend=0) / 6000
+        walks = known.between * np.cumsum(np.sqrt(gaps) * rng.standard_normal((draws, gaps.size)), axis=1)
+        noise = known.within * np.sqrt(known.correlation) * rng.standard_normal((draws, gaps.size))
+        curvature += jacobian.T @ (weights[:, None] * jacobian) / solution.scale**2
+        pulls += (walks + noise) @ (weights[:, None] * jacobian) / solution.scale**2
+    moved = np.linalg.solve(curvature, pulls.T)
+    size = known.deviations
+    np.testing.assert_allclose(np.cov(moved) / np.outer(size, size), known.covariance / np.outer(size, size), atol=0.04)
 
 
 def test_deviation_of_runs_is_found(fit):
@@ -95,11 +95,10 @@ def test_a_group_of_one_run_is_not_left_out():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [3, 5, 8])
-def test_coverage_where_runs_drift(count):
+def test_coverage_where_runs_drift():
     rng = np.random.default_rng(11)
     points, finals = [], []
-    for _ in range(25):
+    for count in (3, 5, 8) * 8:
         chosen = rng.choice(len(KINDS), count + 4, replace=False)
         runs = [drifting(KINDS[i], 1e-3, 5e-4, rng) for i in chosen]
         fit = fit_losses(runs[:count], "norm_memory")
@@ -110,4 +109,4 @@ def test_coverage_where_runs_drift(count):
             points.append(inside.mean())
             finals.append(inside[-1])
     assert 0.72 < np.mean(points) < 0.9
-    assert 0.68 < np.mean(finals) < 0.92  # a hundred runs: four hundredths either way
+    assert 0.7 < np.mean(finals) < 0.9
