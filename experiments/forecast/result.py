@@ -33,7 +33,18 @@ class ForecastWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Forecast:
-    """The predicted last loss of one schedule, an interval for it, and what lies outside the fitted runs."""
+    """The predicted last loss of one schedule, an interval for it, and what lies outside the fitted runs.
+
+    Attributes
+    ----------
+    name : str
+    final : float
+        Predicted loss after the last step, in nats.
+    low, high : float
+        Ends of the interval.
+    notes : tuple of str
+        A sentence for every way in which the schedule leaves the fitted runs.
+    """
 
     name: str
     final: float
@@ -170,8 +181,8 @@ class LossFit:
     ) -> Array:
         """Return lower and upper ends, float64 (2, N+1), of intervals that a run's loss lies in with ``level``.
 
-        They hold the uncertainty of the parameters, a run's own deviation, and an allowance for a peak or horizon
-        outside the fitted ones. Half widths are computed at 256 points and at jumps, and interpolated.
+        They hold the uncertainty of the parameters, what one run differs from the next (found from runs left out),
+        and an allowance for a peak or horizon outside the fitted ones. Half widths are computed at 256 points and at jumps, and interpolated.
         """
         level = check_fraction(level, "level", low=1e-6, high=1.0 - 1e-6)
         run = self.run_of(steps, weight_decay, init_std)
