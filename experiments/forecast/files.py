@@ -13,7 +13,6 @@ from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.laws.registry import LAWS
 
 from .fit_law import FittedLaw, law_for, parameters_of
-from .intervals import uncertainty
 from .least_squares import FitProblem
 from .log import LossLog
 from .samples import group_names, sample
@@ -72,7 +71,6 @@ def load(path: str | Path) -> "LossFit":
     samples, groups = sample(logs, rest["on"]), group_names(logs)
     law = law_for(rest["law"], samples)
     problem = FitProblem(law, samples, parameters_of(law, samples, groups))
-    solution = problem.at(stored["theta"], float(rest["scale"]))
-    fitted = FittedLaw(law, problem, solution, uncertainty(problem, solution, rest["on"]))
+    fitted = FittedLaw(law, problem, problem.at(stored["theta"], float(rest["scale"])), groups)
     scores = tuple(Score(**score) for score in rest["scores"])
     return LossFit(rest["law"], rest["on"], tuple(logs), fitted, scores, tuple(rest["notes"]))

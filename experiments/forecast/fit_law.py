@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,32 +11,55 @@ from lastiterate.theory.base.validation import Array
 from lastiterate.theory.laws.protocol import Law, LawParameter
 from lastiterate.theory.laws.registry import LAWS
 
-from .intervals import Uncertainty, uncertainty
+from .intervals import Information, LeftOutRun, Uncertainty, uncertainty
 from .least_squares import OFFSET, FitProblem, Solution
 from .samples import Sample, truncate
 
-__all__ = [
-    "FittedLaw",
-    "error_of_move",
-    "error_on",
-    "fit_law",
-    "law_for",
-    "left_out_errors",
-    "parameters_of",
-    "tail_error",
-]
+__all__ = ["FittedLaw", "error_of_move", "fit_law", "law_for", "parameters_of", "tail_error"]
 
 MOST_FOLDS = 12
+EARLY = 0.1  # no law describes the first tenth of a run, and no interval is measured by it
 
 
 @dataclass(frozen=True, eq=False)
 class FittedLaw:
-    """A law in the unit of the logs, its problem, solution and uncertainty."""
+    """A law in the unit of the logs, its problem, its solution and the groups of the logs."""
 
     law: Law
     problem: FitProblem
     solution: Solution
-    uncertainty: Uncertainty
+    groups: Sequence[str | None]
+
+    @cached_property
+    def left_out(self) -> tuple[LeftOutRun, ...]:
+        """Every run as the law fitted to the others predicts it; of more than twelve several are left out at once.
+
+        Without a run that is alone in its group, whose offset the others do not tell.
+        """
+        samples = self.problem.samples
+        found: list[LeftOutRun] = []
+        folds = min(len(samples), MOST_FOLDS)
+        for fold in range(folds) if len(samples) > 1 else ():
+            out = range(fold, len(samples), folds)
+            kept = [index for index in range(len(samples)) if index not in out]
+            problem, solution = _refit(self, kept)
+            information = Information.of(problem, solution)
+            known = {samples[index].group for index in kept}
+            found += [self._as_left_out(index, solution, information) for index in out if samples[index].group in known]
+        return tuple(found)
+
+    @cached_property
+    def uncertainty(self) -> Uncertainty:
+        """What the residuals and the left-out runs say of the deviations of points and runs."""
+        return uncertainty(self.problem, self.solution, self.left_out)
+
+    def _as_left_out(self, index: int, solution: Solution, information: Information) -> LeftOutRun:
+        part = self.problem.samples[index]
+        alone = FitProblem(self.law, [part], self.problem.parameters, [self.problem.terms[index]])
+        errors, jacobian = alone.residuals(solution.theta)
+        mean = float(np.mean(np.abs(np.expm1(errors)) * part.loss))
+        late = part.at > EARLY * part.at[-1]
+        return LeftOutRun(errors[late], jacobian[late], part.at[late], information, mean)
 
 
 def law_for(name: str, samples: Sequence[Sample]) -> Law:
@@ -45,54 +69,25 @@ def law_for(name: str, samples: Sequence[Sample]) -> Law:
     return replace(law, unit=float(np.exp(np.mean(np.log(peaks)))))
 
 
-def fit_law(law: Law, samples: Sequence[Sample], groups: Sequence[str | None], on: str) -> FittedLaw:
+def fit_law(law: Law, samples: Sequence[Sample], groups: Sequence[str | None]) -> FittedLaw:
     """Fit from several starts."""
     problem = FitProblem(law, samples, parameters_of(law, samples, groups))
-    solution = problem.solve(problem.starts())
-    return FittedLaw(law, problem, solution, uncertainty(problem, solution, on))
+    return FittedLaw(law, problem, problem.solve(problem.starts()), groups)
 
 
-def left_out_errors(fitted: FittedLaw, groups: Sequence[str | None]) -> Array:
-    """Return the mean absolute error on each run, in nats, of the law fitted to the others.
-
-    Of more than twelve runs several are left out at once. NaN for a single run.
-    """
-    samples, terms = fitted.problem.samples, fitted.problem.terms
-    errors = np.full(len(samples), np.nan)
-    if len(samples) < 2:
-        return errors
-    folds = min(len(samples), MOST_FOLDS)
-    for fold in range(folds):
-        out = list(range(fold, len(samples), folds))
-        kept = [index for index in range(len(samples)) if index not in out]
-        theta = _refit(fitted, [samples[i] for i in kept], [terms[i] for i in kept], groups)
-        for index in out:
-            errors[index] = error_on(fitted.law, theta, samples[index], terms[index])
-    return errors
-
-
-def error_of_move(fitted: FittedLaw, kept: Sequence[Sample], out: Sequence[Sample], groups: Sequence[Any]) -> float:
+def error_of_move(fitted: FittedLaw, kept: Sequence[Sample], out: Sequence[Sample]) -> float:
     """Return the mean absolute error on ``out``, in nats, of the law fitted to ``kept``; NaN if either is empty."""
     if not kept or not out:
         return float("nan")
-    theta = _refit(fitted, kept, None, groups)
-    return float(np.mean([error_on(fitted.law, theta, part, None) for part in out]))
+    theta = _refit_to(fitted, kept, None)[1].theta
+    return float(np.mean([_error_on(fitted, theta, part) for part in out]))
 
 
-def tail_error(fitted: FittedLaw, groups: Sequence[str | None]) -> float:
+def tail_error(fitted: FittedLaw) -> float:
     """Return the error of the later half of training, predicted from the first: half of the longest run's steps."""
     samples = fitted.problem.samples
     limit = max(int(part.at[-1]) for part in samples) // 2
-    kept, out = truncate(samples, limit, later=False), truncate(samples, limit, later=True)
-    return error_of_move(fitted, kept, out, groups)
-
-
-def error_on(law: Law, theta: Array, part: Sample, terms: Any) -> float:
-    """Return the mean absolute error on the points of one log, in nats."""
-    terms = law.terms(part.run, part.at) if terms is None else terms
-    n_law = len(law.parameters([part.run], 1.0, 1.0))
-    offset = 0.0 if part.group < 0 else float(theta[n_law + part.group])
-    return float(np.mean(np.abs(law.evaluate(theta[:n_law], terms)[0] + offset - part.loss)))
+    return error_of_move(fitted, truncate(samples, limit, later=False), truncate(samples, limit, later=True))
 
 
 def parameters_of(law: Law, samples: Sequence[Sample], groups: Sequence[str | None]) -> tuple[LawParameter, ...]:
@@ -109,6 +104,17 @@ def parameters_of(law: Law, samples: Sequence[Sample], groups: Sequence[str | No
     return (*own, *offsets)
 
 
-def _refit(fitted: FittedLaw, samples: Sequence[Sample], terms: Sequence[Any] | None, groups: Sequence[Any]) -> Array:
-    problem = FitProblem(fitted.law, samples, parameters_of(fitted.law, samples, groups), terms)
-    return problem.solve([fitted.solution.theta], fitted.solution.scale).theta
+def _refit(fitted: FittedLaw, kept: Sequence[int]) -> tuple[FitProblem, Solution]:
+    problem = fitted.problem
+    return _refit_to(fitted, [problem.samples[i] for i in kept], [problem.terms[i] for i in kept])
+
+
+def _refit_to(fitted: FittedLaw, samples: Sequence[Sample], terms: Sequence[Any] | None) -> tuple[FitProblem, Solution]:
+    problem = FitProblem(fitted.law, samples, parameters_of(fitted.law, samples, fitted.groups), terms)
+    return problem, problem.solve([fitted.solution.theta], fitted.solution.scale)
+
+
+def _error_on(fitted: FittedLaw, theta: Array, part: Sample) -> float:
+    """Return the mean absolute error on the points of one log, in nats."""
+    loss = FitProblem(fitted.law, [part], fitted.problem.parameters).predict(theta)[0]
+    return float(np.mean(np.abs(loss - part.loss)))

@@ -83,9 +83,9 @@ def fit_losses(
     notes += _advice(completed)
     if law == "auto":
         decays = norm_known and any(log.weight_decay for log in completed)
-        fitted, scores = choose(samples, groups, on, decays=decays, norm_known=norm_known)
+        fitted, scores = choose(samples, groups, decays=decays, norm_known=norm_known)
     else:
-        fitted, scores = fit_law(law_for(law, samples), samples, groups, on), ()
+        fitted, scores = fit_law(law_for(law, samples), samples, groups), ()
     return LossFit(fitted.law.name, on, tuple(completed), fitted, scores, tuple(notes))
 
 

@@ -13,7 +13,7 @@ from lastiterate.theory.laws.protocol import Law, LawParameter
 
 from .samples import Sample, prepare
 
-__all__ = ["FitProblem", "Solution"]
+__all__ = ["SCALE", "FitProblem", "Solution"]
 
 SCALE = 1e-3
 N_STARTS = 3
@@ -72,6 +72,11 @@ class FitProblem:
         self.n_law: int = sum(not p.name.startswith(OFFSET) for p in self.parameters)
         groups = np.concatenate([np.full(part.at.size, part.group) for part in self.samples])
         self.offsets: npt.NDArray[np.bool_] = groups[:, None] == np.arange(self.mean.size - self.n_law)
+
+    def by_run(self, *columns: Array) -> list[tuple[Array, ...]]:
+        """Return columns of all points cut into those of every run."""
+        ends = np.cumsum([part.at.size for part in self.samples])[:-1]
+        return list(zip(*(np.split(column, ends) for column in columns), strict=True))
 
     def predict(self, theta: Array) -> tuple[Array, Array]:
         """Return predicted losses and Jacobian at all points."""

@@ -123,5 +123,7 @@ def _check_losses(loss: npt.ArrayLike, at: npt.NDArray[np.int64]) -> Array:
     if bad.any():
         index = int(np.argmax(bad))
         where = f"loss[{index}] = {losses[index]} after {at[index]} steps ({int(bad.sum())} such)"
-        raise InputError("loss", where, "positive finite losses: leave out a spike to NaN, or the rest of the run")
+        raise InputError(
+            "loss", where, "positive finite losses: leave out those of a spike (drop_bad), or the rest of the run"
+        )
     return losses

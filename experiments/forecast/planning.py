@@ -107,12 +107,12 @@ def next_run(fit: "LossFit", candidates: Sequence[Any], target: Any) -> int:
     runs = [fit.run_of(candidate) for candidate in candidates]
     wanted = runs if target is None else [fit.run_of(steps) for steps in _several(target)]
     jacobian = np.vstack([fit.log_jacobian(run, _last(run)) for run in wanted])
+    ends = np.concatenate([_last(run) for run in wanted])
     widths: list[float] = []
     for run in runs:
         at = _last(run) if fit.on == "final" else _curve_points(run)
-        covariance = fit.fitted.uncertainty.with_run(fit.log_jacobian(run, at))
-        variance = np.einsum("ij,jk,ik->i", jacobian, covariance, jacobian)
-        widths.append(float(np.mean(np.sqrt(variance + fit.fitted.uncertainty.run_error**2))))
+        covariance = fit.fitted.uncertainty.with_run(fit.log_jacobian(run, at), at)
+        widths.append(float(np.mean(np.sqrt(fit.fitted.uncertainty.variance(jacobian, ends, covariance)))))
     return int(np.argmin(widths))
 
 

@@ -33,7 +33,18 @@ class ForecastWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Forecast:
-    """The predicted last loss of one schedule, an interval for it, and what lies outside the fitted runs."""
+    """The predicted last loss of one schedule, an interval for it, and what lies outside the fitted runs.
+
+    Attributes
+    ----------
+    name : str
+    final : float
+        Predicted loss after the last step, in nats.
+    low, high : float
+        Ends of the interval.
+    notes : tuple of str
+        A sentence for every way in which the schedule leaves the fitted runs.
+    """
 
     name: str
     final: float
@@ -103,7 +114,7 @@ class LossFit:
     def score(self) -> Score:
         """Errors of this law on the fitted points, on left-out runs and on the later half of training."""
         known = [entry for entry in self.scores if entry.law == self.law]
-        return known[0] if known else score(self.fitted, self._groups)
+        return known[0] if known else score(self.fitted)
 
     @cached_property
     def scope(self) -> Scope:
@@ -113,7 +124,7 @@ class LossFit:
     @cached_property
     def moves(self) -> Moves:
         """Errors of predicting another peak or a longer horizon, tried within the fitted runs."""
-        return observed_moves(self.fitted, self._groups, self.on)
+        return observed_moves(self.fitted, self.on)
 
     @cached_property
     def D_over_G(self) -> float:
@@ -122,7 +133,7 @@ class LossFit:
             fitted = self.fitted
         else:
             samples = self.fitted.problem.samples
-            fitted = fit_law(law_for("exact", samples), samples, self._groups, self.on)
+            fitted = fit_law(law_for("exact", samples), samples, self._groups)
         law: Any = fitted.law
         return float(np.exp(fitted.solution.theta[2]) * law.unit)
 
@@ -170,8 +181,8 @@ class LossFit:
     ) -> Array:
         """Return lower and upper ends, float64 (2, N+1), of intervals that a run's loss lies in with ``level``.
 
-        They hold the uncertainty of the parameters, a run's own deviation, and an allowance for a peak or horizon
-        outside the fitted ones. Half widths are computed at 256 points and at jumps, and interpolated.
+        They hold the uncertainty of the parameters, what one run differs from the next (found from runs left out),
+        and an allowance for a peak or horizon outside the fitted ones. Half widths are computed at 256 points and at jumps, and interpolated.
         """
         level = check_fraction(level, "level", low=1e-6, high=1.0 - 1e-6)
         run = self.run_of(steps, weight_decay, init_std)
@@ -295,7 +306,7 @@ class LossFit:
     def half_widths(self, run: Run, at: npt.NDArray[np.int64], level: float) -> Array:
         """Return half widths of intervals, in the log of the loss, after ``at`` steps."""
         extra = allowance(self.scope, run.steps)
-        return self.fitted.uncertainty.half_width(self.log_jacobian(run, at), level, extra)
+        return self.fitted.uncertainty.half_width(self.log_jacobian(run, at), at, level, extra)
 
     @property
     def theta(self) -> Array:

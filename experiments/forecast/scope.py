@@ -10,7 +10,7 @@ from lastiterate.theory.base.validation import Array
 
 from .fit_law import FittedLaw, error_of_move, tail_error
 from .log import LossLog
-from .samples import Sample, truncate
+from .samples import truncate
 
 __all__ = ["Moves", "Scope", "allowance", "depth", "observed_moves", "outside", "rewarms", "scope_of"]
 
@@ -90,7 +90,7 @@ def _beyond(scope: Scope, peak: float) -> float:
     return max(peak / scope.high_peak, scope.low_peak / max(peak, 1e-300), 1.0)
 
 
-def observed_moves(fitted: FittedLaw, groups: Sequence[str | None], on: str) -> Moves:
+def observed_moves(fitted: FittedLaw, on: str) -> Moves:
     """Return the errors of such moves within the fitted runs, by refitting."""
     samples = fitted.problem.samples
     peaks = np.array([part.run.steps.max() for part in samples])
@@ -100,8 +100,8 @@ def observed_moves(fitted: FittedLaw, groups: Sequence[str | None], on: str) -> 
         inside = [round(math.log(peak) / math.log(NEAR)) == level for peak in peaks.tolist()]
         kept = [part for part, left_out in zip(samples, inside, strict=True) if not left_out]
         out = [part for part, left_out in zip(samples, inside, strict=True) if left_out]
-        errors.append(error_of_move(fitted, kept, out, groups))
-    return Moves(float(np.mean(errors)) if errors else float("nan"), _horizon_error(fitted, samples, groups, on))
+        errors.append(error_of_move(fitted, kept, out))
+    return Moves(float(np.mean(errors)) if errors else float("nan"), _horizon_error(fitted, on))
 
 
 def depth(steps: Array) -> float:
@@ -116,12 +116,12 @@ def rewarms(steps: Array) -> bool:
     return bool((recovered > 0.1 * steps.max()).any())
 
 
-def _horizon_error(fitted: FittedLaw, samples: Sequence[Sample], groups: Sequence[str | None], on: str) -> float:
+def _horizon_error(fitted: FittedLaw, on: str) -> float:
     if on == "curve":
-        return tail_error(fitted, groups)
-    longest = max(int(part.at[-1]) for part in samples)
-    kept = truncate(samples, int(longest / NEAR), later=False)
-    return error_of_move(fitted, kept, truncate(samples, int(longest / NEAR), later=True), groups)
+        return tail_error(fitted)
+    samples = fitted.problem.samples
+    limit = int(max(int(part.at[-1]) for part in samples) / NEAR)
+    return error_of_move(fitted, truncate(samples, limit, later=False), truncate(samples, limit, later=True))
 
 
 def _observed(error: float, what: str) -> str:

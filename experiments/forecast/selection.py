@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .fit_law import FittedLaw, fit_law, law_for, left_out_errors, tail_error
+from .fit_law import FittedLaw, fit_law, law_for, tail_error
 from .samples import Sample
 
 __all__ = ["Score", "choose", "score"]
@@ -51,15 +51,15 @@ class Score:
 
 
 def choose(
-    samples: Sequence[Sample], groups: Sequence[str | None], on: str, *, decays: bool, norm_known: bool
+    samples: Sequence[Sample], groups: Sequence[str | None], *, decays: bool, norm_known: bool
 ) -> tuple[FittedLaw, tuple[Score, ...]]:
     """Fit every candidate and return the chosen one with all scores."""
     fits: dict[str, FittedLaw] = {}
     scores: dict[str, Score] = {}
     for name in CANDIDATES:
         if norm_known or name not in NEEDS_NORM:
-            fits[name] = fit_law(law_for(name, samples), samples, groups, on)
-            scores[name] = score(fits[name], groups)
+            fits[name] = fit_law(law_for(name, samples), samples, groups)
+            scores[name] = score(fits[name])
     best = min(scores, key=lambda name: scores[name].value)
     if decays and DEFAULT in scores:
         rivals = [name for name in scores if name not in NEEDS_NORM]
@@ -69,9 +69,8 @@ def choose(
     return fits[best], tuple(scores.values())
 
 
-def score(fitted: FittedLaw, groups: Sequence[str | None]) -> Score:
+def score(fitted: FittedLaw) -> Score:
     """Return the errors of a fitted law."""
     errors = np.abs(np.expm1(fitted.solution.residuals) * fitted.problem.measured)
-    left_out = left_out_errors(fitted, groups)
-    mean = float(np.mean(left_out)) if np.isfinite(left_out).all() else float("nan")
-    return Score(fitted.law.name, float(errors.mean()), mean, tail_error(fitted, groups))
+    mean = float(np.mean([run.mean_error for run in fitted.left_out])) if fitted.left_out else float("nan")
+    return Score(fitted.law.name, float(errors.mean()), mean, tail_error(fitted))

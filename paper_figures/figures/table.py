@@ -30,6 +30,7 @@ MODULES = (
     "search",
     "rewarming",
     "forecast",
+    "weight_norms",
     "merging",
 )
 

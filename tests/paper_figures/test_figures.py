@@ -9,6 +9,7 @@ from lastiterate.paper_figures.run import make_figures
 DIFFERS = {
     "logistic-suite": "refined schedules rank just behind linear decay and cosine on these sets",
     "deep-learning": "a hundred steps of the tiny sizes are too few to gain from decay: the constant schedule leads",
+    "forecast-weight-norms": "within one decay a law in the learning rate itself does as well; the last matrix is off",
 }
 
 

@@ -33,10 +33,9 @@ class AnnealingLaw:
     def parameters(self, runs: list[Run], lowest: float, typical: float) -> tuple[LawParameter, ...]:
         """Return L0, log A, alpha, log C and the log of the memory 1 / -log lambda in steps."""
         clock = float(np.median([run.steps.sum() for run in runs])) / (1e3 * self.unit)
-        a = float(np.log(0.4 * typical) - np.log(3.3) + 0.6 * np.log(max(clock, 1e-12)))
         c = float(np.log(typical / 3.3)) - 8.5
         return (
-            *signal_parameters(lowest, typical, a),
+            *signal_parameters(lowest, typical, clock),
             LawParameter("log_C", c - 12.0, c + 12.0, c, c, 3.0, "gain from a fall of the rate, a unit and a step"),
             LawParameter("log_memory", 0.0, 12.0, 6.2, 6.2, 1.5, "steps that a fall keeps adding"),
         )

@@ -45,9 +45,8 @@ class FunctionalLaw:
     def parameters(self, runs: list[Run], lowest: float, typical: float) -> tuple[LawParameter, ...]:
         """Return L0, log a, s, log b, log c, q and the noise's parameter."""
         clock = float(np.median([self._rates(run).sum() for run in runs]))
-        a = np.log(0.4 * typical) - np.log(3.3) + 0.6 * np.log(max(clock, 1e-12))
         b = np.log(typical / 3.3) - 2.0
-        shared = signal_parameters(lowest, typical, float(a))
+        shared = signal_parameters(lowest, typical, clock)
         memory = (
             LawParameter("log_b", b - 12.0, b + 12.0, b - 0.5, b, 2.0, "size of the noise"),
             LawParameter("log_c", -5.0, 9.0, 4.0, 4.0, 3.0, "rate at which noise starts to be forgotten"),
@@ -133,9 +132,10 @@ _NOISE_PARAMETERS: dict[str, tuple[LawParameter, ...]] = {
 }
 
 
-def signal_parameters(lowest: float, typical: float, log_a: float) -> tuple[LawParameter, LawParameter, LawParameter]:
-    """Return the parameters of L0 + a S^-s that several laws share."""
+def signal_parameters(lowest: float, typical: float, clock: float) -> tuple[LawParameter, LawParameter, LawParameter]:
+    """Return the parameters of L0 + a S^-s that several laws share, scaled to a run of the given S."""
     start = 0.89 * lowest
+    log_a = float(np.log(0.4 * typical / 3.3) + 0.6 * np.log(max(clock, 1e-12)))
     return (
         LawParameter("L0", 0.0, lowest, start, start, 0.3 * lowest, "loss that no training removes"),
         LawParameter("log_a", log_a - 12.0, log_a + 12.0, log_a, log_a, 2.0, "size of the signal"),

@@ -32,10 +32,9 @@ class MultiPowerLaw:
     def parameters(self, runs: list[Run], lowest: float, typical: float) -> tuple[LawParameter, ...]:
         """Return L0, log A, alpha, log B, log C, beta and gamma."""
         clock = float(np.median([run.steps.sum() for run in runs])) / (1e3 * self.unit)
-        a = float(np.log(0.4 * typical) - np.log(3.3) + 0.6 * np.log(max(clock, 1e-12)))
         b = float(np.log(typical / 3.3)) - 0.7
         return (
-            *signal_parameters(lowest, typical, a),
+            *signal_parameters(lowest, typical, clock),
             LawParameter("log_B", b - 12.0, b + 12.0, b, b, 2.0, "gain from a fall of the rate, a unit"),
             LawParameter("log_C", -6.0, 10.0, 1.0, 1.0, 3.0, "rate at which the gain starts"),
             LawParameter("beta", 0.05, 4.0, 0.5, 0.5, 0.5, "exponent of the gain"),

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.validation import Array
 
-__all__ = ["Law", "LawParameter", "Run"]
+__all__ = ["Law", "LawParameter", "Points", "Run"]
 
 Points = npt.NDArray[np.int64]
 

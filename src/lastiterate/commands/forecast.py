@@ -39,14 +39,17 @@ def forecast(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the best schedule: .json, .csv, .npy.")] = None,
     next_run: Annotated[bool, typer.Option("--next", help="Also which run would narrow the intervals most.")] = False,
     bound: Annotated[bool, typer.Option("--bound", help="Print the exact worst-case rate beside the loss.")] = False,
+    drop_bad: Annotated[bool, typer.Option("--drop-bad", help="Leave out losses that are not finite.")] = False,
     as_json: JsonFlag = False,
     plot: PlotOption = None,
 ) -> None:
     """Predict the loss of schedules from recorded runs, with intervals."""
     from lastiterate.experiments.forecast.fitting import fit_losses
+    from lastiterate.experiments.forecast.reading import read_losses
     from lastiterate.experiments.forecast.result import ForecastWarning
 
-    fit = fit_losses(runs, law, on, weight_decay=weight_decay, init_std=init_std)
+    logs = [read_losses(run, on=on, drop_bad=drop_bad) for run in runs]
+    fit = fit_losses(logs, law, on, weight_decay=weight_decay, init_std=init_std)
     top, horizon = peak or fit.scope.high_peak, n_steps or fit.scope.horizon
     given = load_all(list(schedule or USUAL), horizon, horizon)
     wanted: dict[str, Any] = {one.name: one.steps if one.absolute else top * one.steps for one in given}

@@ -1,6 +1,7 @@
 """The command `lastiterate forecast` and the pictures of forecasts."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,6 +56,18 @@ def test_what_is_assumed_goes_to_the_error_stream(files):
     shown = invoke(*files, "--law", "norm_memory", "-s", "linear", "--peak", "0.01")
     assert "0.1 and initial scale 0.02 are assumed" in shown.stderr
     assert "outside the fitted" in shown.stderr
+
+
+def test_losses_that_are_not_finite_are_left_out_on_demand(files, tmp_path):
+    bad = tmp_path / "bad.csv"
+    lines = Path(files[1]).read_text().splitlines()
+    step, rate, _ = lines[40].split(",")
+    bad.write_text("\n".join([*lines[:40], f"{step},{rate},nan", *lines[41:]]) + "\n")
+    refused = CliRunner().invoke(app, ["forecast", files[0], str(bad), "--law", "annealing"])
+    assert refused.exit_code != 0
+    assert "drop" in str(refused.exception) + refused.output
+    shown = invoke(files[0], str(bad), "--law", "annealing", "-s", "linear", "--drop-bad")
+    assert "1 losses that are not positive and finite were left out" in shown.stderr
 
 
 def test_cooldown_picture():
