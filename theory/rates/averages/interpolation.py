@@ -1,16 +1,16 @@
 r"""Schedule-Free, primal averaging and generalised primal averaging: an interval for the worst case at any length.
 
-With averaging shares c_k and weights w_k = c_k (1 - c_{k+1}) ... (1 - c_N) of z_0..z_N in x_N, W_k = w_0 + ... + w_k, the
-last row of the step matrix is e_k = h_k (1 - W_k), and the gradients are taken at rows h_k (1 - beta_j W_k / W_j).
+With averaging shares c_k and weights w_k = c_k (1 - c_{k+1}) ... (1 - c_N) of z_0..z_N in x_N, W_k = w_0 + ... + w_k,
+the last row of the step matrix is e_k = h_k (1 - W_k), and the gradients are taken at rows h_k (1 - beta_j W_k / W_j).
 
 * *Lower bound*: R*(e) where the sign condition of an average with these weights holds (Theorem M in `emulated`): then
-  the rows divided by w_k of the exact rate are nonincreasing for every beta, and the function of SGD with steps e is met
-  by the whole method. Where it fails, every pair of points is checked, and a linear function is the last resort.
+  the rows divided by w_k of the exact rate are nonincreasing for every beta, and the function of SGD with steps e is
+  met by the whole method. Where it fails, every pair of points is checked, and a linear function is the last resort.
 * *Upper bound*, the least of: *regret*, sum_k w_k <g_k, z_k - x*> >= f(x_N) - f* for every beta in [0, 1] (arXiv
   2405.15682, Theorem 2), at most ((w_0 / h_0) D^2 + sum_k w_k h_k G^2) / 2, h_N = w_N h_{N-1} / w_{N-1}, if w_k / h_k
-  never rises (where it rises, the distance of z_k enters); *blocks*, the certificate of momentum, for all beta in [0, 1]
-  at any length (Theorem T in `transfer`); *search*, all multipliers from later to earlier points, up to 60 steps;
-  *average* for beta = 0, SGD with an average (`lastiterate.theory.rates.averages.rate`); *lipschitz*.
+  never rises (where it rises, the distance of z_k enters); *blocks*, the certificate of momentum at any length
+  (Theorem T in `transfer`); *search*, all multipliers from later to earlier points, up to 60 steps; for beta = 0, SGD
+  with an average, those of `lastiterate.theory.rates.averages.rate`; *lipschitz*.
 
 With w_k = h_k, h_N = h_{N-1}, the two bounds meet if every step is at most the sum of the later ones and all sum to at
 least D / G: the worst case is (D^2 + G^2 sum_k h_k^2) / (2 sum_k h_k) for every beta (``docs/averages.md``).

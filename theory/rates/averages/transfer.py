@@ -6,11 +6,11 @@ of f* >= f_k + <g_k, x* - x_k>; let p_k = a_k + sum_r b_kr and free_k = c_k / (1
 
 **Theorem T.** If b_{k,k-1} >= (1 - free_k) p_k for 0 < k < N, the same numbers prove the same bound for beta.
 
-*Proof.* On the line through x_{k-1} and z_k the points stand in the order z_k, y_k, x_k, x_{k-1}, and x_k = (1 - free_k)
-x_{k-1} + free_k y_k. Hence f(x_k) <= (1 - free_k) f(x_{k-1}) + free_k f(y_k), which costs no gradient. Bound p_k free_k
-f(y_k) with g_k = g(y_k), by b_{k,k-1} - (1 - free_k) p_k times the inequality at x_{k-1}, b_kr times that at x_r and a_k
-times that at x*. The function values add up to row k of the proof for beta = 1, and since free_k y_k = x_k -
-(1 - free_k) x_{k-1} so do the inner products. Row 0 and row N are at x_0 and x_N. QED
+*Proof.* On the line through x_{k-1} and z_k the points stand in the order z_k, y_k, x_k, x_{k-1}, and
+x_k = (1 - free_k) x_{k-1} + free_k y_k. Hence f(x_k) <= (1 - free_k) f(x_{k-1}) + free_k f(y_k), which costs no
+gradient. Bound p_k free_k f(y_k) with g_k = g(y_k), by b_{k,k-1} - (1 - free_k) p_k times the inequality at x_{k-1},
+b_kr times that at x_r and a_k times that at x*. The function values add up to row k of the proof for beta = 1, and
+since free_k y_k = x_k - (1 - free_k) x_{k-1} so do the inner products. Row 0 and row N are at x_0 and x_N. QED
 
 For beta = 0 the condition b_{k,k-1} >= (1 - c_k) p_k is that of the regret bound (arXiv 2405.15682, Theorem 2: there it
 holds with equality); for beta = 1 it is empty. All gradients go to earlier points: the bounds survive noise.
