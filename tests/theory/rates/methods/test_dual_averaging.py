@@ -152,14 +152,10 @@ def test_scaling_laws():
         (lambda: dual_averaging_rate([], 1.0), "weights"),
         (lambda: dual_averaging_rate([1.0, 1.0], [1.0, -1.0]), "scalings"),
         (lambda: dual_averaging_rate([1.0, 1.0], [1.0]), "scalings"),
-        *(
-            (lambda limit=limit: dual_averaging_rate([1.0] * 3, [1.0, 3.0, 2.0], search_limit=limit), "scalings")
-            for limit in (2, 40)
-        ),
-        *(
-            (lambda limit=limit: dual_averaging_rate([1.0, 0.0], [1.0, 3.0], search_limit=limit), "weights")
-            for limit in (1, 40)
-        ),
+        (lambda: dual_averaging_rate([1.0, 1.0, 1.0], [1.0, 3.0, 2.0]), "scalings"),
+        (lambda: dual_averaging_rate([1.0, 1.0, 1.0], [1.0, 3.0, 2.0], search_limit=2), "scalings"),
+        (lambda: dual_averaging_rate([1.0, 0.0, 1.0], [1.0, 2.0, 3.0]), "weights"),
+        (lambda: dual_averaging_rate([1.0, 0.0, 1.0], [1.0, 2.0, 3.0], search_limit=2), "weights"),
         (lambda: dual_averaging_rate([1.0, 0.0], 2.0), "weights"),
         (lambda: dual_averaging_rate([1.0, 1.0], [1.0, 2.0], stochastic="no"), "stochastic"),
         (lambda: dual_averaging_rate([1.0], 1.0, D=0.0), "D"),
