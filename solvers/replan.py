@@ -133,7 +133,7 @@ def replan(
     Raises
     ------
     InputError
-        For arguments outside the ranges above.
+        For arguments outside the ranges above, and for inner products that no convex function has along these steps.
     SolverError
         When the cone program fails.
 
@@ -225,6 +225,9 @@ def _with_products(
     program = _Program(taken * (unit / distance), gram / unit**2, float(tails[0]))
     grid = -0.5 * math.log(program.weight) + np.linspace(-3.0, 3.0, 9)
     value, log_t = _least(lambda log: program.limited(math.exp(log))[0], grid, 1e-4)
+    if not math.isfinite(value) and program.problem.status == "infeasible":
+        expected = f"what some convex function with a minimiser within D = {distance} of x_0 answers to these steps"
+        raise InputError("inner_products", "inner products that contradict each other", expected)
     if not math.isfinite(value):
         raise SolverError(f"the cone program of the replan ended as {program.problem.status}")
     square = program.limited(math.exp(log_t))[1]

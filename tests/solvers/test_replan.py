@@ -135,6 +135,12 @@ def test_a_cap_limits_the_new_steps_and_costs():
     assert replan(steps, norms, 30, cap=2.0 * free.steps[0]).value == free.value
 
 
+def test_a_history_that_no_convex_function_has_is_named():
+    """After a step of 100 the slope is the same: the minimiser would be that far away."""
+    with pytest.raises(InputError, match=r"^inner_products.*contradict"):
+        replan([100.0, 0.1], [1.0, 1.0], 2, np.ones((2, 2)))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_cap_beside_inner_products(seed):
     """Against the program that knows the history, the plan from norms, and other tails under the same limit."""
