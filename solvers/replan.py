@@ -15,10 +15,16 @@ unknowns, since the inner products of seen subgradients are numbers; and
 X' and u' being the parts in the span of the seen subgradients. For each t that leaves a second-order cone program, of a
 size that does not depend on the dimension; its value is quasi-convex in t. This is the plan of Grimmer and Wang's
 subgame perfect method (arXiv 2511.13639), restricted to step sizes.
+
+Any other tail with the weights w_k and sums s_k of the exact rate gives f(x_N) - f(y) <= <u, x_m - y> - s_m^2 |u|^2 / 2
++ sum_k w_k^2 G_k^2 / 2, u = sum_k w_k g_k / s_m: a price on |u|^2 in place of the limit. Under a cap the tails searched
+are those that are best for some distance; they contain the best one for every s_m.
 """
 
 import math
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -110,7 +116,7 @@ def replan(
     inner_products : array_like, shape (m, m) or (m+1, m+1), optional
         <g_i, g_j>, as many as there are norms; for up to a few hundred steps.
     cap : float, optional
-        Upper limit on the new steps. The tail is then the best one under the limit; not beside inner products.
+        Upper limit on the new steps; the tail is then the best one under the limit.
     D : float
         Bound on the distance from x_0 to a minimiser.
     G : float, optional
@@ -127,7 +133,7 @@ def replan(
     Raises
     ------
     InputError
-        For arguments outside the ranges above.
+        For arguments outside the ranges above, and for inner products that no convex function has along these steps.
     SolverError
         When the cone program fails.
 
@@ -148,8 +154,6 @@ def replan(
     limit = float(seen.max()) if G is None else check_positive(G, "G")
     top = None if cap is None else check_positive(cap, "cap")
     gram = None if inner_products is None else _check_gram(inner_products, seen)
-    if gram is not None and top is not None:
-        raise InputError("cap", cap, "no cap beside inner products")
     starts = _check_checkpoints(checkpoints, taken.size)
 
     plans = [_from(taken[:k], seen[: k + 1], count, top, distance, limit) for k in starts]
@@ -157,7 +161,7 @@ def replan(
     value, rest, kind = plans[best]
     if gram is not None:
         for k in starts:
-            better, tail = _with_products(taken[:k], gram[: k + 1, : k + 1], count, distance, limit)
+            better, tail = _with_products(taken[:k], gram[: k + 1, : k + 1], count, top, distance, limit)
             if better < value:
                 value, rest, kind, best = better, tail, "upper", starts.index(k)
     ignorant = max(limit, float(seen.max()))
@@ -208,35 +212,73 @@ def _check_checkpoints(checkpoints: npt.ArrayLike | None, n_taken: int) -> list[
     return sorted({*check_integers(checkpoints, "checkpoints", 0, n_taken).tolist(), n_taken})
 
 
-def _with_products(taken: Array, gram: Array, count: int, distance: float, limit: float) -> tuple[float, Array]:
+def _with_products(
+    taken: Array, gram: Array, count: int, cap: float | None, distance: float, limit: float
+) -> tuple[float, Array]:
     """Bound and steps when inner products are known; in units D = 1 and largest norm 1."""
-    from scipy.optimize import minimize_scalar
-
     unit = math.sqrt(float(np.diagonal(gram).max()))
-    weight = count + 1 if gram.shape[0] == taken.size else count  # of points whose norm is only bounded
-    weight = weight / (limit / unit) ** 2 + (unit**2 / gram[-1, -1] if gram.shape[0] > taken.size else 0.0)
-    program = _Program(taken * (unit / distance), gram / unit**2, weight)
-    grid = -0.5 * math.log(weight) + np.linspace(-3.0, 3.0, 9)
-    coarse = [program.solve(math.exp(log))[0] for log in grid]
-    best = int(np.argmin(coarse))
-    bracket = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
-    found: Any = minimize_scalar(
-        lambda log: program.solve(math.exp(log))[0], bounds=bracket, method="bounded", options={"xatol": 1e-4}
-    )
-    value, tau = min(program.solve(math.exp(log)) for log in (float(found.x), float(grid[best])))
+    bounds = np.full(count + 1, limit / unit)
+    if gram.shape[0] > taken.size:
+        bounds[0] = math.sqrt(gram[-1, -1]) / unit
+    inverse = bounds**-2.0
+    tails = np.cumsum(inverse[::-1])[::-1]
+    program = _Program(taken * (unit / distance), gram / unit**2, float(tails[0]))
+    grid = -0.5 * math.log(program.weight) + np.linspace(-3.0, 3.0, 9)
+    value, log_t = _least(lambda log: program.limited(math.exp(log))[0], grid, 1e-4)
+    if not math.isfinite(value) and program.problem.status == "infeasible":
+        expected = f"what some convex function with a minimiser within D = {distance} of x_0 answers to these steps"
+        raise InputError("inner_products", "inner products that contradict each other", expected)
     if not math.isfinite(value):
         raise SolverError(f"the cone program of the replan ended as {program.problem.status}")
-    bounds = np.full(count + 1, limit)
-    if gram.shape[0] > taken.size:
-        bounds[0] = math.sqrt(gram[-1, -1])
-    inverse = (unit / bounds) ** 2
-    tails = np.cumsum(inverse[::-1])[::-1]
-    steps = (tau / tails[0] ** 2) * inverse[:-1] * tails[1:]
+    square = program.limited(math.exp(log_t))[1]
+    steps = (square / tails[0] ** 2) * inverse[:-1] * tails[1:]
+    top = math.inf if cap is None else cap * (unit / distance)
+    if steps.max() > top:
+        log_reach = math.log(square) - 0.5 * math.log(program.weight)  # for which the tail without a cap is best
+        value, steps = _capped(program, bounds, top, log_reach, log_t)
     return value * distance * unit, steps * (distance / unit)
 
 
+def _least(function: Callable[[float], float], grid: Array, tolerance: float) -> tuple[float, float]:
+    """Return the least value of a quasi-convex function, and where: on the grid, then between its neighbours."""
+    from scipy.optimize import minimize_scalar
+
+    coarse = [function(x) for x in grid.tolist()]
+    best = int(np.argmin(coarse))
+    bracket = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
+    found: Any = minimize_scalar(function, bounds=bracket, method="bounded", options={"xatol": tolerance})
+    return min((float(found.fun), float(found.x)), (coarse[best], float(grid[best])))
+
+
+def _capped(program: "_Program", bounds: Array, cap: float, log_reach: float, log_t: float) -> tuple[float, Array]:
+    """Bound and steps under a cap, from the distance that the tail is best for, and t."""
+    from lastiterate.solvers.design.design import design_schedule
+
+    tails: dict[float, tuple[Array, float, float]] = {}
+
+    def tail(log: float) -> tuple[Array, float, float]:
+        """Steps, s_m^2 and the sum of w_k^2 G_k^2."""
+        if log not in tails:
+            reach = math.exp(log)
+            steps = design_schedule(bounds.size - 1, reach, bounds, max_step=cap).steps
+            weights = exact_rate(steps, reach, bounds).weights
+            tails[log] = steps, float(weights.sum()) ** 2, float(np.sum((weights * bounds) ** 2))
+        return tails[log]
+
+    def bound(log: float, t: float) -> float:
+        _, square, cost = tail(log)
+        return program.priced(math.exp(t), square) + 0.5 * cost
+
+    value = math.inf
+    for width in (3.0, 0.5):
+        near = np.linspace(-width, width, 5)
+        value, log_reach = _least(partial(bound, t=log_t), log_reach + near, 1e-3)
+        value, log_t = _least(partial(bound, log_reach), log_t + near, 1e-3)
+    return value, tail(log_reach)[0]
+
+
 class _Program:
-    """The cone program for one t; parameters keep its structure from one t to the next."""
+    """The cone programs for one t; parameters keep their structure from one t to the next."""
 
     def __init__(self, taken: Array, gram: Array, weight: float) -> None:
         import cvxpy as cp
@@ -247,46 +289,49 @@ class _Program:
         kept = values > _SPAN * values[-1]
         factor = vectors[:, kept] * np.sqrt(values[kept])
         self.weight = weight
-        self.height: Any = cp.Variable()
+        height: Any = cp.Variable()
         excess: Any = cp.Variable(size)
         far, ahead, product = cp.Variable(factor.shape[1]), cp.Variable(factor.shape[1]), cp.Variable()
-        self.root, self.constant, self.inverse_root = (
-            cp.Parameter(nonneg=True),
-            cp.Parameter(),
-            cp.Parameter(nonneg=True),
-        )
+        length: Any = cp.Variable()  # |u|^2
+        self.t, self.root, self.inverse_root = cp.Parameter(), cp.Parameter(nonneg=True), cp.Parameter(nonneg=True)
+        self.inverse, self.price = cp.Parameter(nonneg=True), cp.Parameter(nonneg=True)
         travel = np.triu(np.ones((size, size))) * h  # row r: the steps from x_r to x_m
         walked = gram * h  # <g_j, h_k g_k>
         before = np.concatenate([np.zeros((size, 1)), np.cumsum(walked, axis=1)], axis=1)  # of sums over k < i
         own = before[np.arange(size), np.arange(size)]
         drop = before[:, :size].T - own[None, :]  # <g_j, x_j - x_i> at [i, j]
         i, j = np.nonzero(~np.eye(size, dtype=bool))
-        self.length = cp.norm(ahead) <= weight**-0.5
-        self.far_row = self.height <= product - h @ (factor @ ahead)
-        self.problem = cp.Problem(
-            cp.Maximize(self.height),
-            [
-                self.far_row,
-                self.height <= excess - travel @ (factor @ ahead),
-                factor @ far >= excess + own,
-                excess[i] >= excess[j] - drop[i, j],
-                excess >= 0.0,
-                product <= self.constant - 0.5 * cp.sum_squares(self.root * far - self.inverse_root * ahead),
-                cp.norm(far) <= 1.0,
-                self.length,
-            ],
-        )
+        apart = cp.sum_squares(self.root * far - self.inverse_root * ahead)
+        known = [
+            height <= product - h @ (factor @ ahead),
+            height <= excess - travel @ (factor @ ahead),
+            factor @ far >= excess + own,
+            excess[i] >= excess[j] - drop[i, j],
+            excess >= 0.0,
+            product <= 0.5 * (self.t + self.inverse * length - apart),
+            cp.norm(far) <= 1.0,
+            length >= cp.sum_squares(ahead),
+        ]
+        self.most = length <= 1.0 / weight
+        self.problem = cp.Problem(cp.Maximize(height), [*known, self.most])
+        self.with_price = cp.Problem(cp.Maximize(height - 0.5 * self.price * length), known)
 
-    def solve(self, t: float) -> tuple[float, float]:
-        """The bound for this t, and s_m^2, the price of |u|^2; infinite where the solver is not sure."""
+    def limited(self, t: float) -> tuple[float, float]:
+        """The bound of the optimal tail for this t, and s_m^2, the price of |u|^2; infinite if the solver is unsure."""
+        value = self._solve(self.problem, t)
+        return value, 2.0 * float(self.most.dual_value) if math.isfinite(value) else 0.0
+
+    def priced(self, t: float, square: float) -> float:
+        """The largest height less s_m^2 |u|^2 / 2 for this t."""
+        self.price.value = square
+        return self._solve(self.with_price, t)
+
+    def _solve(self, problem: Any, t: float) -> float:
         import cvxpy as cp
 
+        self.t.value, self.inverse.value = t, 1.0 / t
         self.root.value, self.inverse_root.value = math.sqrt(t), 1.0 / math.sqrt(t)
-        self.constant.value = (t + 1.0 / (t * self.weight)) / 2.0
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Solution may be inaccurate")
-            self.problem.solve(solver=cp.CLARABEL)
-        if self.problem.status != "optimal":
-            return math.inf, 0.0  # a bound for another t will do
-        tau = float(self.far_row.dual_value) / t + math.sqrt(self.weight) * float(self.length.dual_value)
-        return float(self.height.value), tau
+            problem.solve(solver=cp.CLARABEL)
+        return float(problem.value) if problem.status == "optimal" else math.inf  # a bound for another t will do

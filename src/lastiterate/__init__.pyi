@@ -79,7 +79,13 @@ from .theory.optimal.refinement import RefinementWarning as RefinementWarning
 from .theory.optimal.refinement import refine as refine
 from .theory.problems.problem import Minimum as Minimum
 from .theory.problems.problem import Problem as Problem
+from .theory.rates.averages.interpolation import InterpolationRate as InterpolationRate
+from .theory.rates.averages.interpolation import (
+    generalised_primal_averaging_rate as generalised_primal_averaging_rate,
+)
+from .theory.rates.averages.interpolation import schedule_free_rate as schedule_free_rate
 from .theory.rates.averages.rate import AverageRate as AverageRate
+from .theory.rates.averages.rate import average_iterate_rate as average_iterate_rate
 from .theory.rates.averages.rate import average_rate as average_rate
 from .theory.rates.compare import ComparedSchedule as ComparedSchedule
 from .theory.rates.compare import compare as compare
@@ -95,7 +101,6 @@ from .theory.rates.recorded_run import norms_bound as norms_bound
 from .theory.rates.recorded_run import trajectory_bound as trajectory_bound
 from .theory.rates.result import BaseRate as BaseRate
 from .theory.rates.result import Rate as Rate
-from .theory.rates.sgd import average_iterate_rate as average_iterate_rate
 from .theory.rates.sgd import exact_rate as exact_rate
 from .theory.rates.sgd import theorem10_rate as theorem10_rate
 from .theory.rates.sgd import tune_base_lr as tune_base_lr

@@ -22,6 +22,7 @@ SLOPES = [[-1.0, 0.5], [0.5, 0.5], [0.5, 0.25], [0.25, 0.25]]
 SKIPPED = {
     "search",  # takes an objective, which has its own checks
     "problems.dataset",  # looks for files
+    "average_iterate_rate",  # an old name, which warns
 }
 
 VALID = {
@@ -34,7 +35,7 @@ VALID = {
     "path": "no such file.json", "base_lr": 0.5, "search_limit": 4, "horizons": [1, 3], "max_step": 0.5,
     "noise": [1.0, 1.0, 1.0], "n0": 2, "n1": 4,
     "checkpoints": [1, 3], "lr": [0.1, 0.1], "effective": [0.1, 0.1], "weight_decay": 0.1, "init_std": 0.5,
-    "decay": 0.5,
+    "decay": 0.5, "mu_x": 0.5, "mu_y": 0.5,
     "batch": 2.0, "factor": 2.0, "tokens": 30.0, "schedules": ["linear", "cosine"], "batches": [1.0, 1.0],
     "inner_products": None, "loss": "squared",  "problem": li.problems.absolute_value(1.0),
 }  # fmt: skip

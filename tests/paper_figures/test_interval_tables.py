@@ -30,6 +30,26 @@ def test_every_interval_holds_the_value_of_the_program():
             assert lower * (1 - 1e-5) <= float(row[3]) <= upper * (1 + 1e-5)
 
 
+def test_upper_bounds_are_as_narrow_as_the_guide_says():
+    """Momentum 0.9 at 50 and 80 steps, dual averaging with growing scaling at 10 to 40, and beside R* at 1000."""
+    found = rows()
+    momentum = [row for row in found if row[0] in ("50", "80") and row[1] == "0.9"]
+    growing = [row for row in found if row[0] in ("10", "20", "40") and row[2] in ("sqrt(k)", "k")]
+    assert (len(momentum), len(growing)) == (8, 12)
+    assert max(float(row[7]) for row in momentum) <= 1.001
+    assert max(float(row[7]) for row in growing) <= 1.03
+    assert max(float(row[8]) for row in found if row[0] == "1000") <= 1.21
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", interval_tables.FAMILIES)
+@pytest.mark.parametrize("n_steps", [50, 80])
+def test_momentum_is_within_a_thousandth_of_the_kept_program(n_steps, family):
+    kept = json.loads(PAGE.with_name("momentum_sdp.json").read_text(encoding="utf-8"))
+    rate = momentum_rate(interval_tables.momentum_case(n_steps, 0.9, family), 0.9)
+    assert 1.0 - 1e-6 <= rate.value / kept[f"momentum {n_steps} 0.9 {family}"] <= 1.001
+
+
 def test_the_values_beside_the_page_are_those_of_the_page():
     kept = json.loads(PAGE.with_name("momentum_sdp.json").read_text(encoding="utf-8"))
     shown = {f"{row[0]} {row[1]} {row[2]}": float(row[3]) for row in rows() if row[3]}

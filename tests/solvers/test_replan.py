@@ -74,7 +74,8 @@ def test_bound_vs_program_on_300_random_histories():
         n_taken, count = int(rng.integers(1, 7)), int(rng.integers(1, 5))
         steps, norms, gram = met(seed, n_taken, int(rng.integers(1, 8)), 0.3 if seed % 2 else 2.0)
         limit = float(rng.uniform(0.5, 1.5))
-        plan = replan(steps, norms, count, gram, G=limit)
+        cap = None if seed % 3 else float(10.0 ** rng.uniform(-2.0, 0.0))
+        plan = replan(steps, norms, count, gram, cap, G=limit)
         truth = worst_case_after(np.append(steps, plan.steps), gram, limit)
         excess.append(plan.value / truth - 1.0)
     print(np.quantile(excess, [0.0, 0.5, 0.9, 0.99, 1.0]))
@@ -134,6 +135,31 @@ def test_a_cap_limits_the_new_steps_and_costs():
     assert replan(steps, norms, 30, cap=2.0 * free.steps[0]).value == free.value
 
 
+def test_a_history_that_no_convex_function_has_is_named():
+    """After a step of 100 the slope is the same: the minimiser would be that far away."""
+    with pytest.raises(InputError, match=r"^inner_products.*contradict"):
+        replan([100.0, 0.1], [1.0, 1.0], 2, np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_cap_beside_inner_products(seed):
+    """Against the program that knows the history, the plan from norms, and other tails under the same limit."""
+    rng = np.random.default_rng(seed)
+    steps, norms, gram = met(seed, int(rng.integers(1, 6)), int(rng.integers(1, 6)))
+    count = int(rng.integers(2, 5))
+    free = replan(steps, norms, count, gram, G=1.0)
+    cap = 0.5 * free.steps.max()
+    plan = replan(steps, norms, count, gram, cap, G=1.0)
+    assert plan.steps.max() <= cap * (1.0 + 1e-9)
+    assert free.value * (1.0 - 1e-6) <= plan.value <= replan(steps, norms, count, cap=cap, G=1.0).value * (1.0 + 1e-9)
+    truth = worst_case_after(np.append(steps, plan.steps), gram)
+    assert truth * (1.0 - 1e-5) <= plan.value <= 1.06 * truth
+    for other in (np.minimum(free.steps, cap), 0.8 * plan.steps, np.full(count, cap)):
+        assert worst_case_after(np.append(steps, other), gram) >= plan.value / 1.06
+    loose = replan(steps, norms, count, gram, 2.0 * free.steps.max(), G=1.0)
+    assert loose.value == pytest.approx(free.value, rel=1e-6)
+
+
 def test_rollback_after_a_spike():
     steps, norms = np.full(60, 0.1), np.ones(60)
     norms[50] = 40.0
@@ -157,7 +183,7 @@ def test_rollback_after_a_spike():
         ({"steps": [0.1, -0.1]}, "steps"),
         ({"n_steps": 0}, "n_steps"),
         ({"cap": 0.0}, "cap"),
-        ({"cap": 0.1, "inner_products": np.eye(2)}, "cap"),
+        ({"cap": "all", "inner_products": np.eye(2)}, "cap"),
         ({"inner_products": np.eye(3)}, "inner_products"),
         ({"inner_products": [[1.0, 2.0], [2.0, 1.0]]}, "inner_products"),
         ({"inner_products": [[1.0, 0.5], [0.0, 1.0]]}, "inner_products"),

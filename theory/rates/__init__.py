@@ -11,7 +11,7 @@ __getattr__: Callable[[str], Any] = moved(
     {
         "exact_rate": "lastiterate.theory.rates.sgd",
         "theorem10_rate": "lastiterate.theory.rates.sgd",
-        "average_iterate_rate": "lastiterate.theory.rates.sgd",
+        "average_iterate_rate": "lastiterate.theory.rates.averages.rate",
         "tune_base_lr": "lastiterate.theory.rates.sgd",
         "Rate": "lastiterate.theory.rates.sgd",
     },

@@ -21,9 +21,9 @@ from .kernels import ScaledSteps, one_chain
 from .result import BaseRate, Rate
 from .rising import least_rising
 from .stack import stacked_rate
-from .theorem10 import average_iterate_rate, theorem10_rate, tuned_average_rate, tuned_theorem10_rate
+from .theorem10 import theorem10_rate, tuned_average_rate, tuned_theorem10_rate
 
-__all__ = ["exact_rate", "tune_base_lr", "theorem10_rate", "average_iterate_rate", "Rate", "BOUNDS"]
+__all__ = ["exact_rate", "tune_base_lr", "theorem10_rate", "Rate", "BOUNDS"]
 
 BOUNDS = ("exact", "theorem10", "average")
 

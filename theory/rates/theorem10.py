@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .sgd import Rate
 
-__all__ = ["theorem10_rate", "average_iterate_rate", "tuned_theorem10_rate", "tuned_average_rate"]
+__all__ = ["theorem10_rate", "classical_average_rate", "tuned_theorem10_rate", "tuned_average_rate"]
 
 LAST_VALUES = ("optimal", "schedule")
 
@@ -202,8 +202,8 @@ def tuned_theorem10_rate(
 
 
 @within_float64
-def average_iterate_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> AverageIterateRate:
-    r"""Return the classical bound on the step-weighted average of x_0..x_{N-1}, an *upper bound*.
+def classical_average_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> AverageIterateRate:
+    r"""Return the classical bound on the step-weighted average of x_0..x_{N-1}, an *upper bound*; see `average_rate`.
 
     sum_k h_k (f(x_k) - f*) / sum_k h_k <= (D^2 + sum_k h_k^2 G_k^2) / (2 sum_k h_k); f of the average is not larger.
     Without a positive step the average is x_0, for which the bound is G_0 D.
@@ -226,7 +226,7 @@ def average_iterate_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.Ar
     Examples
     --------
     >>> import numpy as np
-    >>> round(average_iterate_rate(np.full(100, 0.1)).value, 9)
+    >>> round(classical_average_rate(np.full(100, 0.1)).value, 9)
     0.1
     """
     checked, distance, caps = _checked(steps, D, G)

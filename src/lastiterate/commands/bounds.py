@@ -116,7 +116,9 @@ def _as_they_are(given: GivenSchedule, D: float, G: float) -> dict[str, Any]:
 
 
 def _rates(li: Any) -> dict[str, Any]:
-    return {"exact": li.exact_rate, "theorem10": li.theorem10_rate, "average": li.average_iterate_rate}
+    from lastiterate.theory.rates.theorem10 import classical_average_rate
+
+    return {"exact": li.exact_rate, "theorem10": li.theorem10_rate, "average": classical_average_rate}
 
 
 def _plot_bound(steps: Any, base_lr: float, D: float, G: float, title: str, path: Path) -> None:

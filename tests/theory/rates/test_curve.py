@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 import lastiterate as li
 from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.rates.theorem10 import classical_average_rate
 
-RATES = {"exact": li.exact_rate, "theorem10": li.theorem10_rate, "average": li.average_iterate_rate}
+RATES = {"exact": li.exact_rate, "theorem10": li.theorem10_rate, "average": classical_average_rate}
 steps_with_zeros = st.lists(
     st.one_of(st.just(0.0), st.floats(1e-6, 1e3), st.floats(1e-60, 1e60)), min_size=1, max_size=120
 ).map(np.array)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import lastiterate as li
 from lastiterate.solvers.worst_case.solve import worst_case
@@ -9,6 +11,8 @@ from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.methods import step_matrix
 from lastiterate.theory.methods.interpolation import generalised_primal_averaging, schedule_free
 from lastiterate.theory.rates.averages.interpolation import generalised_primal_averaging_rate, schedule_free_rate
+from lastiterate.theory.rates.averages.transfer import free_shares
+from lastiterate.theory.rates.methods.blocks import block_bound
 
 
 def run(steps, c, beta, gradient):
@@ -79,6 +83,8 @@ def check(seed):
     assert rate.value >= program.lower * (1.0 - 1e-9)
     assert rate.lower <= program.value * (1.0 + 1e-9)
     np.testing.assert_allclose(rate.emulated, H[-1, :-1], rtol=1e-12, atol=1e-15)
+    assert rate.certificate().check()
+    assert rate.certificate().value <= rate.value * (1.0 + 1e-9)
 
 
 @pytest.mark.parametrize("seed", range(18))
@@ -96,7 +102,7 @@ def test_interval_vs_sdp_on_many_instances():
 @pytest.mark.parametrize("n", [1, 10, 1000, 100_000])
 def test_constant_steps_reach_the_minimax_rate(beta, n):
     rate = schedule_free_rate(np.full(n, 1.0 / np.sqrt(n + 1)), beta)
-    assert rate.kind == "attained"
+    assert rate.kind == ("exact" if beta == 0.0 or n == 1 else "attained")  # one step: no gradient is taken between
     assert rate.value == pytest.approx(1.0 / np.sqrt(n + 1), rel=1e-9)
 
 
@@ -147,3 +153,85 @@ def test_zero_steps_do_no_harm():
     program = worst_case(schedule_free([0.0, 0.3, 0.0, 0.2], 0.5))
     assert rate.lower <= program.value * (1 + 1e-9)
     assert program.lower <= rate.value * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 0.7, 0.95, 1.0])
+@pytest.mark.parametrize("family", ["constant", "cosine"])
+def test_certificate_of_momentum_serves_every_beta(family, beta):
+    """Theorem T against the semidefinite program of the method itself, below the length from which it is used."""
+    steps, c = 0.4 * li.schedules.parse(family, 30), np.full(30, 0.2)
+    bound = block_bound(steps, c, 1.0, np.ones(31), free_shares(c, np.full(30, beta)))
+    program = worst_case(generalised_primal_averaging(steps, 0.8, beta))
+    assert program.lower * (1.0 - 1e-7) <= bound.value < 2.0 * program.lower
+
+
+@pytest.mark.parametrize(("mu_x", "mu_y"), [(0.8, 0.3), (0.8, 1.0), pytest.param(0.9, 0.7, marks=pytest.mark.slow)])
+def test_generalised_primal_averaging_beyond_the_search(mu_x, mu_y):
+    """The points of the certificate are those of the method, and its multipliers prove the value."""
+    steps = np.full(70, 0.1)
+    rate = generalised_primal_averaging_rate(steps, mu_x, mu_y, D=2.0, G=3.0)
+    assert rate.method == "blocks"
+    assert rate.value < 1.4 * rate.lower
+    certificate = rate.certificate()
+    assert certificate.check()
+    assert rate.lower <= certificate.value <= rate.value * (1.0 + 1e-8)
+    y = np.append(0, np.arange(1, 140, 2))
+    np.testing.assert_allclose(certificate.H[np.ix_(y, y)], generalised_primal_averaging(steps, mu_x, mu_y), atol=1e-15)
+    assert not certificate.H[:, 2::2].any()  # gradients at x_1..x_{N-1} move nothing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mu_y", [0.5, 0.9])
+def test_generalised_primal_averaging_vs_program_beyond_the_search(mu_y):
+    steps = 0.25 * li.schedules.wsd(64)
+    rate = generalised_primal_averaging_rate(steps, 0.9, mu_y)
+    program = worst_case(generalised_primal_averaging(steps, 0.9, mu_y))
+    assert rate.method == "blocks"
+    assert rate.lower * (1.0 - 1e-7) <= program.value
+    assert program.lower * (1.0 - 1e-7) <= rate.value <= 1.35 * program.value
+
+
+@pytest.mark.slow
+def test_proofs_in_rational_arithmetic_at_200_steps():
+    for rate in (generalised_primal_averaging_rate(np.full(200, 0.1), 0.9, 0.7), schedule_free_rate(np.full(200, 0.1))):
+        assert abs(float(rate.certificate().prove()) / rate.value - 1.0) < 1e-7
+
+
+@pytest.mark.slow
+def test_interval_closes_with_length():
+    rate = generalised_primal_averaging_rate(np.full(2000, 0.02), 0.9, 0.7)
+    assert rate.method == "blocks"
+    assert rate.lower < rate.value < 1.01 * rate.lower
+
+
+def test_an_average_of_a_million_steps_forgets_without_underflow():
+    rate = generalised_primal_averaging_rate(np.full(10**6, 1e-3), 0.9, 0.0)
+    assert rate.kind == "exact"
+
+
+def test_without_a_cone_solver_the_interval_is_wide_but_there(monkeypatch):
+    monkeypatch.setattr("lastiterate.theory.pep.cone.find_spec", lambda _: None)
+    rate = generalised_primal_averaging_rate(np.full(20, 0.2), 0.9, 0.7)
+    assert rate.method in ("regret", "lipschitz")
+    assert 0.0 < rate.lower < rate.value < np.inf
+
+
+@given(
+    st.integers(1, 10).flatmap(
+        lambda n: st.tuples(
+            st.lists(st.just(0.0) | st.floats(1e-6, 1e6), min_size=n, max_size=n),
+            st.lists(st.sampled_from([0.0, 0.5, 0.999, 1.0]) | st.floats(0.0, 1.0), min_size=n, max_size=n),
+            st.lists(st.just(0.0) | st.floats(1e-6, 1e6), min_size=n + 1, max_size=n + 1).filter(any),
+        )
+    )
+)
+@settings(max_examples=80, deadline=None)
+def test_wild_steps_shares_and_weights(case):
+    """Twelve decades, zeros and ties: an interval that its certificate proves."""
+    steps, beta, weights = map(np.array, case)
+    rate = schedule_free_rate(steps, beta, weights)
+    assert 0.0 < rate.lower <= rate.value < np.inf
+    certificate = rate.certificate()
+    assert certificate.check()
+    assert certificate.value >= rate.lower * (1.0 - 1e-9)
+    assert certificate.value <= rate.value * (1.0 + 1e-6)

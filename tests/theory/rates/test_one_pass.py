@@ -357,7 +357,7 @@ for G in (1.0, np.linspace(2, 1, 4001), np.r_[np.ones(2000), np.full(2001, 1.1)]
     for rate in (li.exact_rate(steps, 1.0, G), li.tune_base_lr(steps, 1.0, G)):
         rate.gradient, rate.sigma, rate.weights, rate.lower, rate.binding, repr(rate)
 li.exact_rate(np.ones((5, 4000))).gradient
-li.theorem10_rate(steps), li.tune_base_lr(steps, bound="theorem10"), li.average_iterate_rate(steps)
+li.theorem10_rate(steps), li.tune_base_lr(steps, bound="theorem10"), li.tune_base_lr(steps, bound="average")
 print(*(name for name in ("numba", "scipy") if name in sys.modules))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 import lastiterate as li
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.rates.sgd import BOUNDS
+from lastiterate.theory.rates.theorem10 import classical_average_rate
 
-RATES = {"exact": li.exact_rate, "theorem10": li.theorem10_rate, "average": li.average_iterate_rate}
+RATES = {"exact": li.exact_rate, "theorem10": li.theorem10_rate, "average": classical_average_rate}
 
 
 def literal_exact(steps, sigma, D=1.0, G=1.0):
@@ -326,7 +327,7 @@ def test_steps_hundreds_of_orders_apart_give_finite_rates(steps, seed, falling):
 
 def test_no_steps_and_only_zero_steps():
     for steps in (np.empty(0), np.zeros(1), np.zeros(5)):
-        for rate in (li.exact_rate, li.theorem10_rate, li.average_iterate_rate):
+        for rate in (li.exact_rate, li.theorem10_rate, classical_average_rate):
             assert rate(steps, D=2.0, G=3.0).value == 6.0
         assert li.exact_rate(steps, D=2.0, G=3.0).weights.shape == (steps.size + 1,)
     assert li.theorem10_rate(np.array([0.0, 0.0]), last_value="schedule").value == math.inf
@@ -371,7 +372,7 @@ def test_certificate_proves_the_rate(bound):
         assert certificate.check()
         assert float(certificate.prove()) <= rate.value * (1 + 1e-12)
     with pytest.raises(InputError, match="last iterate"):
-        li.average_iterate_rate(steps).certificate()
+        classical_average_rate(steps).certificate()
 
 
 def test_rate_keeps_its_steps_when_the_caller_reuses_the_array():

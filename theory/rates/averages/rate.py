@@ -224,7 +224,7 @@ def check_weights(weights: str | npt.ArrayLike, steps: Array) -> Array:
         if total == 0.0:
             raise InputError("weights", '"steps", all of them zero', "steps of which one is positive")
         return np.append(steps / total, 0.0)
-    shares = check_vector(weights, "weights").copy()
+    shares = check_vector(weights, "weights")
     if shares.size != steps.size + 1:
         raise InputError("weights", f"an array of length {shares.size}", f"one weight a point, {steps.size + 1} in all")
     if shares.min() < 0.0:

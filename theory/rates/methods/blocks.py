@@ -11,6 +11,9 @@ s < N, and the multipliers b_ts of f_s >= f_t + <g_t, x_s - x_t> are nonnegative
     q_ts = u_ts + m_{s+1} (u_ts - u_t,s+1)  (s <= t-2),   q_t,t-1 = (1 + m_t) u_t,t-1,
     b_ts = q_ts - q_t,s-1  (s >= 1),   b_t0 = q_t0 - a_t.
 
+Row t has p_t = q_t,t-1 = a_t + sum_s b_ts in all. Where at least (1 - free_t) p_t of it must belong to the point just
+before (`lastiterate.theory.rates.averages.transfer`), b_t,t-1 >= 0 becomes free_t q_t,t-1 >= q_t,t-2.
+
 All pairs go from later to earlier points, so the bound survives noise. About 1 / (1 - beta) steps from both ends Y has
 rank one, Y_ts = w_t w_s, and the column sums are the recursion of SGD on e: w_t = e_t / V_{t+1}, V_t = V_{t+1} + w_t.
 Seen from the first rows, all later ones act as one unit vector of weight V; seen from the last rows, the middle does.
@@ -97,7 +100,7 @@ class _Last(Result):
     Y: Array
 
 
-def block_bound(eta: Array, c: Array, D: float, caps: Array) -> BlockBound:
+def block_bound(eta: Array, c: Array, D: float, caps: Array, free: Array | None = None) -> BlockBound:
     """Bound f(x_N) - f* for momentum in averaging form (checked arguments; see `spa_rate`).
 
     Parameters
@@ -108,6 +111,9 @@ def block_bound(eta: Array, c: Array, D: float, caps: Array) -> BlockBound:
         Bound on the distance from x_0 to a minimiser.
     caps : ndarray, shape (N+1,)
         Bounds on the subgradient norms.
+    free : ndarray, shape (N,), optional
+        The share free_1..free_N in (0, 1] of a row's multipliers that need not belong to the point just before it; by
+        default all of them.
 
     Returns
     -------
@@ -132,7 +138,7 @@ def block_bound(eta: Array, c: Array, D: float, caps: Array) -> BlockBound:
         last = _reach(c[::-1], share)
         if first + last + 3 > eta.size + 1:
             break
-        run = _Run(eta / unit, c, caps / top, first, last)
+        run = _Run(eta / unit, c, caps / top, first, last, np.ones(eta.size) if free is None else free)
         value, parts = run.best()
         best = min(best, BlockBound(value * D * top, eta, c, unit, parts), key=float)
         if not run.crowded:
@@ -164,9 +170,10 @@ def _reach(c: Array, share: float) -> int:
 class _Run:
     """The search over V, in units with D = 1 and max G = 1."""
 
-    def __init__(self, eta: Array, c: Array, caps: Array, first: int, last: int) -> None:
+    def __init__(self, eta: Array, c: Array, caps: Array, first: int, last: int, free: Array) -> None:
         self.eta, self.squares, self.first, self.last = eta, caps**2, first, last
         self.m = np.append(0.0, 1.0 / c - 1.0)
+        self.gain = np.append(1.0, free / c)  # free_t (1 + m_t)
         self.e = averaging_last_row(eta, c)
         self.caps = caps
         self.crowded = False  # whether a smaller V would help but for the signs in the middle
@@ -205,7 +212,7 @@ class _Run:
         u = w[n0:end] / self.eta[n0:end]
         m = self.m[n0 + 1 : end]
         Q = u[:-1] + m * (u[:-1] - u[1:])
-        newest = (1.0 + self.m[n0 + 2 : end + 1]) * u[1:] - Q
+        newest = self.gain[n0 + 2 : end + 1] * u[1:] - Q
         if np.diff(Q).min(initial=0.0) < -ROUNDING * u[-1] or newest.min() < -ROUNDING * u[-1]:
             return math.inf, None
         last = self._last_rows(V, float(u[-1]), float(Q[-1]))
@@ -218,7 +225,7 @@ class _Run:
     def _first_rows(self, V: float, u_next: float, Q_next: float) -> _First | None:
         """Solve for the first rows, with every row in units of e_s / V, q in units of 1 / V."""
         n = self.first
-        e, m = self.e[:n], self.m
+        e, m, gain = self.e[:n], self.m, self.gain
         program = EntryProgram(n + 2)
         share = e / self.eta[:n]
         scale = e / V**2
@@ -230,16 +237,16 @@ class _Run:
         for t in range(1, n + 2):
             program.at_least([(1.0, (q, t))], 0.0)
         for t in range(1, n):
-            flow = [_flow(s, t, m, [(share[r], (t + 1, r + 1)) for r in range(t)]) for s in range(t)]
+            flow = [_flow(s, t, m, gain, [(share[r], (t + 1, r + 1)) for r in range(t)]) for s in range(t)]
             program.rising([[(1.0, (q, t + 1))], *flow])
         profile = [(share[s], (s + 1, phi)) for s in range(n)]
-        seen = [_flow(s, n, m, profile) for s in range(n)]  # the flow of row n, whose last entry is q_n,n-1
+        seen = [_flow(s, n, m, gain, profile) for s in range(n)]  # the flow of row n, whose last entry is q_n,n-1
         program.rising([[(1.0, (q, phi))], *seen])
         passing = [(1.0 + m[n]) * profile[-1][0], -m[n] * u_next * V]  # Q_{n-1} of rows beyond n
         entry = profile[-1][1]
         program.at_least([(passing[0], entry), *times(-1.0, seen[-2])], -passing[1])
         program.at_least([(-passing[0], entry)], -(Q_next * V - passing[1]))
-        program.at_least([(-passing[0], entry)], -((1.0 + m[n + 1]) * u_next * V - passing[1]))
+        program.at_least([(-passing[0], entry)], -(gain[n + 1] * u_next * V - passing[1]))
         cost = np.concatenate([[1.0], e**2 * self.squares[:n], [0.0]])
         found = program.solve(cost, fixed=phi)
         if found is None:
@@ -270,10 +277,10 @@ class _Run:
             program.equal([(1.0, (t + 1, s + 1)) for t in range(s + 1, n)], self.e[begin + s] / unit**2)
         for t in range(n):
             program.at_least([(1.0, (0, t + 1))], 0.0)
-        m = self.m[begin - 1 :]  # m[s] belongs to row begin - 1 + s, the last row of the middle being number zero
+        m, gain = self.m[begin - 1 :], self.gain[begin - 1 :]  # [s] belongs to row begin - 1 + s; the middle ends at 0
         for t in range(1, n):
             row = [(u_before * unit, (0, t + 1)), *((share[s], (t + 1, s + 1)) for s in range(t))]
-            flow = [_flow(s, t + 1, m, row) for s in range(t + 1)]
+            flow = [_flow(s, t + 1, m, gain, row) for s in range(t + 1)]
             program.rising([[(Q_before * unit, (0, t + 1))], *flow])
         found = program.solve(np.append(0.0, self.squares[begin:]), fixed=0)
         if found is None:
@@ -288,8 +295,8 @@ class _Run:
         return _Last(w=found[0, 1:] * unit, Y=found[1:, 1:] * unit**2)
 
 
-def _flow(s: int, t: int, m: Array, u: list[Term]) -> list[Term]:
-    """Return q_ts as a combination of matrix entries, given those of u_t0, ..., u_t,t-1."""
+def _flow(s: int, t: int, m: Array, gain: Array, u: list[Term]) -> list[Term]:
+    """Return q_ts, for s = t - 1 times free_t, as a combination of matrix entries, given u_t0, ..., u_t,t-1."""
     if s == t - 1:
-        return times(1.0 + m[t], [u[s]])
+        return times(gain[t], [u[s]])
     return [*times(1.0 + m[s + 1], [u[s]]), *times(-m[s + 1], [u[s + 1]])]

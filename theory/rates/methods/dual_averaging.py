@@ -28,7 +28,7 @@ from lastiterate.theory.rates.sgd import exact_rate
 
 from .certified import SEARCH_LIMIT, CertifiedRate, lipschitz_rate, program_rate, proved_rate
 from .last_row import dual_averaging_lower
-from .planar import planar_bound
+from .planar import check_growing, planar_bound
 from .ramp import RampBound
 
 __all__ = [
@@ -77,9 +77,9 @@ def dual_averaging_rate(
     r"""Bound f(x_N) - f* at the last point of dual averaging.
 
     * For a constant beta the method is SGD with steps lambda_k / beta: the exact rate.
-    * *program*, up to N = ``search_limit`` and for any scalings: the semidefinite program of all multipliers, the worst
-      case but for the solver's accuracy. Left out where no cone solver (Clarabel) is installed; ``.method`` says so.
-    * For nondecreasing beta and positive weights at any N the least of three:
+    * *program*, up to N = ``search_limit``: the semidefinite program of all multipliers, the worst case but for the
+      solver's accuracy. Left out where no cone solver (Clarabel) is installed; ``.method`` says so.
+    * At any N the least of three:
       *planar*, O(N): `lastiterate.theory.rates.methods.planar`, 0.5 to 2.5 per cent above the worst case for beta like
       sqrt(k) and k; *recursion*, where beta grows little: with the weights w, v, s of SGD with steps h_k = lambda_k /
       beta_{k+1}, the inner products that dual averaging leaves behind have coefficients of one sign and cost
@@ -92,11 +92,13 @@ def dual_averaging_rate(
     Parameters
     ----------
     weights : array_like, shape (N,)
-        The weights lambda_0, ..., lambda_{N-1}; beyond the program positive, else at least zero.
+        The weights lambda_0, ..., lambda_{N-1}, positive.
     scalings : float or array_like, shape (N,)
-        The positive scalings beta_1, ..., beta_N, beyond the program nondecreasing.
-    D, G : float, float or array_like
-        The distance bound and the gradient bounds.
+        The scalings beta_1 <= ... <= beta_N, positive. For others `lastiterate.worst_case` takes the step matrix.
+    D : float
+        Bound on the distance from x_0 to a minimiser.
+    G : float or array_like, shape (N+1,) or (N,)
+        Bounds on the subgradient norms.
     search_limit : int
         Largest N for the program.
     stochastic : bool
@@ -111,7 +113,7 @@ def dual_averaging_rate(
     Raises
     ------
     InputError
-        For weights that are zero or scalings that decrease, beyond the reach of the program, or another bad argument.
+        For weights that are not positive, scalings that decrease, or another argument outside the ranges above.
 
     Examples
     --------
@@ -120,6 +122,7 @@ def dual_averaging_rate(
     (True, True)
     """
     weights, scale, distance, caps = _checked(weights, scalings, D, G)
+    check_growing(weights, scale)
     limit = check_count(search_limit, "search_limit", minimum=0)
     noisy, solver = check_flag(stochastic, "stochastic"), cone.installed()
     steps = weights / scale

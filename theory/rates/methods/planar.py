@@ -37,7 +37,7 @@ from lastiterate.theory.base.validation import InputError, check_gradient_bounds
 from lastiterate.theory.methods.step_matrix import check_scalings
 from lastiterate.theory.rates.sgd import exact_rate
 
-__all__ = ["PlanarBound", "planar_bound"]
+__all__ = ["PlanarBound", "check_growing", "planar_bound"]
 
 Array = npt.NDArray[np.float64]
 LONG = 3000  # up to so many steps the three numbers are searched, beyond they come from a shorter run
@@ -127,13 +127,7 @@ def planar_bound(
     weights = check_steps(weights, "weights")
     scale = check_scalings(scalings, weights.size)
     distance, caps = check_positive(D, "D"), check_gradient_bounds(G, weights.size)
-    if weights.min() == 0.0:
-        raise InputError("weights", f"weights[{int(np.argmin(weights))}] = 0.0", "positive weights")
-    if (np.diff(scale) < 0.0).any():
-        index = int(np.argmax(np.diff(scale) < 0.0)) + 1
-        raise InputError(
-            "scalings", f"scalings[{index}] = {scale[index]} after {scale[index - 1]}", "scalings that do not fall"
-        )
+    check_growing(weights, scale)
     # in units with D = 1, max G = 1 and beta_N = 1; x is in units of D, f in units of D max G
     top, last = float(caps.max()), float(scale[-1])
     run = _Run(weights * (top / distance / last), scale / last, caps / top)
@@ -151,6 +145,17 @@ def planar_bound(
         _q=q * unit,
         _delta=delta * (unit / last) ** 2,
     )
+
+
+def check_growing(weights: Array, scale: Array) -> None:
+    """Raise `InputError` for weights of zero and for scalings that fall."""
+    if weights.size and weights.min() == 0.0:
+        raise InputError("weights", f"weights[{int(np.argmin(weights))}] = 0.0", "positive weights")
+    falls = np.diff(scale) < 0.0
+    if falls.any():
+        index = int(np.argmax(falls)) + 1
+        found = f"scalings[{index}] = {scale[index]} after {scale[index - 1]}"
+        raise InputError("scalings", found, "scalings that do not fall")
 
 
 class _Run:
