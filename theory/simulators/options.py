@@ -21,8 +21,18 @@ _NONNEGATIVE: _Range = ("at least 0", lambda v: v >= 0.0)
 RANGES: dict[str, _Range] = {
     **dict.fromkeys(("beta", "dampening"), _FRACTION),
     **dict.fromkeys(("beta1", "beta2", "momentum"), _BELOW_ONE),
-    **dict.fromkeys(("c", "d0", "d_coef", "factor", "reps_rel", "s_init", "sps_max", "weight"), _POSITIVE),
+    **dict.fromkeys(
+        ("c", "d0", "d_coef", "factor", "gamma_b", "init_estim_sq_dist", "reps_rel", "s_init", "sps_max", "weight"),
+        _POSITIVE,
+    ),
     **dict.fromkeys(("adam_eps", "b0", "eps", "G", "G_inf", "s_decay", "weight_decay"), _NONNEGATIVE),
+    **dict.fromkeys(
+        ("initial_accumulator_value", "lr_decay", "momentum_decay", "warmup_steps"),
+        _NONNEGATIVE,
+    ),
+    "blocks": ("that is whole and at least 1", lambda v: (v >= 1.0) & (v == np.floor(v))),
+    "ns_steps": ("that is whole, from 0 to 99", lambda v: (v >= 0.0) & (v < 100.0) & (v == np.floor(v))),
+    "slice_p": ("that is whole and at least 1", lambda v: (v >= 1.0) & (v == np.floor(v))),
     "growth_rate": ("at least 1", lambda v: v >= 1.0),
     "beta3": ("below 1 (negative: sqrt(beta2))", lambda v: v < 1.0),
     "gamma_tau": ("at most 1 (negative: 0.9 - 0.899 lr)", lambda v: v <= 1.0),

@@ -92,6 +92,7 @@ class Simulation(Result):
     stochastic: bool
     noise: float
     wrapped: bool
+    averaging: str
     _row: Method
 
     @property
@@ -161,9 +162,14 @@ class Simulation(Result):
             largest = float(self.largest_gradient[run])
         if self.stopped_at[run] >= 0:
             return Bound(None, reason="the run has diverged")
-        return self._row.bound(
-            RunFacts(problem, lrs, self.options, self.scalars[run], largest, problem.D, self.stochastic)
-        )
+        if np.any(self.options.get("weight_decay", 0.0)):
+            own = "average" if self._row.averages else "last"
+            return Bound(None, own, reason="the theorems are about f without weight decay")
+        facts = RunFacts(problem, lrs, self.options, self.scalars[run], largest, problem.D, self.stochastic)
+        bound = self._row.bound(facts)
+        if self.averaging and bound.iterate == "average":
+            return Bound(None, "average", reason=f"the theorem has weights of its own, not {self.averaging!r}")
+        return bound
 
     @property
     def bound(self) -> Array | None:
