@@ -103,7 +103,7 @@ def largest_difference(
     values = np.array([float(getattr(problem, v) if isinstance(v, str) else v) for v in chosen.values()])
     x, state, scalars = problem.x0.copy(), np.zeros((row.vectors, problem.dim)), np.zeros(FIRST + row.scalars)
     advance, worst = start(problem.x0.copy(), rates), 0.0
-    for k, lr in enumerate(rates):
+    for k, lr in enumerate(rates.tolist()):
         rows = rng.integers(0, problem.n_samples, 16)
         gradient, loss = (k >= silent) * problem.subgradient(x, rows), problem.value(x, rows)
         row.step(k, lr, loss, x, gradient.copy(), rows, state, np.zeros(problem.n_samples), scalars, values)
