@@ -45,9 +45,9 @@ def _add(target, factor, vector):
 
 @njit(**KERNEL)
 def grow(scalars, estimate, growth_rate):
-    """d <- max(d, min(estimate, growth_rate d)); a nan estimate (no gradient yet) changes nothing."""
+    """d <- max(d, min(estimate, growth_rate d)); without gradient (nan) or with lost ones (inf) nothing changes."""
     d = scalars[DISTANCE]
-    if estimate > d:
+    if d < estimate < np.inf:
         scalars[DISTANCE] = max(d, min(estimate, growth_rate * d))
     scalars[D_ESTIMATE] = scalars[DISTANCE]
 
