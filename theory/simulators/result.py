@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import Array, InputError, check_choice, check_positive
 from lastiterate.theory.problems.problem import Problem
-from lastiterate.theory.simulators.kernels.protocol import Bound, Method, RunFacts
+from lastiterate.theory.simulators.kernels.protocol import D_ESTIMATE, Bound, Method, RunFacts
 
 __all__ = ["BestRate", "Simulation", "best_rates", "gap_floor"]
 
@@ -109,6 +109,11 @@ class Simulation(Result):
     def diverged(self) -> npt.NDArray[np.bool_]:
         """Which runs were stopped early."""
         return self.stopped_at >= 0
+
+    @property
+    def D_estimates(self) -> Array:
+        """The last estimate of the distance to the minimum, float64[schedule, base_lr, seed]; nan without one."""
+        return self.scalars[..., D_ESTIMATE]
 
     @property
     def final(self) -> Array:

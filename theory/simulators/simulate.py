@@ -30,6 +30,7 @@ from .inputs import (
 )
 from .options import read_options
 from .result import Simulation
+from .standstill import warn_of_standstill
 
 __all__ = ["simulate"]
 
@@ -108,6 +109,11 @@ def simulate(
     ------
     InputError
         For a schedule shorter than the run, an unknown option, an empty batch, a value below ``problem.f_star``, ...
+
+    Warns
+    -----
+    SimulationWarning
+        For runs that never move, a distance estimate that stays at ``d0``, and gradients whose squares underflow.
 
     Examples
     --------
@@ -201,7 +207,7 @@ def simulate(
     chosen = {name: values[i] for i, name in enumerate(row.options)}
     chosen |= {name: series[j] for j, name in enumerate(list(row.options)[i] for i in slots)}
     _check_minimum(row, chosen, extras[:, loop.BEST])
-    return Simulation(
+    run = Simulation(
         problem=problem,
         method=method,
         options=chosen,
@@ -224,6 +230,8 @@ def simulate(
         averaging=averaging.name,
         _row=row,
     )
+    warn_of_standstill(run)
+    return run
 
 
 def _compiled_loop() -> Any:

@@ -113,9 +113,9 @@ _DECAY = {"weight_decay": 0.0, "decouple": False}
 
 METHODS = {
     "dual_averaging": Method(
-        dual_averaging, {"power": 0.5, "c": 1.0}, vectors=2, averages=True, bound=dual_averaging_bound
+        dual_averaging, {"power": 0.5, "c": 1.0}, vectors=2, averages=True, bound=dual_averaging_bound, squares=False
     ),
-    "mda": Method(mda, {"momentum": 0.9, "weight_decay": 0.0}, vectors=2, bound=mda_bound),
+    "mda": Method(mda, {"momentum": 0.9, "weight_decay": 0.0}, vectors=2, bound=mda_bound, squares=False),
     "madgrad": Method(madgrad, {"momentum": 0.9, "eps": 1e-6, **_DECAY}, vectors=3, bound=_NO_CONSTANT),
     "mirror_madgrad": Method(mirror_madgrad, {"momentum": 0.9, "eps": 0.0, **_DECAY}, vectors=2, bound=_NO_CONSTANT),
 }

@@ -104,8 +104,10 @@ def _certified(rate: Callable[..., BaseRate], facts: RunFacts, averaging: Any) -
 _NO_NESTEROV = no_bound("no constants are known for Nesterov's momentum on nonsmooth functions")
 
 METHODS = {
-    "momentum": Method(momentum, {"beta": 0.9, "dampening": 0.0, "weight_decay": 0.0}, vectors=1, bound=momentum_bound),
-    "nesterov": Method(nesterov, {"beta": 0.9, "weight_decay": 0.0}, vectors=1, bound=_NO_NESTEROV),
-    "heavy_ball": Method(heavy_ball, {"beta": 0.9}, vectors=1, bound=heavy_ball_bound),
-    "spa": Method(spa, {"c": 0.1}, vectors=1, bound=spa_bound),
+    "momentum": Method(
+        momentum, {"beta": 0.9, "dampening": 0.0, "weight_decay": 0.0}, vectors=1, bound=momentum_bound, squares=False
+    ),
+    "nesterov": Method(nesterov, {"beta": 0.9, "weight_decay": 0.0}, vectors=1, bound=_NO_NESTEROV, squares=False),
+    "heavy_ball": Method(heavy_ball, {"beta": 0.9}, vectors=1, bound=heavy_ball_bound, squares=False),
+    "spa": Method(spa, {"c": 0.1}, vectors=1, bound=spa_bound, squares=False),
 }

@@ -76,7 +76,7 @@ _FREE = {"r": 0.0, "weight_lr_power": 2.0, "weight_decay": 0.0, "warmup_steps": 
 
 METHODS = {
     "schedule_free": Method(
-        schedule_free, {"beta": 0.9, **_FREE}, vectors=2, scalars=2, output=1, bound=schedule_free_bound
+        schedule_free, {"beta": 0.9, **_FREE}, vectors=2, scalars=2, output=1, bound=schedule_free_bound, squares=False
     ),
     "schedule_free_adamw": Method(
         schedule_free,

@@ -36,4 +36,4 @@ def sgd_bound(facts: RunFacts) -> Bound:
     return Bound(value, source="exact rate of the last iterate (arXiv 2307.11134, 2310.07831)")
 
 
-METHODS = {"sgd": Method(sgd, {"weight_decay": 0.0}, bound=sgd_bound, shared=shared_sgd)}
+METHODS = {"sgd": Method(sgd, {"weight_decay": 0.0}, bound=sgd_bound, shared=shared_sgd, squares=False)}

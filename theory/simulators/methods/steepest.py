@@ -175,9 +175,10 @@ METHODS = {
         averages=True,
         posterior=True,
         bound=normalized_sgd_bound,
+        squares=False,
     ),
-    "sign_sgd": Method(sign_sgd, {"beta": 0.0}, vectors=1, bound=_BIASED),
-    "lion": Method(lion, {"beta1": 0.9, "beta2": 0.99, "weight_decay": 0.0}, vectors=1, bound=_BIASED),
+    "sign_sgd": Method(sign_sgd, {"beta": 0.0}, vectors=1, bound=_BIASED, squares=False),
+    "lion": Method(lion, {"beta1": 0.9, "beta2": 0.99, "weight_decay": 0.0}, vectors=1, bound=_BIASED, squares=False),
     "muon": Method(muon, {**_MUON, "eps": 1e-7, "match_rms": False, **_NEWTON_SCHULZ}, vectors=4, bound=_NO_RATE),
     "muon_exact": Method(muon_exact, {**_MUON, "match_rms": False}, vectors=2, bound=_NO_RATE),
 }
