@@ -66,8 +66,28 @@ class Simulation(Result):
         The coordinates of the four axes: names, numbers, integers, and steps 0..N.
     points : float64[schedule, base_lr, seed, d]
         What the method returned.
-    diverged : bool[schedule, base_lr, seed]
-        Whether a run was stopped; ``stopped_at`` says at which step (-1: it was not).
+    problem, method, options
+        What ran: a `Problem`, the method's name, its options by name (numbers, or float64[N] for one a step).
+    steps : float64[schedule, N]
+        The schedules.
+    scalars : float64[schedule, base_lr, seed, *]
+        The method's own numbers after the last step.
+    stopped_at : int64[schedule, base_lr, seed]
+        The step at which a run was stopped because it diverged; -1: it was not (see `diverged`).
+    largest_gradient : float64[schedule, base_lr, seed]
+        The largest norm of a subgradient, noise included.
+    lowest : float64[schedule, base_lr, seed]
+        The lowest f seen.
+    regret : float64[schedule, base_lr, seed]
+        Weighted regret of the learner, for wrapped runs.
+    stochastic : bool
+        Whether gradients were of batches or noisy; ``noise`` is the root mean square norm of what was added.
+    noise : float
+        As in `simulate`.
+    wrapped : bool
+        Whether the method ran inside the conversion to the last iterate.
+    averaging : str
+        Which average of the iterates was recorded; empty for the method's own weights.
     """
 
     _plot = "gaps"

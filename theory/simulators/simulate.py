@@ -68,7 +68,7 @@ def simulate(
         From `lastiterate.problems`.
     method : str
         A name from `lastiterate.theory.simulators.methods.table.METHODS`.
-    steps : array, str, or mapping or sequence of these
+    steps : float64[N], float64[schedule, N], str, or mapping or sequence of these
         One or several schedules of N step sizes; text such as ``"wsd:cooldown=0.2"`` needs ``n_steps``.
     base_lr : float or sequence of float
         Base learning rates.
