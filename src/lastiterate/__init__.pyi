@@ -110,5 +110,6 @@ from .theory.rates.varying import tightened_rate as tightened_rate
 from .theory.simulators.result import BestRate as BestRate
 from .theory.simulators.result import Simulation as Simulation
 from .theory.simulators.simulate import simulate as simulate
+from .theory.simulators.standstill import SimulationWarning as SimulationWarning
 
 __version__: str

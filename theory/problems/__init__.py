@@ -22,24 +22,12 @@ folder given as ``cache``.
 (3.0, 1.0, 0.0, 3.0)
 """
 
+from .closed_form import absolute_value, quadratic, weighted_absolute
 from .data import Dataset, dataset, load_libsvm
-from .families import (
-    absolute_value,
-    chain,
-    finite_sum,
-    hinge,
-    l1_regression,
-    least_squares,
-    logistic,
-    max_affine,
-    max_coordinate,
-    quadratic,
-    softmax,
-    weighted_absolute,
-    worst_case_function,
-)
 from .files import read_function, write_function
+from .pieces import chain, max_affine, max_coordinate, worst_case_function
 from .problem import Minimum, Problem, ProblemArrays
+from .samples import finite_sum, hinge, l1_regression, least_squares, logistic, softmax
 
 __all__ = [
     "absolute_value",

@@ -24,7 +24,21 @@ _SCALES = ("symmetric", "standard", "none")
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Features float64[n, d] (or CSR), targets (classes 0..K-1 or real numbers), and where they come from."""
+    """Samples with their targets, and where they come from.
+
+    Attributes
+    ----------
+    name : str
+        What to call them.
+    features : float64[n, d] or scipy.sparse.csr_array
+        One sample a row.
+    targets : float64[n]
+        Classes 0..K-1, or real numbers.
+    classes : tuple of str
+        Names of the classes; empty for real targets.
+    source : str
+        Where the data come from.
+    """
 
     name: str
     features: Any = field(repr=False)
@@ -98,6 +112,16 @@ def load_libsvm(path: str | Path, *, bias: bool = False, dense: bool = False) ->
         Append a column of ones.
     dense : bool
         Return a dense array instead of CSR.
+
+    Returns
+    -------
+    Dataset
+        Whole labels become classes 0..K-1; other values are real targets.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it holds no samples or numbers that are not finite.
 
     Examples
     --------

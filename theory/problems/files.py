@@ -70,10 +70,29 @@ def write_function(problem: Problem, path: str | Path) -> Path:
 def read_function(path: str | Path) -> Problem:
     """Read what `write_function` wrote.
 
+    Parameters
+    ----------
+    path : path
+        The npz file.
+
+    Returns
+    -------
+    Problem
+        The function, equal to the one written to the last digit.
+
     Raises
     ------
     InputError
         For a file of another kind, or a damaged one.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from lastiterate.theory.problems import max_affine
+    >>> with TemporaryDirectory() as folder:
+    ...     path = write_function(max_affine([[1.0], [-1.0]], [0.0, 0.0], x0=[2.0]), Path(folder, "f.npz"))
+    ...     read_function(path).name
+    'worst-case function'
     """
     expected = "an npz file written by write_function"
     file = existing_file(path, "path", "an existing file")

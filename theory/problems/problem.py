@@ -30,6 +30,19 @@ class Minimum:
 
     The bound is computed in double precision: for points of norm 1e6 and more, as nearly collinear columns bring about,
     the rounding of a_i x adds to it.
+
+    Attributes
+    ----------
+    x : float64[dim]
+        The point.
+    value : float
+        f(x).
+    gap : float
+        What f(x) exceeds the infimum by, at most.
+    method : str
+        How it was found.
+    attained : bool
+        Whether there is a minimiser.
     """
 
     x: Array = field(repr=False)
@@ -57,10 +70,12 @@ class ProblemArrays(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A convex function with the constants that its rates need; build it with the functions of `families`.
+    """A convex function with the constants that its rates need; build it with the functions of `lastiterate.problems`.
 
     Attributes
     ----------
+    name : str
+        What to call it.
     kind : str
         One of `KINDS`.
     matrix : float64[n, p] or scipy.sparse.csr_array
@@ -77,12 +92,14 @@ class Problem:
         Which active piece of ``max_affine`` the oracle returns: the ``first``, or at query k the k-th piece if it is
         active within ``tie_tolerance`` (``step``, the resisting oracle of worst-case functions; after the last piece
         of a ``chain`` that one again).
+    tie_tolerance : float
+        Slack within which a piece counts as active; relative, for a ``chain`` absolute.
     known : Minimum, optional
         A minimum known in closed form; otherwise it is solved for on first use.
     cache : Path, optional
         Folder in which the solved minimum is kept between runs; by default it stays in memory.
     solver : callable, optional
-        What finds the minimum where none is known; the builders in `families` hand it in.
+        What finds the minimum where none is known; the functions that build problems hand it in.
     """
 
     name: str

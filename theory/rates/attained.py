@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lastiterate.theory.base.jit import room, run
-from lastiterate.theory.problems.families import chain
+from lastiterate.theory.problems.pieces import chain
 from lastiterate.theory.problems.problem import Problem
 
 if TYPE_CHECKING:

@@ -1,17 +1,19 @@
 """The arguments of `simulate` as arrays: schedules, base learning rates, seeds, what to record, weights."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.specs import check_options, parse_spec
 from lastiterate.theory.base.validation import (
     MAX_SEED,
     Array,
     InputError,
     check_choice,
     check_count,
+    check_flag,
     check_integers,
     check_positive,
     check_steps,
@@ -20,7 +22,17 @@ from lastiterate.theory.base.validation import (
 )
 from lastiterate.theory.schedules import parse
 
-__all__ = ["read_base_lrs", "read_diagnostics", "read_record", "read_schedules", "read_seeds", "read_weights"]
+__all__ = [
+    "AVERAGES",
+    "Averaging",
+    "read_averaging",
+    "read_base_lrs",
+    "read_diagnostics",
+    "read_record",
+    "read_schedules",
+    "read_seeds",
+    "read_weights",
+]
 
 DIAGNOSTICS = ("grad_l2", "grad_l1", "distance", "D_estimate", "step_size", "move")
 _MOST_SEEDS = 10_000_000
@@ -114,3 +126,52 @@ def read_weights(to_last_iterate: Any, n_steps: int) -> tuple[Array, Array]:
     if not np.isfinite(tails[0]):
         raise InputError("to_last_iterate", weights, "weights whose sum is finite")
     return weights, tails[1:] / tails[0]
+
+
+class Averaging(NamedTuple):
+    """An average of x_0..x_k for every k: it moves by ``shares[k]`` to x_k, or is the mean of ``kept`` points.
+
+    Without shares the weights are the method's. Points are kept at every ``every``-th step.
+    """
+
+    name: str = ""
+    shares: Array = np.empty(0)
+    every: int = 0
+    kept: int = 0
+
+
+def _tail(n_steps: int, *, fraction: float = 0.5) -> Averaging:
+    if check_positive(fraction, "fraction") > 1.0:
+        raise InputError("fraction", fraction, "a number above 0 and at most 1")
+    first = n_steps + 1 - max(1, int(np.ceil(fraction * n_steps - 1e-9)))
+    return Averaging("tail", 1.0 / np.maximum(np.arange(n_steps + 1.0) - first + 1.0, 1.0))
+
+
+def _ema(n_steps: int, *, decay: float = 0.99) -> Averaging:
+    if check_positive(decay, "decay", allow_zero=True) >= 1.0:
+        raise InputError("decay", decay, "a number of at least 0 and below 1")
+    return Averaging("ema", np.full(n_steps + 1, 1.0 - decay))
+
+
+def _polynomial(n_steps: int, *, gamma: float = 8.0) -> Averaging:
+    gamma = check_positive(gamma, "gamma", allow_zero=True)
+    return Averaging("polynomial", (gamma + 1.0) / (gamma + np.maximum(np.arange(n_steps + 1.0), 1.0)))
+
+
+def _lawa(n_steps: int, *, every: int = 1, count: int = 10) -> Averaging:
+    every, count = check_count(every, "every", maximum=n_steps), check_count(count, "count")
+    return Averaging("lawa", np.ones(1), every, min(count, n_steps // every))
+
+
+AVERAGES = {"tail": _tail, "ema": _ema, "polynomial": _polynomial, "lawa": _lawa}
+
+
+def read_averaging(average: Any, n_steps: int) -> Averaging:
+    """Return which average of the iterates is recorded: the method's own, or one of `AVERAGES` given as text."""
+    if not isinstance(average, str):
+        check_flag(average, "average")
+        return Averaging()
+    name, options = parse_spec(average, "average")
+    build = AVERAGES[check_choice(name, "average", AVERAGES)]
+    check_options(build, options, "average", skip=1)
+    return build(n_steps, **options)

@@ -21,13 +21,59 @@ _NONNEGATIVE: _Range = ("at least 0", lambda v: v >= 0.0)
 RANGES: dict[str, _Range] = {
     **dict.fromkeys(("beta", "dampening"), _FRACTION),
     **dict.fromkeys(("beta1", "beta2", "momentum"), _BELOW_ONE),
-    **dict.fromkeys(("c", "d0", "d_coef", "factor", "reps_rel", "s_init", "sps_max", "weight"), _POSITIVE),
+    **dict.fromkeys(
+        ("c", "d0", "d_coef", "factor", "gamma_b", "init_estim_sq_dist", "reps_rel", "s_init", "sps_max", "weight"),
+        _POSITIVE,
+    ),
     **dict.fromkeys(("adam_eps", "b0", "eps", "G", "G_inf", "s_decay", "weight_decay"), _NONNEGATIVE),
+    **dict.fromkeys(
+        ("initial_accumulator_value", "lr_decay", "momentum_decay", "warmup_steps"),
+        _NONNEGATIVE,
+    ),
+    "blocks": ("that is whole and at least 1", lambda v: (v >= 1.0) & (v == np.floor(v))),
+    "ns_steps": ("that is whole, from 0 to 99", lambda v: (v >= 0.0) & (v < 100.0) & (v == np.floor(v))),
+    "slice_p": ("that is whole and at least 1", lambda v: (v >= 1.0) & (v == np.floor(v))),
     "growth_rate": ("at least 1", lambda v: v >= 1.0),
     "beta3": ("below 1 (negative: sqrt(beta2))", lambda v: v < 1.0),
     "gamma_tau": ("at most 1 (negative: 0.9 - 0.899 lr)", lambda v: v <= 1.0),
     "option": ("1 or 2", lambda v: (v == 1.0) | (v == 2.0)),
 }
+
+# what the packages' options are called here; those of another name count where the method has that option
+INSTEAD = {
+    **dict.fromkeys(("lr", "learning_rate"), "base_lr"),
+    **dict.fromkeys(("betas", "b1", "b2"), "beta1 and beta2"),
+    **dict.fromkeys(("decoupled_weight_decay", "decouple_decay"), "decouple"),
+    **dict.fromkeys(("log_every", "log_func"), "diagnostics"),
+    "adjust_lr_fn": "match_rms",
+    "amsgrad": "the method 'amsgrad'",
+    "init_step": "reps_rel",
+    "lb": "lower_bound",
+    "momentum": "the method 'momentum'",
+    "nesterov": "the method 'nesterov'",
+    "ns_coefficients": "ns_a, ns_b and ns_c",
+    "scale_factor": "base_lr",
+    "use_bias_correction": "bias_correction",
+    "use_fstar": "the method 'momo_star'",
+}
+# options that do not change what is computed, or that nothing here has a use for
+REFUSED = {
+    **dict.fromkeys(("capturable", "differentiable", "foreach", "fsdp_in_use", "fused"), "results do not depend on it"),
+    "mask": "weight decay is for all of x",
+    "maximize": "problems are minimised",
+    "mu_dtype": "everything is in double precision",
+    "weight_decay": "its reference has none; problems take l2",
+}
+
+
+def _refusal(name: str, method: str, row: Method) -> str:
+    """Say what to write in place of an option that the method does not have."""
+    instead = INSTEAD.get(name, "")
+    if instead and instead.split()[0].rstrip(",") in {*row.options, "base_lr", "diagnostics", "the"}:
+        return f"{instead} instead"
+    if name in REFUSED:
+        return f"no such option of {method!r} ({REFUSED[name]})"
+    return f"an option of {method!r}: {', '.join(row.options) or 'no options'}"
 
 
 def read_options(
@@ -36,8 +82,7 @@ def read_options(
     """Return the options' values, the per-step series float64[m, N] and which options they belong to."""
     for name in given:
         if name not in row.options:
-            known = ", ".join(row.options) or "no options"
-            raise InputError(name, given[name], f"an option of {method!r}: {known}")
+            raise InputError(name, given[name], _refusal(name, method, row))
     values, series, slots = np.zeros(len(row.options)), list[Array](), list[int]()
     for i, (name, default) in enumerate(row.options.items()):
         value = given.get(name, default)
@@ -58,6 +103,8 @@ def read_options(
         else:
             values[i] = _number(name, value, default)
             _check_range(name, values[i : i + 1])
+        if name == "blocks" and (np.iterable(value) or problem.dim % values[i]):
+            raise InputError(name, value, f"one number that divides the {problem.dim} entries of x")
     table = np.ascontiguousarray(series) if series else np.zeros((0, n_steps))
     return values, table, np.array(slots, dtype=np.int64)
 

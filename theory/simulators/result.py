@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import Array, InputError, check_choice, check_positive
 from lastiterate.theory.problems.problem import Problem
-from lastiterate.theory.simulators.kernels.protocol import Bound, Method, RunFacts
+from lastiterate.theory.simulators.kernels.protocol import D_ESTIMATE, Bound, Method, RunFacts
 
 __all__ = ["BestRate", "Simulation", "best_rates", "gap_floor"]
 
@@ -66,8 +66,28 @@ class Simulation(Result):
         The coordinates of the four axes: names, numbers, integers, and steps 0..N.
     points : float64[schedule, base_lr, seed, d]
         What the method returned.
-    diverged : bool[schedule, base_lr, seed]
-        Whether a run was stopped; ``stopped_at`` says at which step (-1: it was not).
+    problem, method, options
+        What ran: a `Problem`, the method's name, its options by name (numbers, or float64[N] for one a step).
+    steps : float64[schedule, N]
+        The schedules.
+    scalars : float64[schedule, base_lr, seed, *]
+        The method's own numbers after the last step.
+    stopped_at : int64[schedule, base_lr, seed]
+        The step at which a run was stopped because it diverged; -1: it was not (see `diverged`).
+    largest_gradient : float64[schedule, base_lr, seed]
+        The largest norm of a subgradient, noise included.
+    lowest : float64[schedule, base_lr, seed]
+        The lowest f seen.
+    regret : float64[schedule, base_lr, seed]
+        Weighted regret of the learner, for wrapped runs.
+    stochastic : bool
+        Whether gradients were of batches or noisy; ``noise`` is the root mean square norm of what was added.
+    noise : float
+        As in `simulate`.
+    wrapped : bool
+        Whether the method ran inside the conversion to the last iterate.
+    averaging : str
+        Which average of the iterates was recorded; empty for the method's own weights.
     """
 
     _plot = "gaps"
@@ -92,6 +112,7 @@ class Simulation(Result):
     stochastic: bool
     noise: float
     wrapped: bool
+    averaging: str
     _row: Method
 
     @property
@@ -108,6 +129,11 @@ class Simulation(Result):
     def diverged(self) -> npt.NDArray[np.bool_]:
         """Which runs were stopped early."""
         return self.stopped_at >= 0
+
+    @property
+    def D_estimates(self) -> Array:
+        """The last estimate of the distance to the minimum, float64[schedule, base_lr, seed]; nan without one."""
+        return self.scalars[..., D_ESTIMATE]
 
     @property
     def final(self) -> Array:
@@ -161,9 +187,14 @@ class Simulation(Result):
             largest = float(self.largest_gradient[run])
         if self.stopped_at[run] >= 0:
             return Bound(None, reason="the run has diverged")
-        return self._row.bound(
-            RunFacts(problem, lrs, self.options, self.scalars[run], largest, problem.D, self.stochastic)
-        )
+        if np.any(self.options.get("weight_decay", 0.0)):
+            own = "average" if self._row.averages else "last"
+            return Bound(None, own, reason="the theorems are about f without weight decay")
+        facts = RunFacts(problem, lrs, self.options, self.scalars[run], largest, problem.D, self.stochastic)
+        bound = self._row.bound(facts)
+        if self.averaging and bound.iterate == "average":
+            return Bound(None, "average", reason=f"the theorem has weights of its own, not {self.averaging!r}")
+        return bound
 
     @property
     def bound(self) -> Array | None:

@@ -19,9 +19,18 @@ from lastiterate.theory.simulators.kernels.vectors import norm2, shared_norm2
 from lastiterate.theory.simulators.kernels.wide import shared_margin
 from lastiterate.theory.simulators.methods.table import method_row
 
-from .inputs import read_base_lrs, read_diagnostics, read_record, read_schedules, read_seeds, read_weights
+from .inputs import (
+    read_averaging,
+    read_base_lrs,
+    read_diagnostics,
+    read_record,
+    read_schedules,
+    read_seeds,
+    read_weights,
+)
 from .options import read_options
 from .result import Simulation
+from .standstill import warn_of_standstill
 
 __all__ = ["simulate"]
 
@@ -44,7 +53,7 @@ def simulate(
     noise: float = 0.0,
     record: int | Sequence[int] | npt.NDArray[np.int64] = 200,
     diagnostics: str | Sequence[str] = (),
-    average: bool = False,
+    average: bool | str = False,
     to_last_iterate: bool | Array = False,
     progress: bool | None = None,
     **options: Any,
@@ -59,7 +68,7 @@ def simulate(
         From `lastiterate.problems`.
     method : str
         A name from `lastiterate.theory.simulators.methods.table.METHODS`.
-    steps : array, str, or mapping or sequence of these
+    steps : float64[N], float64[schedule, N], str, or mapping or sequence of these
         One or several schedules of N step sizes; text such as ``"wsd:cooldown=0.2"`` needs ``n_steps``.
     base_lr : float or sequence of float
         Base learning rates.
@@ -78,8 +87,11 @@ def simulate(
     diagnostics : str or sequence of str
         Any of ``grad_l2``, ``grad_l1`` (of the stochastic gradient), ``distance`` (to x*), ``D_estimate``,
         ``step_size`` (the factor on the gradient) and ``move`` (||x_{k+1} - x_k||).
-    average : bool
-        Record f at the weighted average of the iterates too (the weights are the method's: by default the steps).
+    average : bool or str
+        Record f at an average of the iterates too. True: weighted as the method's theorem has it (by default by the
+        steps). ``"tail:fraction=0.5"``: the mean of the last half of x_1..x_N; ``"ema:decay=0.99"``: exponential, from
+        x_0; ``"polynomial:gamma=8"``: x_k with the share (gamma + 1) / (gamma + k), as DoG's averager;
+        ``"lawa:every=10,count=5"``: the mean of the last 5 of the points x_10, x_20, ... (arXiv 2209.14981).
     to_last_iterate : bool or array of float, shape (N + 1,)
         Wrap the method as an online learner into the conversion of arXiv 2310.07831, Theorem 1, with these weights
         (True: all ones), which turns its regret into a rate of the last iterate.
@@ -98,6 +110,11 @@ def simulate(
     InputError
         For a schedule shorter than the run, an unknown option, an empty batch, a value below ``problem.f_star``, ...
 
+    Warns
+    -----
+    SimulationWarning
+        For runs that never move, a distance estimate that stays at ``d0``, and gradients whose squares underflow.
+
     Examples
     --------
     >>> from lastiterate.theory import problems
@@ -115,12 +132,12 @@ def simulate(
     sampling, batch = _sampling(problem, batch_size, replacement)
     record_at = read_record(record, N)
     diagnostics = read_diagnostics(diagnostics)
-    average = check_flag(average, "average")
+    averaging = read_averaging(average, N)
     weights, ratios = read_weights(to_last_iterate, N)
     values, series, slots = read_options(row, method, problem, options, N)
 
     loop = _compiled_loop()
-    channels = ["f", *(["f_average"] if average or row.averages else []), *dict.fromkeys(diagnostics)]
+    channels = ["f", *(["f_average"] if average is not False or row.averages else []), *dict.fromkeys(diagnostics)]
     columns = np.array([channels.index(name) if name in channels else -1 for name in loop.CHANNELS])
     shape = (len(names), base_lrs.size, len(seed_list))
     runs = int(np.prod(shape))
@@ -145,6 +162,8 @@ def simulate(
             row.uses_loss,
             "f_average" in channels,
             max(WORK, problem.n_outputs),
+            averaging.every,
+            averaging.kept,
         ]
     )
     arguments = (
@@ -165,6 +184,7 @@ def simulate(
         slots,
         weights,
         ratios,
+        averaging.shares,
         np.ascontiguousarray(problem.x_star) if needs_x_star else np.empty(0),
         record_at,
         columns,
@@ -187,7 +207,7 @@ def simulate(
     chosen = {name: values[i] for i, name in enumerate(row.options)}
     chosen |= {name: series[j] for j, name in enumerate(list(row.options)[i] for i in slots)}
     _check_minimum(row, chosen, extras[:, loop.BEST])
-    return Simulation(
+    run = Simulation(
         problem=problem,
         method=method,
         options=chosen,
@@ -207,8 +227,11 @@ def simulate(
         stochastic=sampling != loop.FULL or noise > 0.0,
         noise=float(noise),
         wrapped=weights.size > 0,
+        averaging=averaging.name,
         _row=row,
     )
+    warn_of_standstill(run)
+    return run
 
 
 def _compiled_loop() -> Any:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lastiterate.theory.base.validation import Array
-from lastiterate.theory.problems.families import worst_case_function
+from lastiterate.theory.problems.pieces import worst_case_function
 from lastiterate.theory.problems.problem import Problem
 
 from .bouncing import AT, BEFORE, NORMAL, Bouncing

@@ -26,7 +26,8 @@ OUTER: dict[str, Any] = {**JIT_PARALLEL, "no_cfunc_wrapper": True}
 ALONE: dict[str, Any] = {**JIT, "no_cfunc_wrapper": True}
 
 FULL, REPLACEMENT, PERMUTATION = 0, 1, 2
-SAMPLES, SAMPLING, BATCH, VECTORS, MEMORY, OUTPUT, USES_LOSS, AVERAGE, SCRATCH = range(9)  # places in ``settings``
+# places in ``settings``
+SAMPLES, SAMPLING, BATCH, VECTORS, MEMORY, OUTPUT, USES_LOSS, AVERAGE, SCRATCH, EVERY, KEPT = range(11)
 GRADIENT, MEAN, BEFORE, LEARNER, PLAYED, OWN = range(6)  # rows of ``storage``; the method's own follow
 REGRET, LARGEST, BEST = range(3)  # places in ``extras``: the learner's weighted regret, largest norm, lowest f seen
 CHANNELS = ("f", "f_average", "grad_l2", "grad_l1", "distance", "D_estimate", "step_size", "move")
@@ -123,6 +124,18 @@ def draw(random, sampling, batch, order, picks, n):
     return start, stop
 
 
+@njit(**KERNEL)
+def follow(mean, point, k, shares, every, kept):
+    """Move the average by the share of x_k, or every so often make it the mean of the last points that are kept."""
+    if every == 0:
+        move_towards(mean, point, shares[k])
+    elif k % every == 0:
+        seen = k // every
+        copy_to(kept[(seen - 1) % kept.shape[0]], point)
+        for i in range(min(seen, kept.shape[0])):
+            move_towards(mean, kept[i], 1.0 / (i + 1.0))
+
+
 # the problem comes first: Python makes a tuple of more than 30 arguments, and older Numba refuses one of functions
 RUN = types.void(
     Vector, Rows, Vector, Vector,  # the problem: values, index, target, params
@@ -131,7 +144,7 @@ RUN = types.void(
     NORM_TYPE := types.FunctionType(float64(Vector)),
     Rows, uint64, float64, float64,  # settings, seed, noise, ceiling
     float64, Vector, Vector, Matrix, Rows,  # base_lr, steps, options, per-step options and which they are
-    Vector, Vector, Vector,  # learner weights, ratios, x_star
+    Vector, Vector, Vector, Vector,  # learner weights, ratios, shares of the points in the average, x_star
     Rows, Rows, Matrix,  # steps to record, column of each channel, record
     Vector, Vector, Vector, Rows, Rows,  # x, scalars, extras, stopped, progress
     Matrix, Vector, Rows, Rows, uint64[::1],  # storage, scratch, order, picks, counters
@@ -144,7 +157,7 @@ def run_one(
     oracle, step, norm,
     settings, seed, noise, ceiling,
     base_lr, steps, options, series, slots,
-    weights, ratios, x_star,
+    weights, ratios, shares, x_star,
     record_at, columns, record,
     x, scalars, extras, stopped, progress,
     storage, scratch, order, picks, counters,
@@ -157,7 +170,8 @@ def run_one(
     average, wrapped, n_steps = settings[AVERAGE] > 0, ratios.size > 0, steps.size
     g, mean, before = storage[GRADIENT], storage[MEAN], storage[BEFORE]
     learner, played = storage[LEARNER] if wrapped else x, storage[PLAYED]  # the point that the method moves
-    state, everything = storage[OWN:], order[:0]
+    state, kept = storage[OWN : OWN + settings[VECTORS]], storage[OWN + settings[VECTORS] :]
+    everything = order[:0]
     work, others = scratch[: settings[SCRATCH]], scratch[settings[SCRATCH] :]
     now, memory = others[: options.size], others[options.size :]
     copy_to(now, options)
@@ -230,7 +244,9 @@ def run_one(
             step(k, lr, weight * loss, learner, g, rows, state, memory, scalars, now)
             if wrapped:
                 add_moved(x, ratios[k], learner, played)
-            if average and scalars[WEIGHT] > 0.0:
+            if shares.size > 0:
+                follow(mean, x if output < 0 or wrapped else state[output], k + 1, shares, settings[EVERY], kept)
+            elif average and scalars[WEIGHT] > 0.0:
                 total_weight += scalars[WEIGHT]
                 move_towards(mean, before, scalars[WEIGHT] / total_weight)
         if recording:
@@ -251,7 +267,7 @@ ALL = types.void(
     Vector, Rows, Vector, Vector,
     Rows, uint64[::1], float64, float64,
     Vector, Matrix, Rows, Vector, Matrix, Rows,  # base_lrs, schedules, which schedule, options, series, slots
-    Vector, Vector, Vector,
+    Vector, Vector, Vector, Vector,
     Rows, Rows, float64[:, :, ::1],
     Matrix, Matrix, Matrix, int64[:, ::1], int64[:, ::1],
 )  # fmt: skip
@@ -262,13 +278,14 @@ def _run_all(
     values, index, target, params,
     settings, seeds, noise, ceiling,
     base_lrs, schedules, which, options, series, slots,
-    weights, ratios, x_star,
+    weights, ratios, shares, x_star,
     record_at, columns, record,
     points, scalars, extras, stopped, progress,
 ):  # fmt: skip
     """Run every (schedule, base learning rate, seed) of a batch; ``run`` is `run_one`, not to be compiled in again."""
     for r in prange(seeds.size):
-        storage = aligned((OWN + settings[VECTORS]) * points.shape[1]).reshape(OWN + settings[VECTORS], points.shape[1])
+        vectors = OWN + settings[VECTORS] + settings[KEPT]
+        storage = aligned(vectors * points.shape[1]).reshape(vectors, points.shape[1])
         scratch = aligned(settings[SCRATCH] + options.size + settings[MEMORY])
         order = np.arange(max(settings[BATCH], settings[SAMPLES] if settings[SAMPLING] == PERMUTATION else 0))
         run(
@@ -276,7 +293,7 @@ def _run_all(
             oracle, step, norm,
             settings, seeds[r], noise, ceiling,
             base_lrs[r], schedules[which[r]], options, series, slots,
-            weights, ratios, x_star,
+            weights, ratios, shares, x_star,
             record_at, columns, record[r],
             points[r], scalars[r], extras[r], stopped[r], progress[r],
             storage, scratch, order, np.zeros(1 + PICKS, np.int64), np.zeros(2, np.uint64),

@@ -116,6 +116,7 @@ class Method:
     uses_loss: bool = False
     uses_memory: bool = False
     averages: bool = False  # its guarantee is about the averaged iterate, so f of the average is always recorded
+    squares: bool = True  # it squares gradients, so that those of 1e-150 are lost
     posterior: bool = False  # the bound uses final scalars, so it differs from seed to seed
     bound: Callable[[RunFacts], Bound] = _no_theorem
     shared: Any = None  # a step with the same results, its columns shared among threads, for single runs on wide data

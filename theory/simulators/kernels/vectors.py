@@ -86,6 +86,14 @@ def copy_to(target, source):
         target[j] = source[j]
 
 
+@njit(**KERNEL)
+def add_decay(g, decay, x):
+    """g += decay x: weight decay coupled with the gradient."""
+    if decay != 0.0:
+        for j in range(x.size):
+            g[j] += decay * x[j]
+
+
 @njit(**SUMS)
 def move_towards(target, source, share):
     """target += share (source - target)."""

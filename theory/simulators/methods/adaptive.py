@@ -1,5 +1,5 @@
 # pyright: reportMissingParameterType=false
-"""Steps from the gradients seen: AdaGrad-Norm, AdaGrad, Adam, and GradaGrad (arXiv 2206.06900)."""
+"""Steps from the gradients seen: AdaGrad-Norm, AdaGrad, and GradaGrad (arXiv 2206.06900)."""
 
 import math
 
@@ -14,15 +14,14 @@ from lastiterate.theory.simulators.kernels.protocol import (
     Bound,
     Method,
     RunFacts,
-    no_bound,
 )
+from lastiterate.theory.simulators.kernels.vectors import add_decay
 
 __all__ = [
     "adagrad",
     "adagrad_bound",
     "adagrad_norm",
     "adagrad_norm_bound",
-    "adam",
     "gradagrad",
     "gradagrad_bound",
     "gradagrad_coordinate",
@@ -54,12 +53,18 @@ def adagrad_norm(k, lr, loss, x, g, rows, state, memory, scalars, options):
 
 @njit(**KERNEL)
 def adagrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
-    """x_{k+1} = x_k - lr_k g_k / (sqrt(sum_{i<=k} g_i^2) + eps), coordinate by coordinate."""
+    """x_{k+1} = x_k - lr_k g_k / (sqrt(b + sum_{i<=k} g_i^2) + eps), coordinate by coordinate.
+
+    With ``lr_decay`` lr_k is divided by 1 + k lr_decay, as in torch.
+    """
     eps, squares, start = options[0], state[0], state[1]
+    add_decay(g, options[1], x)
+    lr /= 1.0 + k * options[2]
     scalars[WEIGHT], inverse = 1.0, 0.0
     for j in range(x.size):
         if k == 0:
             start[j] = x[j]
+            squares[j] = options[3]
         squares[j] += g[j] * g[j]
         scale = math.sqrt(squares[j]) + eps
         inverse += scale
@@ -68,20 +73,6 @@ def adagrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
             scalars[SPENT] += lr * g[j] * g[j] / scale
             x[j] -= lr * g[j] / scale
     scalars[SQUARES] = inverse
-
-
-@njit(**KERNEL)
-def adam(k, lr, loss, x, g, rows, state, memory, scalars, options):
-    """m, v exponential averages of g, g^2; x_{k+1} = x_k - lr_k mhat / (sqrt(vhat) + eps)."""
-    beta1, beta2, eps, m, v = options[0], options[1], options[2], state[0], state[1]
-    first = 1.0 - beta1 ** (k + 1.0) if options[3] else 1.0
-    second = math.sqrt(1.0 - beta2 ** (k + 1.0)) if options[3] else 1.0
-    for j in range(x.size):
-        m[j] = beta1 * m[j] + (1.0 - beta1) * g[j]
-        v[j] = beta2 * v[j] + (1.0 - beta2) * g[j] * g[j]
-        scale = math.sqrt(v[j]) / second + eps
-        if scale > 0.0:
-            x[j] -= lr / first * m[j] / scale
 
 
 @njit(**KERNEL)
@@ -138,7 +129,7 @@ def adagrad_bound(facts: RunFacts) -> Bound:
 
 
 def _online_bound(facts: RunFacts, distance: float, scale: float, spent: float) -> Bound:
-    lrs = facts.lrs
+    lrs = facts.lrs / (1.0 + np.arange(facts.lrs.size) * facts.options.get("lr_decay", 0.0))
     if np.any(np.diff(lrs) > 0.0) or lrs[-1] <= 0.0:
         return Bound(None, reason="the regret bound needs positive steps that do not increase")
     value = (distance**2 * scale / lrs[-1] + spent) / (2.0 * lrs.size)
@@ -155,13 +146,13 @@ METHODS = {
         adagrad_norm, {"b0": 0.0}, vectors=1, scalars=3, averages=True, posterior=True, bound=adagrad_norm_bound
     ),
     "adagrad": Method(
-        adagrad, {"eps": 1e-10}, vectors=2, scalars=3, averages=True, posterior=True, bound=adagrad_bound
-    ),
-    "adam": Method(
-        adam,
-        {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "bias_correction": True},
+        adagrad,
+        {"eps": 1e-10, "weight_decay": 0.0, "lr_decay": 0.0, "initial_accumulator_value": 0.0},
         vectors=2,
-        bound=no_bound("Adam need not converge on convex problems (arXiv 1904.09237)"),
+        scalars=3,
+        averages=True,
+        posterior=True,
+        bound=adagrad_bound,
     ),
     "gradagrad": Method(
         gradagrad, {"rho": 2.0, "growth": 1.0}, vectors=1, scalars=2, averages=True, bound=gradagrad_bound

@@ -24,21 +24,13 @@ from lastiterate.theory.simulators.kernels.protocol import (
     Method,
     no_bound,
 )
-from lastiterate.theory.simulators.kernels.vectors import copy_to, dot, norm1
+from lastiterate.theory.simulators.kernels.vectors import add_decay, copy_to, dot, norm1
 
 from .distance_theory import grow
 
-__all__ = ["dadapt_adagrad_practical", "dadapt_adam", "dadapt_sgd", "prodigy"]
+__all__ = ["dadapt_adagrad_practical", "dadapt_adam", "dadapt_lion", "dadapt_sgd", "prodigy"]
 
 DISTANCE, NUMERATOR, THIRD, FOURTH = FIRST, FIRST + 1, FIRST + 2, FIRST + 3
-
-
-@njit(**KERNEL)
-def _decayed(g, decay, x):
-    """Add the coupled weight decay to the gradient."""
-    if decay != 0.0:
-        for j in range(x.size):
-            g[j] += decay * x[j]
 
 
 @njit(**KERNEL)
@@ -53,7 +45,7 @@ def dadapt_sgd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     scalars[D_ESTIMATE] = scalars[DISTANCE]
     if scalars[THIRD] == 0.0:
         return
-    _decayed(g, options[3], x)
+    add_decay(g, options[3], x)
     weight = lr * scalars[DISTANCE] / scalars[THIRD]
     scalars[NUMERATOR] += weight * dot(g, s)
     for j in range(x.size):
@@ -84,7 +76,7 @@ def dadapt_adam(k, lr, loss, x, g, rows, state, memory, scalars, options):
         rate *= math.sqrt(1.0 - beta2**count) / (1.0 - beta**count)
     decoupled = options[7] > 0.0
     if not decoupled:
-        _decayed(g, decay, x)
+        add_decay(g, decay, x)
     inner = 0.0
     for j in range(x.size):
         inner += g[j] * (s[j] / (math.sqrt(v[j]) + eps))
@@ -106,6 +98,29 @@ def dadapt_adam(k, lr, loss, x, g, rows, state, memory, scalars, options):
 
 
 @njit(**SUMS)
+def dadapt_lion(k, lr, loss, x, g, rows, state, memory, scalars, options):
+    """Lion with step d lr; d from the moving average of d lr <u, s> over ||s||_1, u the signs and s their average."""
+    beta, root, decay, m, s = options[0], math.sqrt(options[1]), options[3], state[0], state[1]
+    if k == 0:
+        scalars[DISTANCE] = options[2]
+    rate = scalars[DISTANCE] * lr
+    scalars[D_ESTIMATE], scalars[WEIGHT], scalars[STEP_SIZE] = scalars[DISTANCE], rate, rate
+    inner, below = 0.0, 0.0
+    for j in range(x.size):
+        mixed = beta * m[j] + (1.0 - beta) * g[j]
+        sign = 1.0 if mixed > 0.0 else (-1.0 if mixed < 0.0 else 0.0)
+        x[j] = (1.0 - rate * decay) * x[j] - rate * sign
+        m[j] = options[1] * m[j] + (1.0 - options[1]) * rate * g[j]
+        inner += sign * s[j]
+        s[j] = root * s[j] + (1.0 - root) * rate * sign
+        below += abs(s[j])
+    if below > 0.0:  # the package keeps the old numerator where nothing has moved yet
+        scalars[NUMERATOR] = root * scalars[NUMERATOR] + (1.0 - root) * rate * inner
+    if lr > 0.0:
+        grow(scalars, scalars[NUMERATOR] / ((1.0 - root) * below), np.inf)
+
+
+@njit(**SUMS)
 def dadapt_adagrad_practical(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """AdaGrad from 1e-6; dhat = factor/2 (||s||^2_{1/A} - sum lam^2 ||g||^2_{1/A}) / ||s||_1, new A throughout."""
     start, s, scale, beta, eps = state[0], state[1], state[2], options[0], options[1]
@@ -114,7 +129,7 @@ def dadapt_adagrad_practical(k, lr, loss, x, g, rows, state, memory, scalars, op
         for j in range(x.size):
             scale[j] = 1e-6
         scalars[DISTANCE] = options[2]
-    _decayed(g, options[4], x)
+    add_decay(g, options[4], x)
     rate = scalars[DISTANCE] * lr
     squares, norms = 0.0, 0.0
     for j in range(x.size):
@@ -155,12 +170,13 @@ def prodigy(k, lr, loss, x, g, rows, state, memory, scalars, options):
         rate *= math.sqrt(1.0 - beta2**count) / (1.0 - beta**count)
     decoupled = options[9] > 0.0
     if not decoupled:
-        _decayed(g, decay, x)
+        add_decay(g, decay, x)
     weight, inner = (d / first) * (d if options[10] > 0.0 else rate), 0.0
     for j in range(x.size):
-        inner += g[j] * (start[j] - x[j])
         m[j] = beta * m[j] + d * (1.0 - beta) * g[j]
         v[j] = beta2 * v[j] + d * d * (1.0 - beta2) * g[j] * g[j]
+    for j in range(0, x.size, int(options[11])):  # the entries left out of s stay zero
+        inner += g[j] * (start[j] - x[j])
         s[j] = beta3 * s[j] + weight * g[j]
     below = norm1(s)
     if below == 0.0:
@@ -206,6 +222,13 @@ METHODS = {
         scalars=3,
         bound=_HEURISTIC,
     ),
+    "dadapt_lion": Method(
+        dadapt_lion,
+        {"beta1": 0.9, "beta2": 0.99, "d0": 1e-6, "weight_decay": 0.0},
+        vectors=2,
+        scalars=2,
+        bound=_HEURISTIC,
+    ),
     "dadapt_adagrad_practical": Method(
         dadapt_adagrad_practical,
         {"momentum": 0.0, "eps": 1e-6, "d0": 1e-6, "growth_rate": np.inf, "weight_decay": 0.0, "factor": 2.0},
@@ -227,6 +250,7 @@ METHODS = {
             "weight_decay": 0.0,
             "decouple": True,
             "safeguard_warmup": False,
+            "slice_p": 1.0,
         },
         vectors=4,
         scalars=4,

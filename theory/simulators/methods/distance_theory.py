@@ -2,7 +2,7 @@
 """Methods that estimate the distance D to the solution: the forms that theorems are about.
 
 D-Adaptation by dual averaging, gradient descent and AdaGrad (arXiv 2301.07733, Algorithms 1 to 3), Prodigy by gradient
-descent and dual averaging and Resetting (arXiv 2306.06101), DoG (arXiv 2302.12022). All keep d_k <= D, because
+descent and dual averaging and Resetting (arXiv 2306.06101). All keep d_k <= D, because
 0 <= sum_k w_k (f(x_k) - f*) <= D ||s|| - r for the weights w_k, the weighted gradient sum s, and a computable r: that
 inequality is also the bound reported beside a run. The rate lr = base_lr * steps[k] multiplies the weights, so every
 schedule keeps d_k <= D; the theorems are about lr = 1. The forms used in practice are in ``practical_estimation.py``.
@@ -28,9 +28,9 @@ from lastiterate.theory.simulators.kernels.protocol import (
     Method,
     RunFacts,
 )
-from lastiterate.theory.simulators.kernels.vectors import copy_to, distance, dot, norm1, product_with_difference
+from lastiterate.theory.simulators.kernels.vectors import copy_to, dot, norm1, product_with_difference
 
-__all__ = ["dadapt_adagrad", "dadapt_da", "dadapt_gd", "dog", "prodigy_da", "prodigy_gd", "resetting"]
+__all__ = ["dadapt_adagrad", "dadapt_da", "dadapt_gd", "prodigy_da", "prodigy_gd", "resetting"]
 
 DISTANCE, NUMERATOR, NORM, TOTAL = FIRST, FIRST + 1, FIRST + 2, FIRST + 3
 SQUARES, CORRECTION, OPTION_1, OPTION_2 = FIRST + 4, FIRST + 5, FIRST + 6, FIRST + 7
@@ -45,9 +45,9 @@ def _add(target, factor, vector):
 
 @njit(**KERNEL)
 def grow(scalars, estimate, growth_rate):
-    """d <- max(d, min(estimate, growth_rate d)); a nan estimate (no gradient yet) changes nothing."""
+    """d <- max(d, min(estimate, growth_rate d)); without gradient (nan) or with lost ones (inf) nothing changes."""
     d = scalars[DISTANCE]
-    if estimate > d:
+    if d < estimate < np.inf:
         scalars[DISTANCE] = max(d, min(estimate, growth_rate * d))
     scalars[D_ESTIMATE] = scalars[DISTANCE]
 
@@ -244,27 +244,7 @@ def resetting(k, lr, loss, x, g, rows, state, memory, scalars, options):
         x[j] = start[j] - gamma * s[j]
 
 
-@njit(**KERNEL)
-def dog(k, lr, loss, x, g, rows, state, memory, scalars, options):
-    """Distance over gradients: x -= lr rbar_k / sqrt(sum ||g||^2) g_k, rbar_k = max(r_eps, max_i ||x_i - x_0||).
-
-    r_eps = reps_rel (1 + ||x_0||). The average weighs x_k by rbar_k.
-    """
-    start = state[0]
-    if k == 0:
-        copy_to(start, x)
-        scalars[DISTANCE] = options[0] * (1.0 + math.sqrt(dot(x, x)))
-    scalars[SQUARES] += dot(g, g)
-    radius = scalars[DISTANCE]
-    scalars[WEIGHT], scalars[STEP_SIZE] = radius, 0.0
-    scalars[TOTAL] += radius
-    if scalars[SQUARES] > 0.0:
-        scalars[STEP_SIZE] = lr * radius / math.sqrt(scalars[SQUARES])
-        _add(x, -scalars[STEP_SIZE], g)
-    scalars[DISTANCE] = scalars[D_ESTIMATE] = max(radius, distance(x, start))
-
-
-_DETERMINISTIC = "d depends on the gradients, so the analysis is for deterministic subgradients"
+DETERMINISTIC = "d depends on the gradients, so the analysis is for deterministic subgradients"
 
 
 def _regret_bound(largest: bool, source: str) -> Callable[[RunFacts], Bound]:
@@ -272,7 +252,7 @@ def _regret_bound(largest: bool, source: str) -> Callable[[RunFacts], Bound]:
 
     def bound(facts: RunFacts) -> Bound:
         if facts.stochastic:
-            return Bound(None, "average", reason=_DETERMINISTIC)
+            return Bound(None, "average", reason=DETERMINISTIC)
         if facts.D is None:
             return Bound(None, "average", reason="the bound needs D")
         total = facts.scalars[TOTAL]
@@ -293,7 +273,7 @@ def _resetting_bound(facts: RunFacts) -> Bound:
     D ||s|| + d^2 / gamma.
     """
     if facts.stochastic:
-        return Bound(None, reason=_DETERMINISTIC)
+        return Bound(None, reason=DETERMINISTIC)
     if facts.D is None or facts.G is None or not np.all(facts.lrs == 1.0):
         return Bound(None, reason="proved for lr = 1 with D and G known")
     if float(facts.options["G"]) < facts.G * (1.0 - 1e-12) or not facts.scalars[LONGEST] > 0.0:
@@ -301,17 +281,6 @@ def _resetting_bound(facts: RunFacts) -> Bound:
     size = math.sqrt(float(facts.options["G"]) ** 2 + facts.scalars[LONGEST_SQUARES])
     value = ((2.0 + math.sqrt(6.0)) * facts.D + facts.scalars[LONGEST_D]) * size / facts.scalars[LONGEST]
     return Bound(float(value), source="longest epoch of dual averaging with fixed d (arXiv 2306.06101v1)")
-
-
-def _dog_bound(facts: RunFacts) -> Bound:
-    """Return rbar (2 (D + rbar) + rbar) sqrt(sum ||g||^2) / sum rbar_k, with rbar after the last step."""
-    if facts.stochastic:
-        return Bound(None, "average", reason=_DETERMINISTIC)
-    if facts.D is None or not np.all(facts.lrs == 1.0):
-        return Bound(None, "average", reason="proved for lr = 1 with D known")
-    radius, total = facts.scalars[DISTANCE], facts.scalars[TOTAL]
-    value = radius * (2.0 * facts.D + 3.0 * radius) * math.sqrt(facts.scalars[SQUARES]) / total
-    return Bound(float(value), "average", "DoG, weighted regret (arXiv 2302.12022)")
 
 
 _DADAPT = "regret of D-Adaptation (arXiv 2301.07733)"
@@ -354,5 +323,4 @@ METHODS = {
     "resetting": Method(
         resetting, {"d0": 1e-6, "G": "G"}, vectors=4, scalars=9, output=3, posterior=True, bound=_resetting_bound
     ),
-    "dog": Method(dog, {"reps_rel": 1e-6}, vectors=1, scalars=5, bound=_dog_bound, **_AVERAGED),
 }

@@ -9,6 +9,7 @@ from numba import njit
 
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.simulators.kernels.protocol import KERNEL, WEIGHT, Bound, Method, RunFacts, no_bound
+from lastiterate.theory.simulators.kernels.vectors import add_decay
 
 __all__ = ["dual_averaging", "dual_averaging_bound", "madgrad", "mda", "mda_bound", "mirror_madgrad"]
 
@@ -28,6 +29,7 @@ def dual_averaging(k, lr, loss, x, g, rows, state, memory, scalars, options):
 def mda(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """As dual averaging with lambda_k = lr_k sqrt(k+1), beta_{k+1} = sqrt(k+1) and c = 1 - momentum."""
     root, c, start, s = math.sqrt(k + 1.0), 1.0 - options[0], state[0], state[1]
+    add_decay(g, options[1], x)
     scalars[WEIGHT] = lr * root
     for j in range(x.size):
         if k == 0:
@@ -42,6 +44,8 @@ def madgrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
     c, eps, start, s, nu = 1.0 - options[0], options[1], state[0], state[1], state[2]
     weight = (lr + eps if lr != 0.0 else 0.0) * math.sqrt(k + 1.0)
     scalars[WEIGHT] = weight
+    add_decay(g, 0.0 if options[3] > 0.0 else options[2], x)
+    shrink = (lr + eps) * options[2] if options[3] > 0.0 and lr != 0.0 else 0.0
     for j in range(x.size):
         if k == 0:
             start[j] = x[j]
@@ -49,17 +53,21 @@ def madgrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
         nu[j] += weight * g[j] * g[j]
         scale = nu[j] ** (1.0 / 3.0) + eps
         z = start[j] - s[j] / scale if scale > 0.0 else start[j]
-        x[j] = (1.0 - c) * x[j] + c * z
+        x[j] = (1.0 - c) * x[j] + c * z - shrink * x[j]
 
 
 @njit(**KERNEL)
 def mirror_madgrad(k, lr, loss, x, g, rows, state, memory, scalars, options):
     """nu = sqrt(k/(k+1)) nu + g^2; z -= (lr + eps) cbrt(k+1) g / (cbrt(nu) + eps); x = (1 - c) x + c z."""
     c, eps, z, nu = 1.0 - options[0], options[1], state[0], state[1]
-    keep, step = math.sqrt(k / (k + 1.0)), (lr + eps if lr != 0.0 else 0.0) * (k + 1.0) ** (1.0 / 3.0)
+    keep, rate = math.sqrt(k / (k + 1.0)), lr + eps if lr != 0.0 else 0.0
+    step = rate * (k + 1.0) ** (1.0 / 3.0)
+    add_decay(g, 0.0 if options[3] > 0.0 else options[2], x)
+    shrink = rate * options[2] if options[3] > 0.0 else 0.0
     for j in range(x.size):
         if k == 0:
             z[j] = x[j]
+        z[j] -= shrink * z[j]
         nu[j] = keep * nu[j] + g[j] * g[j]
         scale = nu[j] ** (1.0 / 3.0) + eps
         if scale > 0.0:
@@ -101,12 +109,13 @@ def _regret_bound(facts: RunFacts, lam: Array, power: Any, c: Any) -> Bound:
 
 
 _NO_CONSTANT = no_bound("the published rate holds for one choice of lr, c and denominator only, which this run is not")
+_DECAY = {"weight_decay": 0.0, "decouple": False}
 
 METHODS = {
     "dual_averaging": Method(
-        dual_averaging, {"power": 0.5, "c": 1.0}, vectors=2, averages=True, bound=dual_averaging_bound
+        dual_averaging, {"power": 0.5, "c": 1.0}, vectors=2, averages=True, bound=dual_averaging_bound, squares=False
     ),
-    "mda": Method(mda, {"momentum": 0.9}, vectors=2, bound=mda_bound),
-    "madgrad": Method(madgrad, {"momentum": 0.9, "eps": 1e-6}, vectors=3, bound=_NO_CONSTANT),
-    "mirror_madgrad": Method(mirror_madgrad, {"momentum": 0.9, "eps": 0.0}, vectors=2, bound=_NO_CONSTANT),
+    "mda": Method(mda, {"momentum": 0.9, "weight_decay": 0.0}, vectors=2, bound=mda_bound, squares=False),
+    "madgrad": Method(madgrad, {"momentum": 0.9, "eps": 1e-6, **_DECAY}, vectors=3, bound=_NO_CONSTANT),
+    "mirror_madgrad": Method(mirror_madgrad, {"momentum": 0.9, "eps": 0.0, **_DECAY}, vectors=2, bound=_NO_CONSTANT),
 }

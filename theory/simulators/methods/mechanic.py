@@ -3,13 +3,15 @@
 
 x_t = x_1 + (sum_i s_i) Delta_t, where Delta adds up the base updates; six betting tuners with discounts .9 to .999999
 learn the s_i from h_t = <Delta_t, g_t + lambda (sum s) ||g_t|| x_t / ||x_t||>. The paper's form is the default. With
-``package`` the details of ``mechanic-pytorch`` (store_delta=True) apply: m starts at 1e-6 instead of 0, and the
-lambda-term is taken at the point after the base step. The rate lr = base_lr * steps[k] is that of the base optimiser.
+``package`` the details of ``mechanic-pytorch`` apply: m starts at 1e-6 instead of 0, and the
+lambda-term is taken at the point after the base step; its default ``store_delta=False`` takes Delta_t from the points,
+(x_t - x_1) / (sum s + eps), instead of adding up. The rate lr = base_lr * steps[k] is that of the base optimiser.
 
 Scalars from FIRST on: sum of s; then s, v, r, m of the six tuners. State: x_1, Delta, base update, base's own vectors.
 """
 
 import math
+from typing import Any
 
 from numba import njit
 
@@ -22,8 +24,11 @@ SCALE, S, V, R, M = FIRST, FIRST + 1, FIRST + 1 + TUNERS, FIRST + 1 + 2 * TUNERS
 
 
 @njit(**SUMS)
-def _tune(k, x, g, start, delta, update, scalars, s_decay, s_init, eps, package):
+def _tune(k, x, g, start, delta, update, scalars, options):
     """Advance the tuners with h_t, add the base update to Delta, and move x."""
+    s_decay, s_init, eps, package, stored = options[0], options[1], options[2], options[3] > 0.0, options[4] > 0.0
+    for j in range(0 if stored else x.size):
+        delta[j] = (x[j] - start[j]) / (scalars[SCALE] + eps)
     square, norm, along, reward = 0.0, 0.0, 0.0, 0.0
     for j in range(x.size):
         point = x[j] + update[j] if package else x[j]
@@ -72,43 +77,43 @@ def mechanic_sgd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     start, delta, update, m = state[0], state[1], state[2], state[3]
     _keep_start(k, x, start)
     for j in range(x.size):
-        m[j] = options[4] * m[j] + g[j]
+        m[j] = options[5] * m[j] + g[j] + options[6] * x[j]
         update[j] = -lr * m[j]
     if options[3] > 0.0:
         _as_moved(x, update)
-    _tune(k, x, g, start, delta, update, scalars, options[0], options[1], options[2], options[3] > 0.0)
+    _tune(k, x, g, start, delta, update, scalars, options)
     scalars[STEP_SIZE] = lr * scalars[SCALE]
 
 
 @njit(**KERNEL)
 def mechanic_adam(k, lr, loss, x, g, rows, state, memory, scalars, options):
-    """Mechanic around Adam with bias correction; D_estimate records the learned scale."""
+    """Mechanic around Adam or, with ``decouple``, AdamW; D_estimate records the learned scale."""
     start, delta, update, m, v = state[0], state[1], state[2], state[3], state[4]
-    beta, beta2, adam_eps = options[4], options[5], options[6]
+    beta, beta2, adam_eps = options[5], options[6], options[7]
+    coupled, decoupled = (0.0, options[8]) if options[9] > 0.0 else (options[8], 0.0)
     first, second = 1.0 - beta ** (k + 1.0), math.sqrt(1.0 - beta2 ** (k + 1.0))
     _keep_start(k, x, start)
     for j in range(x.size):
-        m[j] = beta * m[j] + (1.0 - beta) * g[j]
-        v[j] = beta2 * v[j] + (1.0 - beta2) * g[j] * g[j]
-        update[j] = -(lr / first) * (m[j] / (math.sqrt(v[j]) / second + adam_eps))
+        slope = g[j] + coupled * x[j]
+        m[j] = beta * m[j] + (1.0 - beta) * slope
+        v[j] = beta2 * v[j] + (1.0 - beta2) * slope * slope
+        scale = math.sqrt(v[j]) / second + adam_eps
+        update[j] = -lr * decoupled * x[j] - (lr / first * (m[j] / scale) if scale > 0.0 else 0.0)
     if options[3] > 0.0:
         _as_moved(x, update)
-    _tune(k, x, g, start, delta, update, scalars, options[0], options[1], options[2], options[3] > 0.0)
+    _tune(k, x, g, start, delta, update, scalars, options)
     scalars[STEP_SIZE] = lr * scalars[SCALE]
 
 
-_TUNER = {"s_decay": 0.01, "s_init": 1e-8, "eps": 1e-8, "package": False}
-_NO_CONSTANTS = no_bound("the practical tuner clips and sums six discounts; no theorem has its constants")
+_TUNER = {"s_decay": 0.01, "s_init": 1e-8, "eps": 1e-8, "package": False, "store_delta": True}
+_ADAM = {**_TUNER, "beta1": 0.9, "beta2": 0.999, "adam_eps": 1e-8}
+_ROW: dict[str, Any] = {
+    "scalars": 1 + 4 * TUNERS,
+    "bound": no_bound("the practical tuner clips and sums six discounts; no theorem has its constants"),
+}
 
 METHODS = {
-    "mechanic_sgd": Method(
-        mechanic_sgd, {**_TUNER, "momentum": 0.0}, vectors=4, scalars=1 + 4 * TUNERS, bound=_NO_CONSTANTS
-    ),
-    "mechanic_adam": Method(
-        mechanic_adam,
-        {**_TUNER, "beta1": 0.9, "beta2": 0.999, "adam_eps": 1e-8},
-        vectors=5,
-        scalars=1 + 4 * TUNERS,
-        bound=_NO_CONSTANTS,
-    ),
+    "mechanic_sgd": Method(mechanic_sgd, {**_TUNER, "momentum": 0.0, "weight_decay": 0.0}, vectors=4, **_ROW),
+    "mechanic_adam": Method(mechanic_adam, {**_ADAM, "weight_decay": 0.0, "decouple": False}, vectors=5, **_ROW),
+    "mechanic_adamw": Method(mechanic_adam, {**_ADAM, "weight_decay": 0.01, "decouple": True}, vectors=5, **_ROW),
 }

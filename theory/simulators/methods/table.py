@@ -10,10 +10,15 @@ __all__ = ["method_row"]
 FAMILIES = (
     "sgd",
     "momentum",
+    "schedule_free",
     "dual_averaging",
     "adaptive",
+    "adam",
+    "steepest",
     "polyak",
+    "polyak_decreasing",
     "distance_theory",
+    "distance_over_gradients",
     "distance_practice",
     "mechanic",
 )
