@@ -1,4 +1,4 @@
-"""Batches for a run: made one ahead of the step that needs them, in page-locked memory, where the device gains by it."""
+"""Batches for a run: made ahead of the steps that need them, in page-locked memory, where the device gains by it."""
 
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor

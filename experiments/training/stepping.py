@@ -53,10 +53,12 @@ def one_step(
     """
     n_examples, host = batch
     mine = tuple(part.to(device, non_blocking=True) for part in host)
-    for attempt in range(1, _ATTEMPTS + 1):
+    attempt = 0
+    while True:
         total = _gradient(workload, model, state, n_examples, mine, settings, device)
         state.scaler.unscale_(state.optimizer)
         overflowed = _overflowed(state)
+        attempt += 1
         if not overflowed or attempt == _ATTEMPTS or not math.isfinite(float(summed(total.clone()))):
             break
         state.scaler.step(state.optimizer)  # leaves the step out, as it has seen the overflow
