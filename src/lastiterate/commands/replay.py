@@ -164,12 +164,42 @@ def show_cost(cost: Any, as_json: bool) -> None:
     if as_json:
         emit(rows, as_json=True, extra=total)
         return
-    rounded = [{key: f"{v:.3g}" if isinstance(v, float) else v for key, v in row.items()} for row in rows]
-    of_all = ("steps", "runs", "at most", "hours", "hours at most")
-    run = [{key: value for key, value in row.items() if key not in of_all} for row in rounded]
-    runs = [{key: value for key, value in row.items() if key in ("workload", *of_all)} for row in rounded]
-    emit(run, as_json=False, title="One run: memory, and arithmetic of a step")
+    run = [
+        {
+            "workload": each.workload,
+            "optimizer": each.optimizer,
+            "parameters": f"{each.footprint.n_parameters:,}",
+            "weights": _memory(each.footprint.weights),
+            "gradients": _memory(each.footprint.gradients),
+            "state": _memory(each.footprint.state) + (" (scaled)" if each.footprint.scaled else ""),
+            "saved": _memory(each.footprint.activations),
+            "TFLOP": f"{each.footprint.flops / 1e12:.3g}",
+        }
+        for each in cost.workloads
+    ]
+    runs = [
+        {
+            "workload": row["workload"],
+            "steps": row["steps"],
+            "runs": row["runs"],
+            "at most": row["at most"],
+            "hours": f"{row['hours']:.2g}",
+            "hours at most": f"{row['hours at most']:.2g}",
+        }
+        for row in rows
+    ]
+    emit(run, as_json=False, title="One run: memory (saved: for the backward pass), and arithmetic of a step")
     emit(runs, as_json=False, title="All runs; at most: if every grid is extended", extra=total)
+
+
+def _memory(size: int) -> str:
+    """Bytes in the unit that suits them.
+
+    >>> _memory(2600), _memory(8_300_000_000)
+    ('2.54 KiB', '7.73 GiB')
+    """
+    power = min(max(size.bit_length() - 1, 0) // 10, 4)
+    return f"{size / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
 
 
 def report(
