@@ -171,7 +171,8 @@ def dry_run(
     >>> dry_run("residual_net", budget=1.0)
     Traceback (most recent call last):
     ...
-    lastiterate.theory.base.validation.InputError: budget: expected ... hours, for 135 runs (75 without ...
+    lastiterate.theory.base.validation.InputError: budget: expected at least 33.5 hours, for 120 runs (75 without \
+extensions of the grids, in 21 hours) at 100 TFLOP/s, got 1 hours
     """
     from .replay import BASELINE, DEFAULT_SCHEDULES, REFINED
 
