@@ -6,7 +6,7 @@ EXTRAS := torch,tensorboard,parquet,data,cluster,optimizers,integrations,test,de
 # two workers suit two cores; a file stays on one worker, so that its compiled kernels and fixtures are made once
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test test-slow lint bench bench-once figures clean
+.PHONY: demo test test-slow lint bench bench-once figures gpu clean
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -44,6 +44,10 @@ figures: $(VENV)/.test
 	$(BIN)/python -m lastiterate figures --quick --out out/figures
 	mkdir -p docs/figures && cp out/figures/*.png docs/figures/
 	sed 's#](\([a-z0-9-]*\)\.png)#](figures/\1.png)#' out/figures/figures.md > docs/figures.md
+
+# needs a CUDA device: one table in under ten minutes
+gpu: $(VENV)/.demo
+	$(BIN)/python -m lastiterate gpu
 
 clean:
 	rm -rf build dist out .pytest_cache

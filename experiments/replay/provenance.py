@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from lastiterate.experiments.training.distributed import check_device
+from lastiterate.experiments.training.environment import tensor_cores
 from lastiterate.experiments.training.train import TrainingSettings
 
 __all__ = ["provenance"]
@@ -17,22 +19,23 @@ PACKAGES = ("lastiterate", "torch", "numpy", "scipy", "numba")
 
 
 def provenance(settings: TrainingSettings, *, seeds: list[int], seconds: float) -> dict[str, Any]:
-    """Return versions, machine, device, seeds, command and wall time."""
+    """Return versions, machine, device and its rounding of single precision, seeds, command and wall time."""
     import torch
 
+    device = check_device(settings.device)  # its index too: under torchrun each process has its own
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    cuda = settings.device.startswith("cuda")
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "versions": versions,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "device": torch.cuda.get_device_name() if cuda else settings.device,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        "tf32": tensor_cores() if device.type == "cuda" else None,
         "settings": asdict(settings),
         "seeds": seeds,
         "seconds": seconds,

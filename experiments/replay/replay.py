@@ -32,6 +32,7 @@ from lastiterate.theory.rates.sgd import tune_base_lr
 from lastiterate.theory.schedules.files import read_schedule
 
 from .provenance import provenance
+from .recorded_norms import without_gaps
 from .result import RefinementRound, Replay, ScheduleReplay, WorkloadReplay
 from .runs import Plan, Task, counting_runs, execute
 
@@ -331,15 +332,9 @@ def _refine(
     if lr is None:
         return None
     logs = np.array([_recorded(run, rule) for run in source.runs_at(lr)])
-    notes: list[str] = []
-    positive = logs[np.isfinite(logs) & (logs > 0.0)]
-    if positive.size == 0:
+    logs, notes = without_gaps(logs)
+    if logs.size == 0:
         return None
-    if positive.size < logs.size:
-        notes.append(
-            f"{logs.size - positive.size} norms were zero or not finite; the smallest positive one was put there"
-        )
-        logs = np.where(np.isfinite(logs) & (logs > 0.0), logs, positive.min())
     norms = np.exp(np.log(logs).mean(axis=0))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RefinementWarning)

@@ -14,7 +14,7 @@ from lastiterate.theory.base.validation import InputError
 
 __all__ = ["load_checkpoint", "random_state", "save_checkpoint", "set_random_state"]
 
-SCHEMA = 1
+SCHEMA = 2  # 1 held the generators of the first process only
 
 
 def save_checkpoint(path: str | Path, configuration: Mapping[str, Any], state: Mapping[str, Any]) -> None:

@@ -12,7 +12,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lastiterate.theory.base.validation import InputError
 
-__all__ = ["check_device", "launched_rank", "of_first", "process_group", "replicate", "shard", "summed", "world"]
+__all__ = [
+    "check_device",
+    "launched_rank",
+    "of_each",
+    "of_first",
+    "process_group",
+    "replicate",
+    "shard",
+    "summed",
+    "world",
+]
 
 
 def check_device(device: str | torch.device) -> torch.device:
@@ -76,10 +86,11 @@ def shard(batch: tuple[Tensor, ...], n_parts: int, part: int) -> tuple[Tensor, .
 
 
 def replicate(model: nn.Module, device: torch.device) -> nn.Module:
-    """Wrap the model so that gradients are averaged over the processes, if there are several."""
-    if world()[1] == 1:
+    """Wrap the model so that gradients are averaged over the processes, if this one belongs to a group."""
+    if not (dist.is_available() and dist.is_initialized()):
         return model
-    return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+    ids = [torch.cuda.current_device() if device.index is None else device.index] if device.type == "cuda" else None
+    return DistributedDataParallel(model, device_ids=ids)
 
 
 def summed(values: Tensor) -> Tensor:
@@ -96,3 +107,12 @@ def of_first(value: Any) -> Any:
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def of_each(value: Any) -> list[Any]:
+    """Return what each process has, by rank."""
+    if world()[1] == 1:
+        return [value]
+    values: list[Any] = [None] * world()[1]
+    dist.all_gather_object(values, value)
+    return values

@@ -12,6 +12,7 @@ from torch import Tensor
 from lastiterate.theory.base.validation import InputError
 
 from ._keyed import keyed_uniform
+from ._shapes import Blank, Column, Data, Shapes, blank_columns, keys_column
 
 _CIFAR10 = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
 _CIFAR100 = ["train.bin", "test.bin"]
@@ -42,17 +43,27 @@ class Images:
         return self.train[0].shape[1], self.train[0].shape[2]
 
 
-def load_images(size: str, data: Path | None) -> Images:
+def load_images(size: str, data: Data) -> Images:
     """Return the images of ``data``; the tiny size needs none, it takes scikit-learn's digits.
 
     A tiny size on a folder takes the first 2000 training and 1000 test images.
     """
+    if isinstance(data, Blank):
+        pixels, labels, _ = image_shapes(size, 1)
+        columns = blank_columns((pixels, labels))
+        return Images((columns[0], columns[1]), (columns[0], columns[1]), labels.below, "no data")
     if data is None:
         if size != "tiny":
             raise InputError("data", None, _EXPECTED)
         return _digits()
     images = _read_folder(data)
     return _normalised(*images, limit=(2000, 1000) if size == "tiny" else (None, None))
+
+
+def image_shapes(size: str, count: int) -> Shapes:
+    """Return the columns of a batch: pixels, labels, keys; digits for the tiny size, else those of CIFAR-10."""
+    shape = (1, 8, 8) if size == "tiny" else (3, 32, 32)
+    return Column((count, *shape)), Column((count,), "int64", below=10), keys_column(count)
 
 
 def _read_folder(folder: Path) -> tuple[list[np.ndarray], int, str]:

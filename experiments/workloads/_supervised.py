@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ._shapes import Blank, Column, Data, Shapes, blank_columns
 from .protocol import batch_indices, device_of
 
 if TYPE_CHECKING:
@@ -61,8 +62,18 @@ class Classification:
         return {"loss": float(loss), "test_loss": float(test_loss), "test_accuracy": float(accuracy)}
 
 
-def split_digits() -> Any:
-    """Return scikit-learn's digits scaled to [0, 1] as ((train inputs, labels), (test inputs, labels))."""
+def digits_shapes() -> Shapes:
+    """Return the columns of a batch of 32 digits: pixels and labels."""
+    return Column((32, 64)), Column((32,), "int64", below=10)
+
+
+def split_digits(data: Data = None) -> Any:
+    """Return scikit-learn's digits scaled to [0, 1] as ((train inputs, labels), (test inputs, labels)).
+
+    Whatever ``data`` is they are the same, unless it is blank: then there are no values.
+    """
+    if isinstance(data, Blank):
+        return blank_columns(digits_shapes()), blank_columns(digits_shapes())
     import torch
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split

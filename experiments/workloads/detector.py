@@ -6,7 +6,6 @@ digit lies in it, which digit, and the box: offset of the centre and logarithm o
 
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,20 +13,22 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, relu, smooth_l1_loss
 
 from ._examples import Batch, Examples, Model
+from ._shapes import Blank, Column, Data, Shapes, blank_columns
 from .residual_net import ResidualBlock
 
-__all__ = ["create"]
+__all__ = ["batch_shapes", "create"]
 
 _CELL = 8
 _DENSITY = 0.25  # of cells that hold a digit
 
 
-def create(size: str = "tiny", data: Path | None = None) -> Examples:
+def create(size: str = "tiny", data: Data = None) -> Examples:
     """Return the workload; it needs no data folder."""
-    del data
     tiny = size == "tiny"
-    grid, count = (3, 1500) if tiny else (16, 5_000)
-    columns = _scenes(grid, count + count // 5)
+    shapes = batch_shapes(size)
+    grid, count = shapes[1].shape[1], 1500 if tiny else 5_000
+    blank = isinstance(data, Blank)
+    train, test = (blank_columns(shapes),) * 2 if blank else _train_and_test(grid, count)
     return Examples(
         name="detector",
         n_steps=250 if tiny else 50_000,
@@ -35,9 +36,9 @@ def create(size: str = "tiny", data: Path | None = None) -> Examples:
         base_lrs=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2) if tiny else (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
         metric="test_loss",
         higher_is_better=False,
-        batch_size=16,
-        train=tuple(column[:count] for column in columns),
-        test=tuple(column[count:] for column in columns),
+        batch_size=shapes[0].shape[0],
+        train=train,
+        test=test,
         make_model=partial(Detector, 8 if tiny else 64),
         objective=detection_loss,
         scores=detection_scores,
@@ -45,16 +46,30 @@ def create(size: str = "tiny", data: Path | None = None) -> Examples:
     )
 
 
-def _scenes(grid: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return scenes [n, 1, side, side], classes int64[n, grid, grid] (10: none) and boxes [n, 3, grid, grid].
+def batch_shapes(size: str = "tiny", **_: object) -> Shapes:
+    """Return shape and type of each column of a batch: scenes, classes and boxes of cells."""
+    grid, count = (3 if size == "tiny" else 16), 16
+    scenes = Column((count, 1, grid * _CELL, grid * _CELL))
+    return scenes, Column((count, grid, grid), "int64", below=11), Column((count, 3, grid, grid))
 
-    A quarter of the cells hold a digit, 7 to 10 pixels high, its centre up to 1 pixel from that of the cell.
-    """
+
+def _train_and_test(grid: int, count: int) -> tuple[Batch, Batch]:
+    """Return scenes for training, and a fifth as many for testing made of the digits that are held out, every fifth."""
     from sklearn.datasets import load_digits
 
     pixels, labels = (np.asarray(part) for part in load_digits(return_X_y=True))
     images = (pixels / 16.0).reshape(-1, 8, 8)
+    held_out = np.arange(len(labels)) % 5 == 0
     rng = np.random.default_rng(0)
+    train = _scenes(grid, count, images[~held_out], labels[~held_out], rng)
+    return train, _scenes(grid, count // 5, images[held_out], labels[held_out], rng)
+
+
+def _scenes(grid: int, count: int, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Batch:
+    """Return scenes [n, 1, side, side], classes int64[n, grid, grid] (10: none) and boxes [n, 3, grid, grid].
+
+    A quarter of the cells hold a digit, 7 to 10 pixels high, its centre up to 1 pixel from that of the cell.
+    """
     side, margin = grid * _CELL, _CELL
     scenes = rng.normal(0.0, 0.1, size=(count, side + 2 * margin, side + 2 * margin)).astype(np.float32)
     classes = np.full((count, grid, grid), 10)
@@ -98,7 +113,12 @@ def detection_loss(model: Model, batch: Batch) -> Tensor:
     present = (classes < 10).to(out.dtype)
     # divided by the expected, not the actual number of digits, so that the loss is a mean over scenes
     presence = binary_cross_entropy_with_logits(out[:, 0], present)
-    kind = cross_entropy(out[:, 1:11], classes.clamp(max=9), reduction="none") * present
+    # a row a cell: cross-entropy of a map has no deterministic kernel on CUDA
+    logits = out[:, 1:11].movedim(1, -1)
+    kind = (
+        cross_entropy(logits.flatten(0, -2), classes.clamp(max=9).flatten(), reduction="none").view_as(present)
+        * present
+    )
     box = smooth_l1_loss(out[:, 11:], boxes, beta=0.1, reduction="none").sum(dim=1) * present
     return presence + (kind.mean() + box.mean()) / _DENSITY
 

@@ -1,20 +1,19 @@
 """Multinomial logistic regression on scikit-learn's digits: convex, so the theory applies to the letter."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._supervised import Classification, split_digits
+from ._shapes import Data, Shapes
+from ._supervised import Classification, digits_shapes, split_digits
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["create"]
+__all__ = ["batch_shapes", "create"]
 
 
-def create(size: str = "tiny", data: Path | None = None) -> Classification:
+def create(size: str = "tiny", data: Data = None) -> Classification:
     """Return the workload; it needs no data folder."""
-    del data
-    train, test = split_digits()
+    train, test = split_digits(data)
     return Classification(
         name="digits_logistic",
         n_steps=400 if size == "tiny" else 10_000,
@@ -27,6 +26,12 @@ def create(size: str = "tiny", data: Path | None = None) -> Classification:
         test=test,
         make_model=_model,
     )
+
+
+def batch_shapes(size: str = "tiny", **_: object) -> Shapes:
+    """Return shape and type of each column of a batch; both sizes have the same."""
+    del size
+    return digits_shapes()
 
 
 def _model() -> "nn.Module":

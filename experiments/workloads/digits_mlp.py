@@ -1,23 +1,22 @@
 """A multilayer perceptron on scikit-learn's digits: small, not convex, and able to fit its training set."""
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lastiterate.theory.base.validation import check_count
 
-from ._supervised import Classification, split_digits
+from ._shapes import Data, Shapes
+from ._supervised import Classification, digits_shapes, split_digits
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["create"]
+__all__ = ["batch_shapes", "create"]
 
 
-def create(size: str = "tiny", data: Path | None = None, width: int = 64) -> Classification:
+def create(size: str = "tiny", data: Data = None, width: int = 64) -> Classification:
     """Return the workload; it needs no data folder."""
-    del data
-    train, test = split_digits()
+    train, test = split_digits(data)
     return Classification(
         name="digits_mlp",
         n_steps=400 if size == "tiny" else 10_000,
@@ -30,6 +29,12 @@ def create(size: str = "tiny", data: Path | None = None, width: int = 64) -> Cla
         test=test,
         make_model=partial(_model, check_count(width, "width")),
     )
+
+
+def batch_shapes(size: str = "tiny", **_: object) -> Shapes:
+    """Return shape and type of each column of a batch; both sizes have the same."""
+    del size
+    return digits_shapes()
 
 
 def _model(width: int) -> "nn.Module":

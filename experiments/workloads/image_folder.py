@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from lastiterate.theory.base.validation import InputError, check_count
 
 from ._classify import accuracy
 from ._examples import Batch, Model, inference, mean_over
+from ._shapes import Blank, Column, Data, Shapes
 from .protocol import batch_indices, device_of
 
-__all__ = ["create"]
+__all__ = ["batch_shapes", "create"]
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 _EXPECTED = "a folder with train/<class>/*.png and val/<class>/*.png (or jpg, ...), or with <class>/*.png"
@@ -31,25 +33,37 @@ _SHAPES = ("disc", "cross", "bars", "stripes")
 Item = tuple[Any, int]  # a path or an image as uint8[height, width, 3], and a label
 
 
-def create(size: str = "tiny", data: Path | None = None, side: int | None = None) -> "ImageFolder":
+def create(size: str = "tiny", data: Data = None, side: int | None = None) -> "ImageFolder":
     """Return the workload; the full size needs a folder, ``side`` is the size of a crop in pixels."""
     tiny = size == "tiny"
     if data is None and not tiny:
         raise InputError("data", None, _EXPECTED)
-    train, test, classes = _drawn(600) if data is None else _listed(data)
-    source = "generated: coloured shapes" if data is None else f"{len(train)} + {len(test)} images in {data}"
+    pixels, labels = batch_shapes(size, side)
+    if isinstance(data, Blank):
+        train, test, classes, source = [], [], [str(label) for label in range(labels.below)], "no data"
+    else:
+        train, test, classes = _drawn(600) if data is None else _listed(data)
+        source = "generated: coloured shapes" if data is None else f"{len(train)} + {len(test)} images in {data}"
     return ImageFolder(
         train=train[:2000] if tiny else train,
         test=test[:500] if tiny else test,
         classes=tuple(classes),
         n_steps=200 if tiny else 450_000,
         base_lrs=(0.003, 0.01, 0.03, 0.1, 0.3) if tiny else (0.01, 0.03, 0.1, 0.3, 1.0),
-        batch_size=16 if tiny else 256,
-        side=check_count(side, "side", minimum=16) if side is not None else 24 if tiny else 224,
+        batch_size=pixels.shape[0],
+        side=pixels.shape[2],
         width=8 if tiny else 64,
         blocks=(1, 1, 1) if tiny else (3, 4, 6, 3),
         source=source,
     )
+
+
+def batch_shapes(size: str = "tiny", side: int | None = None, **_: object) -> Shapes:
+    """Return shape and type of each column of a batch: pixels, and labels of the shapes, or of ImageNet's classes."""
+    tiny = size == "tiny"
+    edge = check_count(side, "side", minimum=16) if side is not None else 24 if tiny else 224
+    count = 16 if tiny else 256
+    return Column((count, 3, edge, edge)), Column((count,), "int64", below=len(_SHAPES) if tiny else 1000)
 
 
 @dataclass(frozen=True)
@@ -107,10 +121,15 @@ class ImageFolder:
 
     def _stack(self, items: Sequence[Item], draws: np.ndarray | None = None) -> Batch:
         rows = [None] * len(items) if draws is None else list(draws)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes outside of Python's lock
-            images = list(pool.map(lambda item, row: _crop(_opened(item[0]), self.side, row), items, rows))
+        images = list(_pool().map(lambda item, row: _crop(_opened(item[0]), self.side, row), items, rows))
         pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
         return (pixels - 118.0) / 58.0, torch.tensor([label for _, label in items])
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Threads for all batches of this process: Pillow decodes and resizes outside of Python's lock."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="images")
 
 
 def _opened(image: Any) -> Any:

@@ -7,7 +7,6 @@ schedule is therefore what the recursion of arXiv 2603.10301 computes: see `expe
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,19 +17,33 @@ from lastiterate.theory.base.validation import Array, check_count, check_positiv
 from lastiterate.theory.problems.linear_regression import LinearRecursion
 
 from ._examples import Batch, Model, inference
+from ._shapes import Column, Data, Shapes
 
-__all__ = ["create"]
+__all__ = ["batch_shapes", "create"]
 
 
 def create(
-    size: str = "tiny", data: Path | None = None, modes: int | None = None, exponent: float = 1.5, batch_size: int = 8
+    size: str = "tiny",
+    data: Data = None,
+    modes: int | None = None,
+    exponent: float = 1.5,
+    batch_size: int = 8,
 ) -> "LinearRegressionWorkload":
     """Return the workload with eigenvalues i^-exponent, i = 1..modes, scaled to sum 1; it needs no data folder."""
     del data
     tiny = size == "tiny"
-    count = check_count(modes, "modes", minimum=2) if modes is not None else 128 if tiny else 4096
+    count = _n_modes(size, modes)
     recursion = LinearRecursion.power_law(count, exponent=check_positive(exponent, "exponent"), batch_size=batch_size)
     return LinearRegressionWorkload(recursion=recursion, n_steps=100 if tiny else 10_000)
+
+
+def batch_shapes(size: str = "tiny", modes: int | None = None, batch_size: int = 8, **_: object) -> Shapes:
+    """Return shape and type of the one column of a batch, the signs of the noise."""
+    return (Column((batch_size, _n_modes(size, modes))),)
+
+
+def _n_modes(size: str, modes: int | None) -> int:
+    return check_count(modes, "modes", minimum=2) if modes is not None else 128 if size == "tiny" else 4096
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ scikit-learn's; the others come with the extra ``data``.
 """
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,13 +15,14 @@ from lastiterate.theory.problems.data import dataset as load_dataset
 
 from ._classify import accuracy, classification_loss
 from ._examples import Examples
+from ._shapes import Column, Data, Shapes
 
-__all__ = ["create"]
+__all__ = ["batch_shapes", "create"]
 
 SUITE = ("iris", "wine", "breast_cancer", "digits", "vehicle", "vowel", "segment", "satimage", "penbased", "letter")
 
 
-def create(size: str = "tiny", data: Path | None = None, dataset: str = "breast_cancer") -> Examples:
+def create(size: str = "tiny", data: Data = None, dataset: str = "breast_cancer") -> Examples:
     """Return the workload on one set of `SUITE`, or on any other set of classes that the toolkit reads by name."""
     del data
     table = load_dataset(dataset)
@@ -46,6 +46,13 @@ def create(size: str = "tiny", data: Path | None = None, dataset: str = "breast_
         evaluated=None,
         source=f"{dataset}: {table.source}",
     )
+
+
+def batch_shapes(size: str = "tiny", dataset: str = "breast_cancer", **_: object) -> Shapes:
+    """Return shape and type of each column of a batch; the set, which is small, is read for them."""
+    del size
+    table = load_dataset(dataset)
+    return Column((16, table.features.shape[1])), Column((16,), "int64", below=len(table.classes))
 
 
 def _split(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,6 @@
 """A language model of bytes with LSTM layers, after the word-level models of the time before transformers."""
 
 from functools import partial
-from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -9,17 +8,19 @@ from lastiterate.theory.base.validation import check_fraction
 
 from ._examples import Examples
 from ._keyed import keyed_dropout
-from ._text import VOCABULARY, load_windows
+from ._shapes import Data, Shapes
+from ._text import VOCABULARY, load_windows, text_shapes
 from ._transformer import embedding
 from .language_model import next_byte_loss, no_scores
 
-__all__ = ["create"]
+__all__ = ["batch_shapes", "create"]
 
 
-def create(size: str = "tiny", data: Path | None = None, dropout: float | None = None) -> Examples:
+def create(size: str = "tiny", data: Data = None, dropout: float | None = None) -> Examples:
     """Return the workload; ``data`` is a text file, by default a bundled text."""
     tiny = size == "tiny"
-    context = 32 if tiny else 256
+    shapes = batch_shapes(size)
+    context = shapes[0].shape[1] - 1
     windows = load_windows(context, size, data)
     rate = check_fraction(dropout, "dropout", high=0.9) if dropout is not None else 0.0 if tiny else 0.2
     return Examples(
@@ -29,7 +30,7 @@ def create(size: str = "tiny", data: Path | None = None, dropout: float | None =
         base_lrs=(3e-3, 1e-2, 3e-2, 1e-1, 3e-1) if tiny else (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
         metric="test_loss",
         higher_is_better=False,
-        batch_size=16 if tiny else 64,
+        batch_size=shapes[0].shape[0],
         train=(windows.train,),
         test=(windows.test,),
         make_model=partial(LSTMLanguageModel, 64 if tiny else 1024, 1 if tiny else 3, rate),
@@ -38,6 +39,11 @@ def create(size: str = "tiny", data: Path | None = None, dropout: float | None =
         keyed=True,
         source=windows.source,
     )
+
+
+def batch_shapes(size: str = "tiny", **_: object) -> Shapes:
+    """Return shape and type of each column of a batch: windows of one byte more than the context, and keys."""
+    return text_shapes(*((32, 16) if size == "tiny" else (256, 64)))
 
 
 class LSTMLanguageModel(nn.Module):

@@ -1,7 +1,6 @@
 """A bidirectional transformer that fills in masked bytes (the role of BERT and RoBERTa)."""
 
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -11,18 +10,20 @@ from lastiterate.theory.base.validation import check_fraction
 
 from ._examples import Batch, Examples, Model, example_keys
 from ._keyed import keyed_uniform
-from ._text import VOCABULARY, load_windows
+from ._shapes import Data, Shapes
+from ._text import VOCABULARY, load_windows, text_shapes
 from ._transformer import Transformer, embedding
 
-__all__ = ["create"]
+__all__ = ["batch_shapes", "create"]
 
 _MASK = VOCABULARY  # one token more than there are bytes
 
 
-def create(size: str = "tiny", data: Path | None = None, masked: float = 0.15) -> Examples:
+def create(size: str = "tiny", data: Data = None, masked: float = 0.15) -> Examples:
     """Return the workload; ``data`` is a text file, ``masked`` the fraction of bytes to fill in."""
     tiny = size == "tiny"
-    context = 32 if tiny else 512
+    shapes = batch_shapes(size)
+    context = shapes[0].shape[1]
     windows = load_windows(context, size, data)
     shape = (32, 2, 2) if tiny else (768, 12, 12)
     fraction = check_fraction(masked, "masked", low=0.01, high=0.9)
@@ -33,7 +34,7 @@ def create(size: str = "tiny", data: Path | None = None, masked: float = 0.15) -
         base_lrs=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2) if tiny else (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
         metric="test_loss",
         higher_is_better=False,
-        batch_size=16 if tiny else 256,
+        batch_size=shapes[0].shape[0],
         train=(windows.train[:, 1:], example_keys(len(windows.train), 0, 0)),
         test=(windows.test[:, 1:], example_keys(len(windows.test), 0, 1)),
         make_model=partial(MaskedLanguageModel, *shape),
@@ -42,6 +43,12 @@ def create(size: str = "tiny", data: Path | None = None, masked: float = 0.15) -
         keyed=True,
         source=windows.source,
     )
+
+
+def batch_shapes(size: str = "tiny", **_: object) -> Shapes:
+    """Return shape and type of each column of a batch: windows, the keys of the data, and those of the batch."""
+    windows, keys = text_shapes(*((31, 16) if size == "tiny" else (511, 256)))
+    return windows, keys, keys
 
 
 class MaskedLanguageModel(nn.Module):

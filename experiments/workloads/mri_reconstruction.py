@@ -6,7 +6,6 @@ two-dimensional spectrum are kept near the middle and at random elsewhere; the m
 
 import math
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,21 +13,19 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, l1_loss, mse_loss
 
 from ._examples import Batch, Examples, Model
+from ._shapes import Blank, Column, Data, Shapes, blank_columns
 
-__all__ = ["create"]
+__all__ = ["batch_shapes", "create"]
 
 _SEED = 0
 
 
-def create(size: str = "tiny", data: Path | None = None) -> Examples:
+def create(size: str = "tiny", data: Data = None) -> Examples:
     """Return the workload; it needs no data folder."""
-    del data
     tiny = size == "tiny"
-    side, count = (24, 500) if tiny else (128, 5_000)
-    images = _phantoms(side, count + count // 5)
-    seen = _undersampled(images)
-    scale = images[:count].std()
-    columns = tuple(torch.from_numpy((part / scale)[:, None]) for part in (seen, images))
+    shapes = batch_shapes(size)
+    side, count = shapes[0].shape[2], 500 if tiny else 5_000
+    columns = blank_columns(shapes) if isinstance(data, Blank) else _columns(side, count)
     return Examples(
         name="mri_reconstruction",
         n_steps=150 if tiny else 50_000,
@@ -36,7 +33,7 @@ def create(size: str = "tiny", data: Path | None = None) -> Examples:
         base_lrs=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1) if tiny else (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
         metric="test_loss",
         higher_is_better=False,
-        batch_size=8 if tiny else 16,
+        batch_size=shapes[0].shape[0],
         train=tuple(column[:count] for column in columns),
         test=tuple(column[count:] for column in columns),
         make_model=partial(UNet, 6 if tiny else 32, 2 if tiny else 4),
@@ -44,6 +41,19 @@ def create(size: str = "tiny", data: Path | None = None) -> Examples:
         scores=signal_to_noise,
         source=f"generated: {count} phantoms of {side} x {side} pixels, a quarter of the rows kept",
     )
+
+
+def batch_shapes(size: str = "tiny", **_: object) -> Shapes:
+    """Return shape and type of each column of a batch: zero-filled images, and true ones."""
+    count, side = (8, 24) if size == "tiny" else (16, 128)
+    return Column((count, 1, side, side)), Column((count, 1, side, side))
+
+
+def _columns(side: int, count: int) -> tuple[Tensor, Tensor]:
+    """Return zero-filled and true images [1.2 count, 1, side, side], in standard deviations of the first ``count``."""
+    images = _phantoms(side, count + count // 5)
+    seen, scale = _undersampled(images), images[:count].std()
+    return torch.from_numpy((seen / scale)[:, None]), torch.from_numpy((images / scale)[:, None])
 
 
 def _phantoms(side: int, count: int) -> np.ndarray:

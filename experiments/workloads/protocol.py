@@ -18,6 +18,8 @@ import numpy as np
 from lastiterate.theory.base.specs import load_file, parse_spec
 from lastiterate.theory.base.validation import InputError, check_choice
 
+from ._shapes import Blank
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Workload", "batch_indices", "check_workload", "device_of", "known_workloads", "load_workload"]
 
 SIZES = ("tiny", "full")
-_HELPERS = ("protocol",)
+_HELPERS = ("protocol", "outline")
 
 
 class Workload(Protocol):
@@ -164,7 +166,7 @@ def known_workloads() -> list[str]:
     return sorted(name for name in names if name not in _HELPERS and not name.startswith("_"))
 
 
-def load_workload(spec: str | Path, *, size: str = "tiny", data: str | Path | None = None) -> Workload:
+def load_workload(spec: str | Path, *, size: str = "tiny", data: str | Path | Blank | None = None) -> Workload:
     """Return a workload by name, with options, or by the path of a user's file.
 
     Parameters
@@ -174,7 +176,7 @@ def load_workload(spec: str | Path, *, size: str = "tiny", data: str | Path | No
     size : {"tiny", "full"}
         ``"tiny"`` takes seconds on two CPU cores, ``"full"`` is meant for a GPU.
     data : str or Path, optional
-        Folder of the data, for the workloads that read files.
+        Folder of the data, for the workloads that read files; `outline` gives none at all.
 
     Raises
     ------
@@ -189,7 +191,8 @@ def load_workload(spec: str | Path, *, size: str = "tiny", data: str | Path | No
     if not callable(create):
         raise InputError("workload", f"{head} without a function 'create'", "create(size, data, **options) -> Workload")
     try:
-        workload: Any = create(size=size, data=None if data is None else Path(data), **options)
+        folder = data if data is None or isinstance(data, Blank) else Path(data)
+        workload: Any = create(size=size, data=folder, **options)
     except TypeError as error:
         raise InputError("workload", f"{spec} ({error})", "options that the workload's create() accepts") from error
     return check_workload(workload) if user_file else workload

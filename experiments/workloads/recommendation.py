@@ -5,7 +5,6 @@ embedding rows are seen rarely, as in logs of real clicks.
 """
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,16 +12,19 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ._examples import Batch, Examples, Model
+from ._shapes import Blank, Column, Data, Shapes, blank_columns
 
-__all__ = ["create"]
+__all__ = ["batch_shapes", "create"]
 
 
-def create(size: str = "tiny", data: Path | None = None) -> Examples:
+def create(size: str = "tiny", data: Data = None) -> Examples:
     """Return the workload; it needs no data folder."""
-    del data
     tiny = size == "tiny"
-    tables, rows, width, examples = (4, 50, 8, 8000) if tiny else (26, 20_000, 64, 800_000)
-    columns = _clicks(tables, rows, examples + examples // 8)
+    tables, rows = _tables(size)
+    width, examples = (8, 8000) if tiny else (64, 800_000)
+    blank = isinstance(data, Blank)
+    shapes = batch_shapes(size)
+    columns = blank_columns(shapes) if blank else _clicks(tables, rows, examples + examples // 8)
     return Examples(
         name="recommendation",
         n_steps=300 if tiny else 50_000,
@@ -30,7 +32,7 @@ def create(size: str = "tiny", data: Path | None = None) -> Examples:
         base_lrs=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1) if tiny else (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
         metric="test_loss",
         higher_is_better=False,
-        batch_size=128 if tiny else 2048,
+        batch_size=shapes[0].shape[0],
         train=tuple(column[:examples] for column in columns),
         test=tuple(column[examples:] for column in columns),
         make_model=partial(Recommender, tables, rows, width),
@@ -38,6 +40,18 @@ def create(size: str = "tiny", data: Path | None = None) -> Examples:
         scores=click_accuracy,
         source=f"generated: {examples} clicks, {tables} tables of {rows} rows",
     )
+
+
+def batch_shapes(size: str = "tiny", **_: object) -> Shapes:
+    """Return shape and type of each column of a batch: dense features, items, clicks."""
+    tables, rows = _tables(size)
+    count = 128 if size == "tiny" else 2048
+    return Column((count, 4)), Column((count, tables), "int64", below=rows), Column((count,))
+
+
+def _tables(size: str) -> tuple[int, int]:
+    """Number of tables, and of rows of each."""
+    return (4, 50) if size == "tiny" else (26, 20_000)
 
 
 def _clicks(tables: int, rows: int, examples: int) -> tuple[Tensor, Tensor, Tensor]:

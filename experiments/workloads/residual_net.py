@@ -5,7 +5,6 @@ several processes, a vectorised ensemble and one process compute the same gradie
 """
 
 from functools import partial
-from pathlib import Path
 
 from torch import Tensor, nn
 from torch.nn.functional import relu
@@ -14,12 +13,13 @@ from lastiterate.theory.base.validation import check_count
 
 from ._classify import accuracy, classification_loss
 from ._examples import Examples
-from ._images import load_images
+from ._images import image_shapes, load_images
+from ._shapes import Data, Shapes
 
-__all__ = ["create"]
+__all__ = ["batch_shapes", "create"]
 
 
-def create(size: str = "tiny", data: Path | None = None, width: int | None = None) -> Examples:
+def create(size: str = "tiny", data: Data = None, width: int | None = None) -> Examples:
     """Return the workload; the full size needs a data folder, ``width`` is the number of first channels."""
     tiny = size == "tiny"
     images = load_images(size, data)
@@ -31,7 +31,7 @@ def create(size: str = "tiny", data: Path | None = None, width: int | None = Non
         base_lrs=(0.003, 0.01, 0.03, 0.1, 0.3) if tiny else (0.01, 0.03, 0.1, 0.3, 1.0),
         metric="test_loss",
         higher_is_better=False,
-        batch_size=32 if tiny else 128,
+        batch_size=batch_shapes(size)[0].shape[0],
         train=images.train,
         test=images.test,
         make_model=partial(ResidualNet, images.shape[0], channels, 1 if tiny else 2, images.n_classes),
@@ -40,6 +40,11 @@ def create(size: str = "tiny", data: Path | None = None, width: int | None = Non
         keyed=True,
         source=images.source,
     )
+
+
+def batch_shapes(size: str = "tiny", **_: object) -> Shapes:
+    """Return shape and type of each column of a batch: pixels, labels, keys."""
+    return image_shapes(size, 32 if size == "tiny" else 128)
 
 
 class ResidualNet(nn.Module):

@@ -5,7 +5,6 @@ from digits by rules of place, which a model must find: "40213" becomes "forty t
 """
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,8 +15,9 @@ from lastiterate.theory.base.validation import check_fraction
 
 from ._examples import Batch, Examples, Model
 from ._keyed import keyed_dropout
+from ._shapes import Blank, Column, Data, Shapes, blank_columns, keys_column
 
-__all__ = ["create"]
+__all__ = ["batch_shapes", "create"]
 
 # fmt: off
 _UNITS = [
@@ -27,18 +27,17 @@ _UNITS = [
 _TENS = ["zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 # fmt: on
 _WORDS = [*_UNITS, *_TENS[2:], "hundred", "thousand"]
+_LENGTHS = {3: 5, 6: 10}  # "one hundred twenty one", twice with "thousand", and the end, by number of digits
 _PAD, _START = 0, 1  # words are numbered from 2 on, digits from 1 on
 
 
-def create(size: str = "tiny", data: Path | None = None, dropout: float | None = None) -> Examples:
+def create(size: str = "tiny", data: Data = None, dropout: float | None = None) -> Examples:
     """Return the workload; it needs no data folder."""
-    del data
     tiny = size == "tiny"
-    digits = 3 if tiny else 6
+    shapes = batch_shapes(size)
+    digits = shapes[0].shape[1]
     rate = check_fraction(dropout, "dropout", high=0.9) if dropout is not None else 0.0 if tiny else 0.3
-    numbers = np.random.default_rng(0).permutation(10**digits)
-    held_out = min(len(numbers) // 10, 2000)
-    train, test = (_encode(part, digits) for part in (numbers[held_out:], numbers[:held_out]))
+    train, test = (blank_columns(shapes[:2]),) * 2 if isinstance(data, Blank) else _pairs(digits)
     return Examples(
         name="seq2seq",
         n_steps=200 if tiny else 50_000,
@@ -46,7 +45,7 @@ def create(size: str = "tiny", data: Path | None = None, dropout: float | None =
         base_lrs=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1) if tiny else (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
         metric="test_loss",
         higher_is_better=False,
-        batch_size=32 if tiny else 256,
+        batch_size=shapes[0].shape[0],
         train=train,
         test=test,
         make_model=partial(Translator, 48 if tiny else 512, rate),
@@ -55,6 +54,20 @@ def create(size: str = "tiny", data: Path | None = None, dropout: float | None =
         keyed=True,
         source=f"generated: the numbers below {10**digits} in words",
     )
+
+
+def batch_shapes(size: str = "tiny", **_: object) -> Shapes:
+    """Return shape and type of each column of a batch: digits, words, keys."""
+    count, digits = (32, 3) if size == "tiny" else (256, 6)
+    words = Column((count, _LENGTHS[digits]), "int64", below=2 + len(_WORDS))
+    return Column((count, digits), "int64", below=11), words, keys_column(count)
+
+
+def _pairs(digits: int) -> tuple[Batch, Batch]:
+    """Return digits and words of the numbers for training and of the held-out ones."""
+    numbers = np.random.default_rng(0).permutation(10**digits)
+    held_out = min(len(numbers) // 10, 2000)
+    return _encode(numbers[held_out:], digits), _encode(numbers[:held_out], digits)
 
 
 def in_words(number: int) -> list[str]:
@@ -76,8 +89,7 @@ def _encode(numbers: np.ndarray, digits: int) -> tuple[Tensor, Tensor]:
     """Digits int64[n, digits] (1..10) and words int64[n, length], closed and filled up by the padding 0."""
     index = {word: 2 + i for i, word in enumerate(_WORDS)}
     spoken = [[index[word] for word in in_words(int(number))] for number in numbers]
-    length = 1 + {3: 4, 6: 9}[digits]  # "one hundred twenty one", twice with "thousand", and the end
-    targets = np.full((len(numbers), length), _PAD)
+    targets = np.full((len(numbers), _LENGTHS[digits]), _PAD)
     for row, words in zip(targets, spoken, strict=True):
         row[: len(words)] = words
     places = 10 ** np.arange(digits)[::-1]

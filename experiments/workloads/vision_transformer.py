@@ -1,7 +1,6 @@
 """A vision transformer on small images: CIFAR or Fashion-MNIST from a folder, else scikit-learn's digits."""
 
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +9,14 @@ from lastiterate.theory.base.validation import InputError, check_count
 
 from ._classify import accuracy, classification_loss
 from ._examples import Examples
-from ._images import load_images
+from ._images import image_shapes, load_images
+from ._shapes import Data, Shapes
 from ._transformer import Transformer
 
-__all__ = ["create"]
+__all__ = ["batch_shapes", "create"]
 
 
-def create(size: str = "tiny", data: Path | None = None, patch: int | None = None) -> Examples:
+def create(size: str = "tiny", data: Data = None, patch: int | None = None) -> Examples:
     """Return the workload; the full size needs a data folder, ``patch`` is the side of a patch in pixels."""
     tiny = size == "tiny"
     images = load_images(size, data)
@@ -33,7 +33,7 @@ def create(size: str = "tiny", data: Path | None = None, patch: int | None = Non
         base_lrs=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2) if tiny else (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
         metric="test_loss",
         higher_is_better=False,
-        batch_size=32 if tiny else 512,
+        batch_size=batch_shapes(size)[0].shape[0],
         train=images.train,
         test=images.test,
         make_model=partial(VisionTransformer, channels, side, patch, images.n_classes, *shape),
@@ -42,6 +42,11 @@ def create(size: str = "tiny", data: Path | None = None, patch: int | None = Non
         keyed=True,
         source=images.source,
     )
+
+
+def batch_shapes(size: str = "tiny", **_: object) -> Shapes:
+    """Return shape and type of each column of a batch: pixels, labels, keys."""
+    return image_shapes(size, 32 if size == "tiny" else 512)
 
 
 class VisionTransformer(nn.Module):

@@ -23,6 +23,9 @@ from .experiments.logs.noise import read_noise as read_noise
 from .experiments.logs.norms import NormLog as NormLog
 from .experiments.logs.norms import NormsWarning as NormsWarning
 from .experiments.logs.norms import read_norms as read_norms
+from .experiments.replay.dry_run import DryRun as DryRun
+from .experiments.replay.dry_run import WorkloadCost as WorkloadCost
+from .experiments.replay.dry_run import dry_run as dry_run
 from .experiments.replay.replay import replay as replay
 from .experiments.replay.result import Replay as Replay
 from .experiments.report.html import write_report as write_report

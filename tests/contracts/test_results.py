@@ -31,6 +31,12 @@ def losses() -> Any:
         return li.fit_losses([log], law="exact")
 
 
+def smoke() -> Any:
+    from lastiterate.experiments.training.smoke import smoke as try_out
+
+    return try_out("cpu", workloads=["digits_logistic"], sizes=["tiny"], checks=["steps"], n_steps=2)
+
+
 STEPS = np.array([0.5, 0.4, 0.3, 0.2])
 RESULTS: dict[str, Callable[[], Any]] = {
     "exact_rate": lambda: li.exact_rate(STEPS),
@@ -70,6 +76,9 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "replan": lambda: li.replan(STEPS, np.ones(5), 3),
     "search": study,
     "fit_losses": losses,
+    "dry_run": lambda: li.dry_run("digits_logistic"),
+    "cost of a workload": lambda: li.dry_run("digits_logistic").workloads[0],
+    "smoke": smoke,
 }
 
 

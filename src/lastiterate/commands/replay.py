@@ -50,6 +50,11 @@ def replay(
     vectorise: Annotated[bool, typer.Option("--vectorise", help="Train many runs of a small model at once.")] = False,
     checkpoints: Annotated[Path | None, typer.Option(help="Folder; an interrupted replay resumes from it.")] = None,
     checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints of a run.")] = 10.0,
+    only_cost: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would cost (memory, runs, hours); needs no data, no device.")
+    ] = False,
+    budget: Annotated[float | None, typer.Option(help="Hours; a replay that may take more is refused.")] = None,
+    throughput: Annotated[float, typer.Option(help="What the device is taken to sustain, in TFLOP/s.")] = 100.0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for replay.json and report.html.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -59,6 +64,28 @@ def replay(
 
         emit([{"workload": name} for name in known_workloads()], as_json=as_json, title="Workloads")
         return
+    if only_cost or budget is not None:
+        from lastiterate.experiments.replay.dry_run import dry_run
+        from lastiterate.experiments.training.train import TrainingSettings as Settings
+
+        cost = dry_run(
+            workloads,
+            schedules,
+            size=size,  # type: ignore[arg-type]
+            data=data,
+            optimizer=optimizer,
+            n_steps=n_steps,
+            base_lrs=base_lrs,
+            n_seeds=n_seeds,
+            rounds=rounds,
+            extensions=extensions,
+            settings=Settings(accumulate=accumulate),
+            throughput=throughput,
+            budget=budget,
+        )
+        if only_cost:
+            show_cost(cost, as_json)
+            return
     from lastiterate.experiments.replay.replay import DEFAULT_SCHEDULES
     from lastiterate.experiments.replay.replay import replay as run
     from lastiterate.experiments.report.html import findings, write_report
@@ -128,6 +155,51 @@ def show(result: Any, sentences: dict[str, list[str]], as_json: bool) -> None:
         emit(rows, as_json=False, title=f"{workload.workload}: {workload.metric} at the best base learning rate")
         for sentence in sentences[workload.workload]:
             Console(highlight=False, soft_wrap=True).print(plain(f"  {sentence}"))
+
+
+def show_cost(cost: Any, as_json: bool) -> None:
+    """Print what a replay would cost: one table of a run, one of all runs."""
+    rows = cost.table()
+    total = {"hours": cost.hours, "hours at most": cost.max_hours, "stated TFLOP/s": cost.throughput}
+    if as_json:
+        emit(rows, as_json=True, extra=total)
+        return
+    run = [
+        {
+            "workload": each.workload,
+            "optimizer": each.optimizer,
+            "parameters": f"{each.footprint.n_parameters:,}",
+            "weights": _memory(each.footprint.weights),
+            "gradients": _memory(each.footprint.gradients),
+            "state": _memory(each.footprint.state) + (" (scaled)" if each.footprint.scaled else ""),
+            "saved": _memory(each.footprint.activations),
+            "TFLOP": f"{each.footprint.flops / 1e12:.3g}",
+        }
+        for each in cost.workloads
+    ]
+    runs = [
+        {
+            "workload": row["workload"],
+            "steps": row["steps"],
+            "runs": row["runs"],
+            "at most": row["at most"],
+            "hours": f"{row['hours']:.2g}",
+            "hours at most": f"{row['hours at most']:.2g}",
+        }
+        for row in rows
+    ]
+    emit(run, as_json=False, title="One run: memory (saved: for the backward pass), and arithmetic of a step")
+    emit(runs, as_json=False, title="All runs; at most: if every grid is extended", extra=total)
+
+
+def _memory(size: int) -> str:
+    """Bytes in the unit that suits them.
+
+    >>> _memory(2600), _memory(8_300_000_000)
+    ('2.54 KiB', '7.73 GiB')
+    """
+    power = min(max(size.bit_length() - 1, 0) // 10, 4)
+    return f"{size / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
 
 
 def report(

@@ -189,7 +189,7 @@ def test_interrupted_replay_goes_on_from_its_checkpoints(tmp_path, monkeypatch):
     options = {**SMALL, "base_lrs": [3.0], "checkpoints": tmp_path / "runs"}
     whole = li.replay("digits_logistic", ["cosine"], **options)
     assert len(list((tmp_path / "runs").glob("*.pt"))) == 4
-    monkeypatch.setattr(training, "_one_step", lambda *_: pytest.fail("a finished run was trained again"))
+    monkeypatch.setattr(training, "one_step", lambda *_: pytest.fail("a finished run was trained again"))
     assert li.replay("digits_logistic", ["cosine"], **options).table() == whole.table()
 
 

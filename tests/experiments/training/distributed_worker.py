@@ -42,6 +42,36 @@ def sharded_norms():
     return recorder.l1, recorder.l2
 
 
+class Noisy:
+    """The digits MLP with torch's dropout, whose masks are written down."""
+
+    def __init__(self):
+        self.inner, self.masks = load_workload("digits_mlp"), []
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def build_model(self):
+        first = torch.nn.Dropout(0.3)
+        first.register_forward_hook(lambda module, given, out: self.masks.append((out == 0).numpy()))
+        return torch.nn.Sequential(first, self.inner.build_model())
+
+
+def dropout(folder):
+    """Losses and last masks of a run with torch's dropout: uninterrupted, and resumed half way."""
+    with process_group(torch.device("cpu")):
+        rank, found = world()[0], {}
+        for name, stops in (("whole", [None]), ("resumed", [6, None])):
+            for stop in stops:
+                workload = Noisy()
+                checkpoint = None if name == "whole" else Path(folder) / "run.pt"
+                run = train(workload, li.schedules.linear(N_STEPS), 0.01, checkpoint=checkpoint, stop_after=stop)
+            # the last masks of training: those after the resumption, in front of no mask of the evaluation
+            found |= {name: np.stack([mask for mask in workload.masks if len(mask) == 16][-6:])}
+            found |= {f"{name} losses": run.losses}
+        np.savez(Path(folder) / f"masks{rank}.npz", **found)
+
+
 def main(folder):
     with process_group(torch.device("cpu")):
         runs = {name: trained(name) for name in OPTIMIZERS}
@@ -54,4 +84,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    (dropout if sys.argv[2:] == ["dropout"] else main)(sys.argv[1])
