@@ -123,7 +123,5 @@ def _check_losses(loss: npt.ArrayLike, at: npt.NDArray[np.int64]) -> Array:
     if bad.any():
         index = int(np.argmax(bad))
         where = f"loss[{index}] = {losses[index]} after {at[index]} steps ({int(bad.sum())} such)"
-        raise InputError(
-            "loss", where, "positive finite losses: leave out those of a spike (drop_bad), or the rest of the run"
-        )
+        raise InputError("loss", where, "positive finite losses: leave a spike out (drop_bad), or the rest of the run")
     return losses

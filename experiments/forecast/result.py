@@ -182,7 +182,8 @@ class LossFit:
         """Return lower and upper ends, float64 (2, N+1), of intervals that a run's loss lies in with ``level``.
 
         They hold the uncertainty of the parameters, what one run differs from the next (found from runs left out),
-        and an allowance for a peak or horizon outside the fitted ones. Half widths are computed at 256 points and at jumps, and interpolated.
+        and an allowance for a peak or horizon outside the fitted ones. Half widths are computed at 256 points and at
+        jumps, and interpolated.
         """
         level = check_fraction(level, "level", low=1e-6, high=1.0 - 1e-6)
         run = self.run_of(steps, weight_decay, init_std)
