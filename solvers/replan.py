@@ -47,6 +47,7 @@ from lastiterate.theory.rates.sgd import exact_rate
 
 __all__ = ["Replan", "replan"]
 
+_ACCURACY = 1e-8  # of the cone solver, in units with D = 1 and largest norm 1
 _SPAN = 1e-10  # eigenvalues below this share of the largest are rounding
 
 
@@ -121,7 +122,7 @@ def replan(
         Bound on the distance from x_0 to a minimiser.
     G : float, optional
         Bound on the norms to come. Default: the largest norm seen.
-    checkpoints : array_like of int, optional
+    checkpoints : array_like of int, shape (r,), optional
         Iterates to which the run may roll back, 0..m; the best start is chosen, the present iterate included. After a
         spike in the norms give ``G`` as well, or the spike counts as what is to come.
 
@@ -333,5 +334,10 @@ class _Program:
         self.root.value, self.inverse_root.value = math.sqrt(t), 1.0 / math.sqrt(t)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Solution may be inaccurate")
-            problem.solve(solver=cp.CLARABEL)
-        return float(problem.value) if problem.status == "optimal" else math.inf  # a bound for another t will do
+            try:
+                problem.solve(solver=cp.CLARABEL)
+            except cp.SolverError:
+                return math.inf
+        if problem.status != "optimal":
+            return math.inf  # a bound for another t will do
+        return max(float(problem.value), 0.0) + _ACCURACY

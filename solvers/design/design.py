@@ -93,13 +93,13 @@ def design_schedule(n_steps: int, D: float = 1.0, G: float | npt.ArrayLike = 1.0
         Limits on every step, those of prefix, warm-up and tail included; an array sets a limit a step.
     monotone : bool
         Steps never increase after warm-up and prefix (from the last step of these on).
-    warmup : int or array_like, optional
+    warmup : int or array_like, shape (w,), optional
         The first steps (after the prefix) rise linearly, h = peak / W, 2 peak / W, ..., peak, or are proportional to
         the given shape; the peak is free.
-    blocks : int or array_like of int, optional
+    blocks : int or array_like of int, shape (b,), optional
         The learning rate is equal within blocks of this length (or these lengths, which add up to N), warm-up,
         prefix and tail excepted.
-    prefix, tail : array_like, optional
+    prefix, tail : array_like, shape (m,), optional
         Steps that are fixed at the start (already taken) and at the end.
     budget : float, optional
         Upper limit on the sum of all steps.

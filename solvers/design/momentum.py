@@ -68,7 +68,17 @@ class BestMethod(Result):
 
 @result
 class MomentumStudy(Result):
-    """The best worst case of every variant; ``optimum`` is D G / sqrt(N+1), which no first-order method beats."""
+    """The best worst case of every variant.
+
+    Attributes
+    ----------
+    methods : tuple of BestMethod
+        The best learning rates and momentum of each variant.
+    n_steps : int
+        N.
+    optimum : float
+        D G / sqrt(N+1), which no first-order method beats.
+    """
 
     _plot = "momentum_study"
     _shown = ("n_steps", "optimum")
@@ -131,6 +141,13 @@ def design_momentum(
     -------
     MomentumStudy
         ``.methods``, ``.table()``, ``.plot()``.
+
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above.
+    SolverError
+        When a semidefinite program fails.
 
     Examples
     --------

@@ -83,7 +83,15 @@ class FamilyResult(Result):
 
 @result
 class Study(Result):
-    """Results of all families on one objective."""
+    """Results of all families on one objective.
+
+    Attributes
+    ----------
+    objective : str
+        The name of the objective.
+    families : mapping of str to FamilyResult
+        What was found for each family.
+    """
 
     _plot = "study"
     _shown = ("objective", "n_families")
@@ -134,6 +142,16 @@ def search(
         Names of `SPACES`; all by default.
     on_family : callable, optional
         Called with the name of each family when it is finished, for a progress bar.
+
+    Returns
+    -------
+    Study
+        ``.families``, ``.table()``, ``.plot()``.
+
+    Raises
+    ------
+    InputError
+        For an unknown family or method, a budget below 1, or an objective whose runs all diverge.
 
     Examples
     --------

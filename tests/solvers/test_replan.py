@@ -135,6 +135,18 @@ def test_a_cap_limits_the_new_steps_and_costs():
     assert replan(steps, norms, 30, cap=2.0 * free.steps[0]).value == free.value
 
 
+def test_wild_histories_keep_a_bound():
+    """Steps of zero: all subgradients are at x_0, whose convex hull may hold zero; and twelve decades of steps."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        slopes = rng.standard_normal((5, 2)) * 10.0 ** rng.uniform(-3.0, 0.0, (5, 1))
+        plan = replan(np.zeros(5), np.linalg.norm(slopes, axis=1), 3, slopes @ slopes.T, D=1e-16, G=1e-2)
+        assert plan.value > 0.0
+        assert plan.steps.min() >= 0.0
+    plan = replan(10.0 ** np.linspace(-9.0, 3.0, 6), np.ones(6), 2, np.eye(6))
+    assert 0.0 < plan.value < np.inf
+
+
 def test_a_history_that_no_convex_function_has_is_named():
     """After a step of 100 the slope is the same: the minimiser would be that far away."""
     with pytest.raises(InputError, match=r"^inner_products.*contradict"):

@@ -33,6 +33,11 @@ def spa_from_momentum(steps: Any, momentum: Any = 0.9, *, last: Any = None) -> t
     eta, c : ndarray, shape (N,)
         eta_k <= max alpha / (1 - max beta), c[k] = c_{k+1} in [0, 1].
 
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above.
+
     Examples
     --------
     >>> spa_from_momentum([0.1, 0.1, 0.1], momentum=0.5)
@@ -71,6 +76,11 @@ def momentum_from_spa(steps: Any, averaging: Any) -> tuple[Array, Array]:
     -------
     alpha, beta : ndarray, shape (N,)
         beta[0] = 0, and beta exceeds 1 where eta falls faster than 1 - c.
+
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above, and where a step is negligible against the buffer before it.
 
     Examples
     --------

@@ -51,6 +51,11 @@ def sgd(steps: Any) -> Array:
     ndarray, shape (N+1, N+1)
         ``H[k, j] = h_j`` for j < k, zero elsewhere.
 
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above.
+
     Examples
     --------
     >>> sgd([1.0, 0.5])
@@ -81,6 +86,11 @@ def momentum(steps: Any, momentum: Any = 0.9) -> Array:
     -------
     ndarray, shape (N+1, N+1)
         ``H[k, j] = sum_{j <= i < k} h_i beta_{j+1} ... beta_i``.
+
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above.
 
     Examples
     --------
@@ -121,6 +131,11 @@ def spa(steps: Any, averaging: Any) -> Array:
     ndarray, shape (N+1, N+1)
         ``H[k + 1] = (1 - c_{k+1}) H[k] + c_{k+1} (h_0, ..., h_k, 0, ...)``.
 
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above.
+
     Examples
     --------
     >>> spa([1.0, 1.0], averaging=0.5)
@@ -147,6 +162,11 @@ def primal_averaging(steps: Any, weights: Any = None) -> Array:
     -------
     ndarray, shape (N+1, N+1)
         The matrix of `spa` with c_k = w_k / (w_0 + ... + w_k).
+
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above.
 
     Examples
     --------
@@ -185,6 +205,11 @@ def dual_averaging(weights: Any, scalings: Any, averaging: Any = 1.0) -> Array:
     ndarray, shape (N+1, N+1)
         For c = 1, ``H[k, j] = lambda_j / beta_k`` for j < k.
 
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above.
+
     Examples
     --------
     >>> dual_averaging([1.0, 1.0], [1.0, 2.0])
@@ -216,6 +241,11 @@ def last_iterate_conversion(H: Any, weights: Any) -> Array:
     -------
     ndarray, shape (N+1, N+1)
         The step matrix of the points x_k.
+
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above.
 
     Examples
     --------

@@ -122,7 +122,7 @@ def anytime_schedule(
     ----------
     n0, n1 : int
         The first and the last stopping time, 1 <= n0 < n1.
-    releases : array_like of int, optional
+    releases : array_like of int, shape (m,), optional
         The stopping times that count, increasing, between n0 and n1. Default: all of them.
     branch : float, optional
         With it the stop is known beforehand: the last floor(branch n) steps of the run that stops at n are the optimal

@@ -100,7 +100,7 @@ def optimal_merge(steps: npt.ArrayLike, checkpoints: npt.ArrayLike, D: float = 1
     ----------
     steps : array_like, shape (N,)
         Step sizes of the run.
-    checkpoints : array_like of int
+    checkpoints : array_like of int, shape (m,)
         Indices of the saved iterates among x_0..x_N.
     D, G : float
         Bounds on the distance and the subgradient norms.
@@ -217,6 +217,25 @@ def _lowest(planes: list[Array]) -> tuple[Array, float]:
 def ema_weights(n_steps: int, decay: float) -> Array:
     """Return the weights that xbar_k = decay xbar_{k-1} + (1 - decay) x_k, xbar_0 = x_0, gives to x_0..x_N.
 
+    Parameters
+    ----------
+    n_steps : int
+        N, at least zero.
+    decay : float
+        The share of the old average, in [0, 1].
+
+    Returns
+    -------
+    ndarray, shape (N+1,)
+        The weights, with sum 1.
+
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above.
+
+    Examples
+    --------
     >>> ema_weights(2, 0.5)
     array([0.25, 0.25, 0.5 ])
     """

@@ -59,7 +59,7 @@ def compare(
 
     Parameters
     ----------
-    schedules : sequence of str, or mapping of str to array_like
+    schedules : sequence of str, or mapping of str to array_like, shape (N,)
         Specifications of families such as ``"wsd:cooldown=0.2"``, or names with steps of any length. Ten families by
         default.
     n_steps : int

@@ -81,6 +81,8 @@ class ExactCurve(RateCurve):
 
     Attributes
     ----------
+    horizons, values, base_lr, kind
+        As in `RateCurve`.
     D, G : float
         The constants that ``values`` holds for.
     """
@@ -177,7 +179,7 @@ def rate_curve(
         Bounds on the subgradient norms; a horizon n uses G_0..G_n.
     bound : {"theorem10", "exact", "average"}
         Which rate.
-    horizons : "all", int or array_like of int
+    horizons : "all", int or array_like of int, shape (n,)
         All of 1..N, that many log-spaced ones up to N (consecutive at first), or given ones, increasing.
     last_value : {"optimal", "schedule"} or float
         The fictitious step of Theorem 10, as in `lastiterate.theory.rates.sgd.theorem10_rate`.

@@ -119,6 +119,11 @@ class Rate(BaseRate):
     """The rate of the last iterate of SGD: its sensitivity, what binds, certificate, and the function that attains it.
 
     ``_pass`` is given for constant G, ``_sigma`` and ``_binds`` for other G.
+
+    Attributes
+    ----------
+    value, base_lr, tolerance, kind, n_steps
+        As in `BaseRate`.
     """
 
     _plot = "sensitivity"

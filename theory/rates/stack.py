@@ -25,6 +25,13 @@ class RateStack(Rate):
     """The rates of m schedules: ``value``, ``base_lr``, ``sigma``, ``gradient``, ``lower``, ... have m rows.
 
     ``rate[i]`` is the plain `Rate` of schedule i; ``kind`` is the weakest of theirs.
+
+    Attributes
+    ----------
+    value, base_lr : ndarray, shape (m,)
+        The rates, and the factors on the given steps for which they hold.
+    tolerance, kind, n_steps
+        As in `lastiterate.theory.rates.result.BaseRate`.
     """
 
     _plot = ""

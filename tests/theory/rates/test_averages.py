@@ -230,6 +230,29 @@ def test_varying_bounds_on_the_slopes(seed):
     assert certificate.value <= rate.value * (1.0 + 1e-6)
 
 
+@pytest.mark.parametrize(
+    ("steps", "weights", "G"),
+    [
+        ([0.0, 0.0], [0.2, 0.3, 0.5], [1.0, 2.0, 2.0]),  # all at x_0, where the least bound counts
+        ([0.1, 0.1], [1.0, 0.0, 0.0], [2.0, 1.0, 1.0]),  # the slope at x_0 reaches further than later bounds allow
+        ([0.1, 0.2, 0.1], [0.0, 0.5, 0.5, 0.0], [2.0, 2.0, 2.0, 1.0]),
+    ],
+)
+def test_bounds_behind_the_average_count_too(steps, weights, G):
+    rate = average_rate(steps, weights, G=G)
+    assert rate.kind != "exact"
+    problem = rate.function()
+    points = [problem.x0]
+    for k, step in enumerate(steps):
+        slope = problem.subgradient(points[-1], step=k)
+        assert np.linalg.norm(slope) <= G[k] * (1.0 + 1e-12)
+        points.append(points[-1] - step * slope)
+    assert problem.value(np.array(weights) @ np.array(points)) == pytest.approx(rate.lower, rel=1e-9)
+    program = worst_case(step_matrix.sgd(steps), G=G, at=weights)
+    assert rate.lower * (1.0 - 1e-7) <= program.value
+    assert program.lower <= rate.value * (1.0 + 1e-7)
+
+
 def test_step_weights_are_never_above_the_classical_bound():
     rng = np.random.default_rng(0)
     for _ in range(5):

@@ -153,7 +153,7 @@ def average_rate(
     run = MergedRun.of(in_units(taken, distance, top), shares, caps / top)
     upper = least_upper(run)
     even = run if top == least else MergedRun.of(in_units(taken, distance, least), shares, np.ones(1))
-    exact = upper.method in ("closed form", "lipschitz") and run.even
+    exact = upper.method in ("closed form", "lipschitz") and top == least
     lower = upper.value if exact else min(steepest(even).value * (least / top), upper.value)
     emulated = np.zeros(taken.size)
     emulated[run.taken] = taken[run.taken] * run.tails

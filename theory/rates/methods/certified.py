@@ -43,6 +43,8 @@ class CertifiedRate(BaseRate):
 
     Attributes
     ----------
+    value, base_lr, tolerance, kind, n_steps
+        As in `lastiterate.theory.rates.result.BaseRate`.
     method : str
         What the value comes from: ``"closed form"`` (exact for momentum where G is constant or nonincreasing), or for
         an upper bound ``"program"`` (the semidefinite program of all multipliers), ``"blocks"``, ``"ramp"`` and

@@ -168,8 +168,24 @@ def dual_averaging_average_rate(weights: Any, scalings: Any, D: Any = 1.0, G: An
 
     Parameters
     ----------
-    weights, scalings, D, G
-        As in `dual_averaging_rate`, at least one weight positive.
+    weights : array_like, shape (N,)
+        The weights lambda_0, ..., lambda_{N-1}, at least zero, one of them positive.
+    scalings : float or array_like, shape (N,)
+        The scalings beta_1, ..., beta_N, positive.
+    D : float
+        Bound on the distance from x_0 to a minimiser.
+    G : float or array_like, shape (N+1,) or (N,)
+        Bounds on the subgradient norms.
+
+    Returns
+    -------
+    BaseRate
+        ``.kind`` is ``"average"``.
+
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above.
 
     Examples
     --------
@@ -207,6 +223,16 @@ def converted_dual_averaging(weights: Any, scalings: Any) -> Array:
     scalings : float or array_like, shape (N,)
         The scalings beta_1, ..., beta_N.
 
+    Returns
+    -------
+    ndarray, shape (N+1, N+1)
+        The step matrix, for `lastiterate.worst_case` and certificates.
+
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above.
+
     Examples
     --------
     >>> converted_dual_averaging([1.0, 1.0, 1.0], scalings=1.0).round(4)   # linear decay
@@ -233,8 +259,20 @@ def converted_dual_averaging_rate(weights: Any, scalings: Any, D: Any = 1.0, G: 
         The weights lambda_0, ..., lambda_N, positive.
     scalings : float or array_like, shape (N,)
         The scalings beta_1, ..., beta_N.
-    D, G : float, float or array_like
-        The distance bound and the gradient bounds.
+    D : float
+        Bound on the distance from x_0 to a minimiser.
+    G : float or array_like, shape (N+1,) or (N,)
+        Bounds on the subgradient norms.
+
+    Returns
+    -------
+    BaseRate
+        ``.kind`` is ``"upper"``.
+
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above.
 
     Examples
     --------
@@ -268,8 +306,20 @@ def optimal_dual_averaging(n_steps: int, D: Any = 1.0, G: Any = 1.0) -> DualAver
     ----------
     n_steps : int
         N, at least 1.
-    D, G : float, float or array_like
-        The distance bound and the gradient bounds.
+    D : float
+        Bound on the distance from x_0 to a minimiser.
+    G : float or array_like, shape (N+1,) or (N,)
+        Bounds on the subgradient norms.
+
+    Returns
+    -------
+    DualAveraging
+        ``.weights`` float64[N+1], ``.scalings`` float64[N] and ``.value``.
+
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above.
 
     Examples
     --------

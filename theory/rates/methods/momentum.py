@@ -62,8 +62,10 @@ def momentum_rate(
         The learning rates alpha_k, which multiply the whole buffer.
     momentum : float or array_like, shape (N,)
         The momentum in [0, 1).
-    D, G : float, float or array_like
-        The distance bound and the gradient bounds.
+    D : float
+        Bound on the distance from x_0 to a minimiser.
+    G : float or array_like, shape (N+1,) or (N,)
+        Bounds on the subgradient norms.
     search_limit, stochastic, blocks
         As in `spa_rate`.
 
@@ -72,6 +74,11 @@ def momentum_rate(
     CertifiedRate
         ``.value``, ``.exact`` (False where the value is only an upper bound), ``.lower``, ``.method``,
         ``.certificate()``.
+
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above.
 
     Examples
     --------
@@ -124,8 +131,10 @@ def spa_rate(
         The step sizes eta_k of the z sequence.
     averaging : float or array_like, shape (N,)
         The averaging weights c_1, ..., c_N in [0, 1].
-    D, G : float, float or array_like
-        The distance bound and the gradient bounds.
+    D : float
+        Bound on the distance from x_0 to a minimiser.
+    G : float or array_like, shape (N+1,) or (N,)
+        Bounds on the subgradient norms.
     search_limit : int
         Largest N for the program: a tenth of a second at N = 20, seconds at N = 40.
     stochastic : bool
@@ -138,6 +147,11 @@ def spa_rate(
     -------
     CertifiedRate
         ``.value``, ``.exact``, ``.lower``, ``.method``, ``.certificate()``.
+
+    Raises
+    ------
+    InputError
+        For arguments outside the ranges above.
 
     Examples
     --------
