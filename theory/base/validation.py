@@ -218,6 +218,25 @@ def check_gradient_bounds(G: Any, n_steps: int, name: str = "G") -> Array:
 def check_step_matrix(H: Any, name: str = "H") -> Array:
     """Return ``H`` as a float64 square, finite, strictly lower triangular matrix, or raise `InputError`.
 
+    Parameters
+    ----------
+    H : array_like, shape (N+1, N+1)
+        The matrix.
+    name : str
+        The argument that the message names.
+
+    Returns
+    -------
+    ndarray, shape (N+1, N+1)
+        A copy.
+
+    Raises
+    ------
+    InputError
+        For anything but a square, finite, strictly lower triangular matrix.
+
+    Examples
+    --------
     >>> check_step_matrix([[0.0, 1.0], [0.0, 0.0]])
     Traceback (most recent call last):
     ...

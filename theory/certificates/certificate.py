@@ -287,6 +287,8 @@ class StepMatrixCertificate(Certificate):
 
     Attributes
     ----------
+    D, G, value
+        As in `Certificate`.
     H : ndarray, shape (N+1, N+1)
         The step matrix.
     pairs : ndarray, shape (N+1, N+1)

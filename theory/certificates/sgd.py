@@ -43,6 +43,8 @@ class SgdCertificate(Certificate):
 
     Attributes
     ----------
+    D, G, value
+        As in `lastiterate.theory.certificates.certificate.Certificate`.
     steps : ndarray, shape (N,)
         The step sizes.
     v : ndarray, shape (N+1,)

@@ -13,11 +13,21 @@ from lastiterate.theory.base.result import result
 from lastiterate.theory.certificates.certificate import Certificate, StepMatrixCertificate
 from lastiterate.theory.pep.program import Program, in_units
 from lastiterate.theory.rates.result import BaseRate
+from lastiterate.theory.rates.sgd import exact_rate
 
 from .chain import best_multipliers
 from .last_row import LowerBound
 
-__all__ = ["SEARCH_LIMIT", "CertifiedRate", "assemble", "chain_rate", "lipschitz_rate", "program_rate", "proved_rate"]
+__all__ = [
+    "SEARCH_LIMIT",
+    "CertifiedRate",
+    "assemble",
+    "chain_rate",
+    "lipschitz_rate",
+    "program_rate",
+    "proved_rate",
+    "standing_rate",
+]
 
 Array = npt.NDArray[np.float64]
 SEARCH_LIMIT = 40
@@ -166,6 +176,19 @@ def lipschitz_rate(
 def _certify_lipschitz(step_matrix: Callable[[], Array], D: float, caps: Array) -> StepMatrixCertificate:
     H = step_matrix()
     return Certificate.step_matrix(H, np.zeros_like(H), float(caps[-1]) / D, D=D, G=caps)
+
+
+def standing_rate(step_matrix: Callable[[], Array], steps: Array, D: float, caps: Array) -> CertifiedRate:
+    """Return the rate without a positive step: every gradient is taken at x_0, and the least bound counts."""
+    found = exact_rate(steps, D, caps)
+    return assemble(found.value, found, "closed form", steps, D, caps, partial(_certify_standing, step_matrix, D, caps))
+
+
+def _certify_standing(step_matrix: Callable[[], Array], D: float, caps: Array) -> StepMatrixCertificate:
+    H, least = step_matrix(), int(np.argmin(caps))
+    pairs = np.zeros_like(H)
+    pairs[least, -1] = least < caps.size - 1  # f_k >= f_N, the point being the same
+    return Certificate.step_matrix(H, pairs, float(caps[least]) / D, D=D, G=caps)
 
 
 def _same(certificate: StepMatrixCertificate) -> StepMatrixCertificate:

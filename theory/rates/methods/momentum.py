@@ -32,7 +32,7 @@ from lastiterate.theory.pep import cone
 from lastiterate.theory.rates.sgd import BaseRate, exact_rate
 
 from .blocks import block_bound
-from .certified import SEARCH_LIMIT, CertifiedRate, chain_rate, lipschitz_rate, program_rate, proved_rate
+from .certified import SEARCH_LIMIT, CertifiedRate, chain_rate, lipschitz_rate, program_rate, proved_rate, standing_rate
 from .last_row import averaging_lower
 from .ramp import RampBound, last_reach, ramp_bound
 
@@ -171,6 +171,8 @@ def _plain(steps: Array, D: Any, G: Any) -> CertifiedRate:
     """Rate without momentum: that of SGD."""
     found = exact_rate(steps, D, G)
     caps = check_gradient_bounds(G, steps.size)
+    if not steps.any():
+        return standing_rate(partial(step_matrices.sgd, steps), steps, float(D), caps)
     sums = np.cumsum(found.weights[::-1])[::-1]
     v = np.append(1.0 / sums, 0.0)[: steps.size + 1]
     proof = RampBound(found.value, np.zeros(v.size), v, found.weights)
@@ -194,6 +196,8 @@ def _rate(
     noisy, blocks = check_flag(stochastic, "stochastic"), check_flag(blocks, "blocks")
     lower = partial(averaging_lower, eta, c, distance, caps)
     run = (step_matrix, eta, distance, caps, lower)
+    if not eta.any():
+        return standing_rate(step_matrix, eta, distance, caps)
     closed = _closed_form(eta, c, distance, caps)
     if closed is not None:
         return proved_rate(closed[0], closed[1], "closed form", *run)

@@ -221,7 +221,11 @@ def test_without_momentum_it_is_the_exact_rate():
 
 
 def test_standing_still_and_huge_steps():
-    assert momentum_rate([0.0, 0.0], 0.9, D=2.0, G=3.0).value == pytest.approx(6.0, rel=1e-4)
+    for n in (1, 2, 50):
+        for G in (3.0, np.linspace(3.0, 5.0, n + 1), np.linspace(5.0, 3.0, n + 1)):
+            for rate in (momentum_rate(np.zeros(n), 0.9, 2.0, G), spa_rate(np.zeros(n), 1.0, 2.0, G)):
+                assert (rate.value, rate.lower) == (6.0, 6.0)
+                assert float(rate.certificate().prove()) == pytest.approx(6.0, rel=1e-12)
     for steps in ([0.0, 1.0, 0.0], [1e-8, 1e8, 1.0], [1e60, 1e-60, 1.0]):
         rate = momentum_rate(steps, 0.9)
         assert np.isfinite(rate.value)
