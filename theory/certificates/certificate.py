@@ -287,7 +287,7 @@ class StepMatrixCertificate(Certificate):
 
     Attributes
     ----------
-    D, G, value
+    D, G, value, kind
         As in `Certificate`.
     H : ndarray, shape (N+1, N+1)
         The step matrix.

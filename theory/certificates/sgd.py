@@ -43,7 +43,7 @@ class SgdCertificate(Certificate):
 
     Attributes
     ----------
-    D, G, value
+    D, G, value, kind
         As in `lastiterate.theory.certificates.certificate.Certificate`.
     steps : ndarray, shape (N,)
         The step sizes.
