@@ -109,6 +109,37 @@ def test_function_in_the_simulator():
     assert run.averaged[0, 0, 0] == pytest.approx(rate.value, rel=1e-9)
 
 
+@given(
+    st.integers(1, 12).flatmap(
+        lambda n: st.tuples(
+            st.lists(st.just(0.0) | st.floats(1e-6, 1e6), min_size=n, max_size=n),
+            st.lists(st.just(0.0) | st.floats(1e-9, 1.0), min_size=n + 1, max_size=n + 1).filter(any),
+            st.lists(st.floats(0.1, 10.0), min_size=n + 1, max_size=n + 1) | st.just([1.0] * (n + 1)),
+        )
+    ),
+    st.floats(-50.0, 50.0),
+    st.floats(-50.0, 50.0),
+)
+@settings(max_examples=60, deadline=None)
+def test_wild_averages_are_proved_from_both_sides(case, log_D, log_G):
+    """Twelve decades of steps, zeros, caps in any order, far units: a run reaches lower, multipliers prove value."""
+    steps, weights, caps = map(np.array, case)
+    weights, D = weights / weights.sum(), 10.0**log_D
+    steps, G = steps * D / 10.0**log_G, caps * 10.0**log_G
+    rate = average_rate(steps, weights, D, G)
+    assert 0.0 < rate.lower <= rate.value < np.inf
+    certificate = rate.certificate()
+    assert certificate.check()
+    assert rate.lower * (1.0 - 1e-9) <= certificate.value <= rate.value * (1.0 + 1e-6)
+    problem = rate.function()
+    points = [problem.x0]
+    for k, step in enumerate(steps):
+        slope = problem.subgradient(points[-1], step=k)
+        assert np.linalg.norm(slope) <= G[k] * (1.0 + 1e-9)
+        points.append(points[-1] - step * slope)
+    assert problem.value(weights @ np.array(points)) == pytest.approx(rate.lower, rel=1e-6)
+
+
 @pytest.mark.parametrize("n", [1, 2, 7, 50])
 def test_uniform_average_of_constant_steps_is_linear_decay(n):
     rate = average_rate(np.full(n, 1.0 / np.sqrt(n + 1)), np.full(n + 1, 1.0 / (n + 1)))

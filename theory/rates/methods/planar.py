@@ -84,7 +84,7 @@ class PlanarBound(Result):
         Z = beta[0] * U[0] - self._q + np.zeros((n, 2))
         Z[1:] += np.cumsum(np.diff(beta)[:, np.newaxis] * U[1:n], axis=0)
         pairs[1:, 0] = lam[1:] * (np.sum(U[1:] * Z, axis=1) + beta * self._delta[1:])
-        norms = lam**2 * (np.sum(U**2, axis=1) + self._delta)
+        norms = np.sum((lam[:, np.newaxis] * U) ** 2, axis=1) + (lam * np.sqrt(self._delta)) ** 2
         spare = np.zeros(n + 1)
         spare[0] = max(float(lam @ (U @ self._q)) - 1.0, 0.0)
         return np.maximum(pairs, 0.0).T, float(self._q @ self._q), norms, spare

@@ -40,7 +40,7 @@ def check(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(300))
+@pytest.mark.parametrize("seed", range(600))  # momentum and dual averaging in turn
 def test_upper_and_lower_enclose_the_sdp(seed):
     check(seed)
 

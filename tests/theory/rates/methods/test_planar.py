@@ -88,6 +88,16 @@ def test_units_do_not_matter(D, G, factor):
     assert moved.value == pytest.approx(D * G * base, rel=1e-6)
 
 
+@pytest.mark.parametrize(("D", "G"), [(1e-145, 1e140), (1e140, 1e-145), (1e145, 1e-140), (1e-140, 1e145)])
+def test_far_units(D, G):
+    """Squares of weights leave float64, those of weights times vectors do not."""
+    lam, beta = tuned(12, "const", "linear")
+    bound, certificate = certified(lam * (D / G), beta, D, G)
+    assert bound.value == pytest.approx(D * G * planar_bound(lam, beta).value, rel=1e-6)
+    assert certificate.value == pytest.approx(bound.value, rel=1e-8)
+    assert certificate.check()
+
+
 def test_constant_scaling_is_the_rate_of_sgd():
     steps = np.random.default_rng(0).random(15)
     assert planar_bound(steps, np.ones(15)).value == pytest.approx(li.exact_rate(steps).value, rel=1e-6)
