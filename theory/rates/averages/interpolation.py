@@ -159,8 +159,9 @@ def generalised_primal_averaging_rate(
     Returns
     -------
     InterpolationRate
-        ``.value``, ``.lower``, ``.kind``, ``.certificate()``. Beyond 60 steps the bound is that of momentum, for all
-        mu_y at once where it is not zero: 1 to 30 per cent above ``.lower`` at 20 / (1 - mu_x) steps, less beyond.
+        ``.value``, ``.lower``, ``.kind``, ``.certificate()``. Beyond 60 steps the bound for mu_y > 0 is by blocks: 1 to
+        30 per cent above ``.lower`` at 6 / (1 - mu_x) tuned steps, less beyond, but up to three times for steps that
+        are too long and decay.
 
     Raises
     ------
