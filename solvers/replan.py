@@ -303,7 +303,7 @@ class _Program:
         drop = before[:, :size].T - own[None, :]  # <g_j, x_j - x_i> at [i, j]
         i, j = np.nonzero(~np.eye(size, dtype=bool))
         apart = cp.sum_squares(self.root * far - self.inverse_root * ahead)
-        known = [
+        known: list[Any] = [
             height <= product - h @ (factor @ ahead),
             height <= excess - travel @ (factor @ ahead),
             factor @ far >= excess + own,
@@ -313,7 +313,7 @@ class _Program:
             cp.norm(far) <= 1.0,
             length >= cp.sum_squares(ahead),
         ]
-        self.most = length <= 1.0 / weight
+        self.most: Any = length <= 1.0 / weight
         self.problem = cp.Problem(cp.Maximize(height), [*known, self.most])
         self.with_price = cp.Problem(cp.Maximize(height - 0.5 * self.price * length), known)
 

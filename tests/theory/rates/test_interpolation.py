@@ -183,7 +183,7 @@ def test_generalised_primal_averaging_beyond_the_search(mu_x, mu_y):
 @pytest.mark.slow
 @pytest.mark.parametrize(("mu_y", "loose"), [(0.5, 3.2), (0.9, 1.35)])
 def test_generalised_primal_averaging_vs_program_beyond_the_search(mu_y, loose):
-    """A cooldown at steps that are too long: here the signs in the middle of the run bind, the more the smaller mu_y."""
+    """A cooldown at steps that are too long: the signs in the middle of the run bind, more so for a small mu_y."""
     steps = 0.25 * li.schedules.wsd(64)
     rate = generalised_primal_averaging_rate(steps, 0.9, mu_y)
     program = worst_case(generalised_primal_averaging(steps, 0.9, mu_y))
