@@ -1,12 +1,15 @@
 """One contract for all members of each table: families, methods, problems, optimizers, workloads, figures."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from helpers import PROBLEMS
 
 from lastiterate.experiments.training.extras import MissingExtraError
 from lastiterate.experiments.training.optimizers import OPTIMIZERS, make_optimizer
-from lastiterate.experiments.workloads.protocol import known_workloads, load_workload
+from lastiterate.experiments.workloads.outline import outline
+from lastiterate.experiments.workloads.protocol import SIZES, known_workloads, load_workload
 from lastiterate.paper_figures.figures.table import all_figures
 from lastiterate.theory.schedules import FAMILIES, parse
 from lastiterate.theory.simulators.methods.table import METHODS
@@ -78,7 +81,13 @@ def test_optimizer(name):
 
 @pytest.mark.parametrize("name", known_workloads())
 def test_workload(name):
-    """It keeps the protocol: a metric, base learning rates that increase, an optimizer that the table knows."""
+    """It keeps the protocol: a metric, base learning rates that increase, an optimizer that the table knows.
+
+    It states the shapes of its batches in both sizes, so that a dry run needs no data.
+    """
+    for size in SIZES:
+        assert len({column.shape[0] for column in outline(name, size=size).shapes}) == 1
+    assert hasattr(import_module(f"lastiterate.experiments.workloads.{name}"), "batch_shapes")
     try:
         workload = load_workload(name)
     except (MissingExtraError, ValueError) as error:

@@ -167,8 +167,7 @@ def show_cost(cost: Any, as_json: bool) -> None:
     run = [
         {
             "workload": each.workload,
-            "optimizer": each.optimizer,
-            "parameters": f"{each.footprint.n_parameters:,}",
+            "numbers": f"{each.footprint.n_parameters:,}",
             "weights": _memory(each.footprint.weights),
             "gradients": _memory(each.footprint.gradients),
             "state": _memory(each.footprint.state) + (" (scaled)" if each.footprint.scaled else ""),
@@ -180,16 +179,21 @@ def show_cost(cost: Any, as_json: bool) -> None:
     runs = [
         {
             "workload": row["workload"],
+            "optimizer": row["optimizer"].partition(":")[0],
             "steps": row["steps"],
             "runs": row["runs"],
             "at most": row["at most"],
-            "hours": f"{row['hours']:.2g}",
-            "hours at most": f"{row['hours at most']:.2g}",
+            "hours": _rounded(row["hours"]),
+            "hours at most": _rounded(row["hours at most"]),
         }
         for row in rows
     ]
     emit(run, as_json=False, title="One run: memory (saved: for the backward pass), and arithmetic of a step")
     emit(runs, as_json=False, title="All runs; at most: if every grid is extended", extra=total)
+
+
+def _rounded(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 100.0 else f"{hours:.2g}"
 
 
 def _memory(size: int) -> str:
