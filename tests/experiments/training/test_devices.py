@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -155,16 +156,20 @@ def test_batches_come_in_order_and_page_locked_for_cuda(mlp, monkeypatch, kind):
 
 
 def test_batches_are_made_ahead_of_an_accelerator_and_errors_come_through(mlp):
-    made = []
+    made, second = [], threading.Event()
 
     def batch(seed, step):
         made.append(step)
+        if step == 2:
+            second.set()
         if step == 5:
             raise InputError("data", "a file", "that can be read")
         return mlp.batch(seed, step)
 
     stream = upcoming(Wrapped(mlp, batch=batch), 0, range(10), torch.device("mps"))
     next(stream)
+    assert second.wait(60.0)  # batch 2 is made while step 0 computes
+    assert max(made) == 2
     for _ in range(4):
         next(stream)
     assert made[:5] == [0, 1, 2, 3, 4]
