@@ -18,7 +18,24 @@ SCHEMA = 2  # 1 held the generators of the first process only
 
 
 def save_checkpoint(path: str | Path, configuration: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    """Write configuration and state, atomically and sealed by a checksum; tensors and plain values only."""
+    """Write configuration and state, atomically and sealed by a checksum.
+
+    Parameters
+    ----------
+    path : str or Path
+    configuration : mapping
+        What must be equal for a run to resume from this file; plain values.
+    state : mapping
+        Tensors and plain values only.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_checkpoint(f"{folder}/run.pt", {"seed": 1}, {"step": 7})
+    ...     load_checkpoint(f"{folder}/run.pt", {"seed": 1})
+    {'step': 7}
+    """
     buffer = io.BytesIO()
     torch.save({"schema": SCHEMA, "configuration": dict(configuration), "state": dict(state)}, buffer)
     write_atomically(Path(path), _sealed(buffer.getvalue()))
@@ -27,11 +44,27 @@ def save_checkpoint(path: str | Path, configuration: Mapping[str, Any], state: M
 def load_checkpoint(path: str | Path, configuration: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the state of the checkpoint, or None if there is none yet.
 
+    Parameters
+    ----------
+    path : str or Path
+    configuration : mapping
+        That of the run that wants to resume.
+
+    Returns
+    -------
+    dict or None
+        What `save_checkpoint` was given as ``state``; tensors are on the CPU.
+
     Raises
     ------
     InputError
         If the file is damaged, is no checkpoint, or belongs to another configuration; the message names the first
         difference.
+
+    Examples
+    --------
+    >>> load_checkpoint("no/such/file.pt", {}) is None
+    True
     """
     if not Path(path).exists():
         return None
@@ -70,7 +103,24 @@ def _is_sealed(content: bytes) -> bool:
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
-    """Return the state of torch's generators on the CPU and on the device."""
+    """Return the state of torch's generators on the CPU and on the device, of this process.
+
+    Parameters
+    ----------
+    device : torch.device
+
+    Returns
+    -------
+    dict of str to uint8[n]
+
+    Examples
+    --------
+    >>> state = random_state(torch.device("cpu"))
+    >>> first = torch.rand(2)
+    >>> set_random_state(state, torch.device("cpu"))
+    >>> bool((torch.rand(2) == first).all())
+    True
+    """
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["device"] = torch.cuda.get_rng_state(device)

@@ -26,7 +26,26 @@ __all__ = [
 
 
 def check_device(device: str | torch.device) -> torch.device:
-    """Return the device if this machine has it; under torchrun ``"cuda"`` means the device of the local rank."""
+    """Return the device if this machine has it; under torchrun ``"cuda"`` means the device of the local rank.
+
+    Parameters
+    ----------
+    device : str or torch.device
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    InputError
+        If torch does not know the device or finds none.
+
+    Examples
+    --------
+    >>> check_device("cpu")
+    device(type='cpu')
+    """
     expected = "'cpu', or an accelerator that torch finds on this machine, such as 'cuda' or 'cuda:0'"
     try:
         found = torch.device(device)
@@ -94,14 +113,22 @@ def replicate(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def summed(values: Tensor) -> Tensor:
-    """Return the sum over the processes."""
+    """Return the sum over the processes, in the place of ``values``.
+
+    >>> summed(torch.ones(2)).tolist()
+    [1.0, 1.0]
+    """
     if world()[1] > 1:
         dist.all_reduce(values)
     return values
 
 
 def of_first(value: Any) -> Any:
-    """Return what the first process has, so that all processes decide alike."""
+    """Return what the first process has, so that all processes decide alike; a broadcast.
+
+    >>> of_first(3)
+    3
+    """
     if world()[1] == 1:
         return value
     box = [value]
@@ -110,7 +137,11 @@ def of_first(value: Any) -> Any:
 
 
 def of_each(value: Any) -> list[Any]:
-    """Return what each process has, by rank."""
+    """Return what each process has, by rank.
+
+    >>> of_each("mine")
+    ['mine']
+    """
     if world()[1] == 1:
         return [value]
     values: list[Any] = [None] * world()[1]

@@ -116,6 +116,12 @@ def train(
     ------
     InputError
         For a device that is absent, an unknown optimiser, or a checkpoint of another configuration.
+
+    Examples
+    --------
+    >>> from lastiterate.experiments.workloads.protocol import load_workload
+    >>> train(load_workload("digits_logistic"), [1.0, 0.5], 0.1).losses.round(3).tolist()
+    [2.303, 2.273]
     """
     settings = settings or TrainingSettings()
     values = check_steps(steps)

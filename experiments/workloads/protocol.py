@@ -92,10 +92,30 @@ _METHODS = {
 def check_workload(workload: Any) -> Workload:
     """Return ``workload`` if it keeps the protocol, trying every method once.
 
+    Parameters
+    ----------
+    workload : object
+        What a user's ``create`` returned.
+
+    Returns
+    -------
+    Workload
+        The same object.
+
     Raises
     ------
     InputError
         Naming the first member that is missing or wrong, what it gave and what is expected.
+
+    Examples
+    --------
+    >>> check_workload(load_workload("digits_logistic")).metric
+    'test_loss'
+    >>> check_workload(object())
+    Traceback (most recent call last):
+    ...
+    lastiterate.theory.base.validation.InputError: workload.name: expected a short text, got nothing: the member is \
+missing
     """
     for member, (kind, expected) in _MEMBERS.items():
         value = _member(workload, member, expected)
@@ -160,7 +180,17 @@ def _call(workload: Any, method: str, *arguments: Any) -> Any:
 
 
 def known_workloads() -> list[str]:
-    """Return the names of the bundled workloads, in alphabetical order."""
+    """Return the names of the bundled workloads, in alphabetical order.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> known_workloads()[:3]
+    ['detector', 'digits_logistic', 'digits_mlp']
+    """
     package = import_module(__package__ or "")
     names = (info.name for info in pkgutil.iter_modules(package.__path__))
     return sorted(name for name in names if name not in _HELPERS and not name.startswith("_"))
@@ -178,10 +208,19 @@ def load_workload(spec: str | Path, *, size: str = "tiny", data: str | Path | Bl
     data : str or Path, optional
         Folder of the data, for the workloads that read files; `outline` gives none at all.
 
+    Returns
+    -------
+    Workload
+
     Raises
     ------
     InputError
         If the name, an option or the size is unknown, or the user's file does not keep the protocol.
+
+    Examples
+    --------
+    >>> load_workload("digits_mlp:width=32").n_steps
+    400
     """
     check_choice(size, "size", SIZES)
     head, options = parse_spec(str(spec), "workload")
@@ -206,6 +245,16 @@ def _bundled(name: str) -> Any:
 def batch_indices(n_examples: int, batch_size: int, seed: int, step: int) -> "Tensor":
     """Return the examples of batch ``step``: full batches of a permutation that is drawn anew in every epoch.
 
+    Parameters
+    ----------
+    n_examples, batch_size, seed, step : int
+
+    Returns
+    -------
+    int64[min(batch_size, n_examples)]
+
+    Examples
+    --------
     >>> first, again = batch_indices(10, 4, seed=0, step=0), batch_indices(10, 4, seed=0, step=0)
     >>> len(first), bool((first == again).all())
     (4, True)
@@ -224,5 +273,19 @@ def _permutation(n_examples: int, seed: int, epoch: int) -> Any:
 
 
 def device_of(model: "nn.Module") -> "torch.device":
-    """Return the device of the model's first parameter."""
+    """Return the device of the model's first parameter.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+
+    Returns
+    -------
+    torch.device
+
+    Examples
+    --------
+    >>> device_of(load_workload("digits_mlp").build_model())
+    device(type='cpu')
+    """
     return next(model.parameters()).device
