@@ -24,7 +24,7 @@ FAST = [
     ("linear_regression", 4.0, 0.75),
 ]
 SLOW = [
-    ("lstm_language_model", 0.03, 0.75),
+    ("lstm_language_model", 0.1, 0.75),
     ("residual_net", 0.03, 0.15),
     ("image_folder", 0.03, 0.25),
     ("vision_transformer", 0.01, 0.5),
