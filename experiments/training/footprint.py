@@ -5,6 +5,7 @@ was left on the CPU meets those of the model there exactly as it would on a GPU,
 """
 
 import contextlib
+import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -273,16 +274,23 @@ def _tensors(value: Any) -> Generator[Tensor]:
 
 
 def _sizes(value: Any, full: Mapping[int, Tensor], owner: Tensor | None = None) -> Generator[int]:
-    """Bytes of the tensors in a state; one as large as its small parameter grows with it."""
+    """Bytes of the tensors in a state; one with the dimensions of its small parameter grows with it."""
     if isinstance(value, Tensor):
-        grows = owner is not None and value.numel() == owner.numel()
-        yield value.element_size() * (full[id(owner)].numel() if grows else value.numel())
+        yield value.element_size() * (value.numel() if owner is None else _grown(value, owner, full[id(owner)]))
     elif isinstance(value, Mapping):
         for key, part in value.items():
             yield from _sizes(part, full, key if id(key) in full else owner)
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _sizes(part, full, owner)
+
+
+def _grown(value: Tensor, few: Tensor, full: Tensor) -> int:
+    """Entries of a state of the full parameter: along each dimension as many as the parameter, or as the state has."""
+    if value.ndim == few.ndim:
+        lengths = zip(value.shape, few.shape, full.shape, strict=True)
+        return math.prod(whole if own == small else own for own, small, whole in lengths)
+    return full.numel() if value.numel() == few.numel() else value.numel()
 
 
 def _shrunk(parameter: Tensor) -> nn.Parameter:
