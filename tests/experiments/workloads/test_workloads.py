@@ -243,6 +243,23 @@ def test_linear_regression_vs_exact_recursion():
     np.testing.assert_allclose(first, expected[0], rtol=1e-5)
 
 
+def test_detection_loss_vs_losses_of_maps():
+    """Presence, class and box by torch's losses of maps and by loops over the cells that hold a digit."""
+    workload = loaded("detector")
+    torch.manual_seed(0)
+    model, (scenes, classes, boxes) = workload.build_model(), workload.batch(0, 0)
+    with torch.no_grad():
+        out = model(scenes)
+        found = float(workload.loss(model, (scenes, classes, boxes)))
+    presence = torch.nn.functional.binary_cross_entropy_with_logits(out[:, 0], (classes < 10).float())
+    kinds = torch.nn.functional.cross_entropy(out[:, 1:11], classes.where(classes < 10, -100), reduction="sum")
+    box = sum(
+        torch.nn.functional.smooth_l1_loss(out[i, 11:, r, c], boxes[i, :, r, c], beta=0.1, reduction="sum")
+        for i, r, c in (classes < 10).nonzero().tolist()
+    )
+    assert found == pytest.approx(float(presence + (kinds + box) / classes.numel() / 0.25), rel=1e-5)
+
+
 def test_optimizer_and_grid_of_every_workload_are_valid():
     for spec, *_ in ALL:
         workload = loaded(spec)
