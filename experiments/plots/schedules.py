@@ -49,11 +49,13 @@ def curve(result: RateCurve, ax: Any = None) -> Any:
 
 
 def rates(table: Mapping[str, float], ax: Any = None) -> Any:
-    """Draw rates by name as bars, in units of the optimum DG/sqrt(N+1); return the axes."""
+    """Draw rates by name as dots, in units of the optimum DG/sqrt(N+1); return the axes."""
     axes = axes_or_current(ax)
-    axes.barh(list(table)[::-1], list(table.values())[::-1])
+    names, values = list(table)[::-1], list(table.values())[::-1]
+    axes.hlines(names, 1.0, values, color=GREY, linewidth=1.0)  # the length is what is lost to the optimum
+    axes.plot(values, names, "o")
     axes.axvline(1.0, color="black", linestyle=":")
-    axes.set(xlabel="exact rate / (DG/√(N+1))", title="best base learning rate", xlim=(0.9, None))
+    axes.set(xlabel="exact rate / (DG/√(N+1))", title="best base learning rate")
     return axes
 
 
