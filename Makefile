@@ -2,11 +2,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-EXTRAS := torch,tensorboard,parquet,data,cluster,optimizers,integrations,test,dev
+EXTRAS := torch,tensorboard,parquet,data,cluster,optimizers,integrations,notebook,docs,test,dev
 # two workers suit two cores; a file stays on one worker, so that its compiled kernels and fixtures are made once
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test test-slow lint bench bench-once figures gpu clean
+.PHONY: demo test test-slow lint docs bench bench-once figures gpu clean
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -32,6 +32,10 @@ lint: $(VENV)/.test
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
+# the site in docs/_build/html: every example of the gallery runs, a warning is an error, nothing is downloaded
+docs: $(VENV)/.test
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+
 bench: $(VENV)/.test
 	$(BIN)/python -m pytest benchmarks --benchmark-only -m "not gpu"
 
@@ -50,4 +54,4 @@ gpu: $(VENV)/.demo
 	$(BIN)/python -m lastiterate gpu
 
 clean:
-	rm -rf build dist out .pytest_cache
+	rm -rf build dist out .pytest_cache docs/_build docs/api docs/auto_gallery

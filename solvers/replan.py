@@ -31,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.errors import SolverError
+from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import (
     Array,
@@ -52,7 +53,7 @@ _SPAN = 1e-10  # eigenvalues below this share of the largest are rounding
 
 
 @result
-class Replan(Bounding):
+class Replan(Bounding, Tabular):
     """The rest of a run, planned from what it has met.
 
     Attributes
@@ -71,6 +72,7 @@ class Replan(Bounding):
         ``"exact"`` or ``"upper"``.
     """
 
+    _columns = ("steps",)
     _plot = "schedule"
 
     value: float

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import Array, InputError, check_fraction, check_positive
 from lastiterate.theory.optimal.refinement import check_norms
@@ -22,7 +23,7 @@ __all__ = ["NoiseLog", "estimate_noise", "read_noise"]
 
 
 @result
-class NoiseLog(Result):
+class NoiseLog(Result, Tabular):
     """Gradient and noise along a run.
 
     Attributes
@@ -34,6 +35,8 @@ class NoiseLog(Result):
     batch : float
         The batch of the run, in the unit of the noise.
     """
+
+    _columns = ("norms", "noise")
 
     norms: Array
     noise: Array

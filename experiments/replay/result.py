@@ -23,6 +23,7 @@ from lastiterate.experiments.statistics import (
 )
 from lastiterate.experiments.training.train import RunResult
 from lastiterate.theory.base.deprecation import warn_renamed
+from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.optimal.refinement import Refinement
 
@@ -113,7 +114,7 @@ class Row:
 
 
 @dataclass(frozen=True, repr=False)
-class WorkloadReplay:
+class WorkloadReplay(Tabular):
     """The replay of one workload.
 
     Attributes
@@ -224,7 +225,7 @@ def _distance(first: Array, second: Array) -> float:
 
 
 @dataclass(frozen=True, repr=False)
-class Replay:
+class Replay(Tabular):
     """Everything that `replay` found, on one workload or several."""
 
     workloads: tuple[WorkloadReplay, ...]

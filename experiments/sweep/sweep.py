@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lastiterate.theory.base.deprecation import renamed_arguments
+from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.validation import InputError, check_positive
 
@@ -45,7 +46,7 @@ POLL_S = 0.25
 
 
 @dataclass(frozen=True)
-class SweepResult:
+class SweepResult(Tabular):
     """The outcome of a sweep: one record per distinct run, in the order given.
 
     Attributes

@@ -7,6 +7,7 @@ from typing import Unpack
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_gradient_bounds, check_positive
 from lastiterate.theory.rates.sgd import exact_rate
@@ -21,7 +22,7 @@ LARGEST = 1e100
 
 
 @result
-class Design(Bounding):
+class Design(Bounding, Tabular):
     """The best schedule under constraints, with a proof that there is hardly a better one.
 
     Attributes
@@ -46,6 +47,7 @@ class Design(Bounding):
         The time it took.
     """
 
+    _columns = ("steps", "slopes")
     _plot = "schedule"
     _shown = ("kind", "value", "gap", "n_steps")
 

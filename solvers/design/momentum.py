@@ -9,6 +9,7 @@ import numpy as np
 from scipy import optimize, special
 
 from lastiterate.solvers.worst_case.solve import WorstCase, worst_case
+from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import MAX_SEED, Array, InputError, check_count, check_positive
@@ -67,7 +68,7 @@ class BestMethod(Result):
 
 
 @result
-class MomentumStudy(Result):
+class MomentumStudy(Result, Tabular):
     """The best worst case of every variant.
 
     Attributes

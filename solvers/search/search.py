@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import MAX_SEED, Array, InputError, check_choice, check_count
 
@@ -82,7 +83,7 @@ class FamilyResult(Result):
 
 
 @result
-class Study(Result):
+class Study(Result, Tabular):
     """Results of all families on one objective.
 
     Attributes

@@ -36,7 +36,6 @@ from .experiments.sweep.store_file import StoreWarning as StoreWarning
 from .experiments.sweep.sweep import SweepResult as SweepResult
 from .experiments.sweep.sweep import run_sweep as run_sweep
 from .experiments.training.conventions import GradientWarning as GradientWarning
-from .experiments.training.extras import MissingExtraError as MissingExtraError
 from .experiments.training.schedule import ScheduleLengthWarning as ScheduleLengthWarning
 from .experiments.training.train import StandstillWarning as StandstillWarning
 from .experiments.versions import show_versions as show_versions
@@ -54,6 +53,7 @@ from .solvers.worst_case.solve import worst_case as worst_case
 from .theory.base.cache_healing import CacheWarning as CacheWarning
 from .theory.base.errors import LastIterateError as LastIterateError
 from .theory.base.errors import SolverError as SolverError
+from .theory.base.extras import MissingExtraError as MissingExtraError
 from .theory.base.validation import InputError as InputError
 from .theory.certificates.certificate import Certificate as Certificate
 from .theory.certificates.certificate import CertificateError as CertificateError

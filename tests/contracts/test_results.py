@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import lastiterate as li
+from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.result import KINDS, Result
 
 
@@ -186,3 +187,34 @@ def test_a_result_draws_itself_or_says_that_it_cannot(made, name):
     elif isinstance(result, Result):
         with pytest.raises(TypeError, match="no picture"):
             result.plot()
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_notebook_shows_a_result_with_what_its_one_line_says(made, name):
+    result = made(name)
+    if not isinstance(result, Result):
+        return
+    page = result._repr_html_()
+    assert page.startswith(f"<strong>{type(result).__name__}</strong>")
+    assert "seconds" not in page
+    assert len(page) < 10_000
+    for shown in result._shown:
+        if hasattr(result, shown):
+            assert f">{shown}</th>" in page
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_table_or_array_becomes_a_frame_and_a_dataset(made, name):
+    result = made(name)
+    if not isinstance(result, Tabular):
+        assert not hasattr(result, "to_pandas")
+        return
+    frame, dataset = result.to_pandas(), result.to_xarray()
+    assert len(frame) > 0
+    for column in result._columns:
+        np.testing.assert_array_equal(frame[column], getattr(result, column))
+        np.testing.assert_array_equal(dataset[column], getattr(result, column))
+    if not result._columns:
+        rows = result.table()
+        assert len(frame) == len(rows)
+        assert list(frame.columns) == list(rows[0])

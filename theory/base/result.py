@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeVar, dataclass_transform
 
 import numpy as np
 
+from .notebook import Shown
+
 __all__ = ["KINDS", "Bounding", "Kind", "Result", "result"]
 
 Kind = Literal["exact", "attained", "upper", "theorem10", "average"]
@@ -31,7 +33,7 @@ def result(cls: C) -> C:
     return dataclass(frozen=True, eq=False, repr=False)(cls)
 
 
-class Result:
+class Result(Shown):
     """Base of the results; decorate each with `result`.
 
     Arrays that are given to the constructor are copied and made read-only, so that nobody can change what a result

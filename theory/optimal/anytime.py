@@ -6,6 +6,7 @@ from dataclasses import field
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_integers, check_positive
@@ -25,7 +26,7 @@ _STAGES = ((40, 1e2), (80, 1e3), (120, 1e4))  # knots and sharpness, coarse to f
 
 
 @result
-class AnytimeSchedule(Bounding):
+class AnytimeSchedule(Bounding, Tabular):
     """Steps for a run of unknown length, and what not knowing it costs.
 
     Attributes
@@ -51,6 +52,8 @@ class AnytimeSchedule(Bounding):
     D, G : float
     """
 
+    _columns = ("ratios",)
+    _index = "horizons"
     _plot = "schedule"
 
     value: float

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import (
@@ -34,7 +35,7 @@ __all__ = ["BatchChange", "BatchPlan", "batch_change", "gradient_bounds", "optim
 
 
 @result
-class BatchPlan(Bounding):
+class BatchPlan(Bounding, Tabular):
     """Batches, the steps that go with them, and what they are worth.
 
     Attributes
@@ -58,6 +59,7 @@ class BatchPlan(Bounding):
         ``"exact"`` for the schedule in the model G_k^2 = g_k^2 + s_k^2 / B_k.
     """
 
+    _columns = ("batches", "steps", "critical")
     _plot = "schedule"
 
     value: float

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.jit import compiled
+from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, check_count, check_gradient_bounds, check_positive, check_steps
@@ -18,7 +19,7 @@ __all__ = ["Continuation", "OptimalSchedule", "optimal_continuation", "optimal_s
 
 
 @result
-class OptimalSchedule(Bounding):
+class OptimalSchedule(Bounding, Tabular):
     """Steps that minimise a bound, and the bound.
 
     Attributes
@@ -33,6 +34,7 @@ class OptimalSchedule(Bounding):
         The fictitious step h_N of the Theorem 10 optimum; zero for the exact one.
     """
 
+    _columns = ("steps",)
     _plot = "schedule"
 
     steps: Array
@@ -42,7 +44,7 @@ class OptimalSchedule(Bounding):
 
 
 @result
-class Continuation(Bounding):
+class Continuation(Bounding, Tabular):
     """The best steps after a prefix that is already taken.
 
     Attributes
@@ -59,6 +61,7 @@ class Continuation(Bounding):
         That of the exact rate: ``"exact"``, ``"attained"`` or ``"upper"``.
     """
 
+    _columns = ("steps",)
     _plot = "schedule"
 
     steps: Array

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import (
@@ -36,7 +37,7 @@ class RefinementWarning(UserWarning):
 
 
 @result
-class Refinement(Result):
+class Refinement(Result, Tabular):
     """A refined schedule and what it was made of.
 
     Attributes
@@ -59,6 +60,7 @@ class Refinement(Result):
     smoothing : float
     """
 
+    _columns = ("steps", "smoothed")
     _plot = "refinement"
 
     _shown = ("rule", "n_steps", "gain", "peak", "end_exponent", "degenerate")

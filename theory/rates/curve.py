@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.jit import Array, room, run
+from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Kind, Result, result
 from lastiterate.theory.base.validation import (
@@ -38,7 +39,7 @@ _DIRECT = 100  # steps of separate passes that cost what one step of all horizon
 
 
 @result
-class RateCurve(Result):
+class RateCurve(Result, Tabular):
     """Rates over horizons.
 
     Attributes
@@ -54,6 +55,8 @@ class RateCurve(Result):
         ``"theorem10"`` or ``"average"``.
     """
 
+    _columns = ("values", "base_lr")
+    _index = "horizons"
     _plot = "curve"
     _shown = (
         "kind",

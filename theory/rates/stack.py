@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from lastiterate.theory.base.jit import PLAIN, Array
+from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.result import Kind, result
 
 from .closed_form import OnePass, one_pass_of_rows, power_of_four
@@ -21,7 +22,7 @@ _WEAKEST_FIRST: tuple[Kind, ...] = ("upper", "attained", "exact")
 
 
 @result
-class RateStack(Rate):
+class RateStack(Rate, Tabular):
     """The rates of m schedules: ``value``, ``base_lr``, ``sigma``, ``gradient``, ``lower``, ... have m rows.
 
     ``rate[i]`` is the plain `Rate` of schedule i; ``kind`` is the weakest of theirs.
@@ -35,6 +36,8 @@ class RateStack(Rate):
     """
 
     _plot = ""
+    _columns = ("value", "base_lr")
+    _index = "schedule"
 
     _rows: tuple[Rate, ...] = field(repr=False, default=())
 

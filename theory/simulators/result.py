@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.extras import require
+from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import Array, InputError, check_choice, check_positive
 from lastiterate.theory.problems.problem import Problem
 from lastiterate.theory.simulators.kernels.protocol import D_ESTIMATE, Bound, Method, RunFacts
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["BestRate", "Simulation", "best_rates", "gap_floor"]
 
@@ -53,7 +58,7 @@ class BestRate(Result):
 
 
 @result
-class Simulation(Result):
+class Simulation(Result, Tabular):
     """Runs of one method on one problem.
 
     Attributes
@@ -253,6 +258,37 @@ class Simulation(Result):
     def sweep(self, iterate: str = "last", tolerance: float = 0.1) -> list[BestRate]:
         """Return the best base learning rate of each schedule and how wide the good range is (see `best_rates`)."""
         return best_rates(self, iterate=iterate, tolerance=tolerance)
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row a run, in the order of the axes: its last value, its gap, whether it was stopped."""
+        return [
+            {
+                "schedule": name,
+                "base_lr": float(self.base_lrs[i]),
+                "seed": seed,
+                "f": float(self.final[s, i, r]),
+                "gap": float(self.final[s, i, r]) - self._f_star,
+                "diverged": bool(self.diverged[s, i, r]),
+            }
+            for s, name in enumerate(self.schedules)
+            for i in range(self.base_lrs.size)
+            for r, seed in enumerate(self.seeds)
+        ]
+
+    def to_xarray(self) -> "xr.Dataset":
+        """Return f, the gaps and the other recorded channels on named axes, as an xarray dataset.
+
+        >>> from lastiterate.theory import problems
+        >>> from lastiterate.theory.simulators.simulate import simulate
+        >>> run = simulate(problems.absolute_value(1.0), "sgd", ["linear", "cosine"], n_steps=8, base_lr=[0.1, 1.0])
+        >>> curve = run.to_xarray().gap.sel(schedule="linear", base_lr=1.0, seed=0)
+        >>> curve.sizes["step"], float(curve[-1]) == run.gaps[0, 1, 0, -1]
+        (9, True)
+        """
+        xarray = require("xarray", "notebook", purpose="to_xarray")
+        channels = {"f": self.f, "gap": self.gaps, **self.diagnostics}
+        coordinates = {name: list(values) for name, values in self.axes.items()}
+        return xarray.Dataset({name: (AXES, values) for name, values in channels.items()}, coordinates)
 
 
 def best_rates(run: Simulation, *, iterate: str = "last", tolerance: float = 0.1) -> list[BestRate]:
