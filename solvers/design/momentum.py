@@ -10,6 +10,7 @@ from scipy import optimize, special
 
 from lastiterate.solvers.worst_case.solve import WorstCase, worst_case
 from lastiterate.theory.base.notebook import Tabular
+from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import MAX_SEED, Array, InputError, check_count, check_positive
@@ -167,8 +168,13 @@ def design_momentum(
     if not 1e-100 < distance * norm < 1e100 or not 1e-100 < distance / norm < 1e100:
         raise InputError("D", D, "D and G whose product and quotient lie within 100 orders of magnitude of one")
     generator = np.random.default_rng(check_count(seed, "seed", minimum=0, maximum=MAX_SEED))
-    found = tuple(_best(variant, count, distance, norm, starts, generator, iterations) for variant in variants)
-    return MomentumStudy(found, count, distance * norm / math.sqrt(count + 1))
+    found: list[BestMethod] = []
+    with progress_bar("variants", len(variants), unit="variants") as update:
+        for variant in variants:
+            update(description=variant.name)
+            found.append(_best(variant, count, distance, norm, starts, generator, iterations))
+            update(advance=1)
+    return MomentumStudy(tuple(found), count, distance * norm / math.sqrt(count + 1))
 
 
 def _best(

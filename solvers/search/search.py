@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lastiterate.theory.base.notebook import Tabular
+from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import MAX_SEED, Array, InputError, check_choice, check_count
 
@@ -131,6 +132,7 @@ def search(
     families: Sequence[str] | None = None,
     *,
     on_family: Callable[[str], None] | None = None,
+    progress: bool | None = None,
     **options: int | str | bool,
 ) -> Study:
     """Search several families on one objective; options as in `search_family`.
@@ -142,7 +144,9 @@ def search(
     families : sequence of str, optional
         Names of `SPACES`; all by default.
     on_family : callable, optional
-        Called with the name of each family when it is finished, for a progress bar.
+        Called with the name of each family when it is finished.
+    progress : bool, optional
+        Show a progress bar; by default on a terminal and in Jupyter only.
 
     Returns
     -------
@@ -163,10 +167,13 @@ def search(
     """
     names = list(SPACES) if families is None else [check_choice(name, "family", SPACES) for name in families]
     found: dict[str, FamilyResult] = {}
-    for name in names:
-        found[name] = search_family(objective, SPACES[name], **options)  # type: ignore[arg-type]
-        if on_family is not None:
-            on_family(name)
+    with progress_bar("families", len(names), shown=progress, unit="families") as update:
+        for name in names:
+            update(description=name)
+            found[name] = search_family(objective, SPACES[name], **options)  # type: ignore[arg-type]
+            update(advance=1)
+            if on_family is not None:
+                on_family(name)
     return Study(objective.name, found)
 
 

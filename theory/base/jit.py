@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .cache_healing import heal_cache
+from .first_use import announce_compilation
 
 __all__ = ["JIT", "JIT_PARALLEL", "compiled", "room", "run"]
 
@@ -31,6 +32,7 @@ def __getattr__(name: str) -> Any:
     if name not in _OPTIONS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     heal_cache()
+    announce_compilation()
     return _OPTIONS[name]
 
 
@@ -40,6 +42,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     from numba import njit
 
     heal_cache()
+    announce_compilation()
     return njit(**_OPTIONS["JIT"])(function)
 
 

@@ -44,12 +44,8 @@ class Tabular(Shown):
         """Return a pandas frame: one row a line of the table, or one row a step.
 
         >>> import lastiterate as li
-        >>> li.optimal_schedule(3).to_pandas().round(3)
-              steps
-        step
-        0     0.375
-        1     0.250
-        2     0.125
+        >>> li.optimal_schedule(3).to_pandas().steps.round(3).to_dict()
+        {0: 0.375, 1: 0.25, 2: 0.125}
         """
         import pandas as pd
 

@@ -1,10 +1,22 @@
-"""One progress bar for all long work: on standard error, with an estimate, gone when the work is done."""
+"""One progress bar for all long work: on standard error, with an estimate, gone when the work is done.
+
+It shows in a terminal and in Jupyter.
+"""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["progress_bar"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["is_watched", "progress_bar"]
+
+
+def is_watched(console: "Console") -> bool:
+    """Return whether somebody sees what a console shows for a moment: a terminal, or Jupyter with ipywidgets."""
+    return console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
 
 
 @contextmanager
@@ -20,7 +32,7 @@ def progress_bar(
     total : float, optional
         Amount of work in units of ``unit``; it may grow.
     shown : bool, optional
-        Whether to show the bar; by default on a terminal only.
+        Whether to show the bar; by default on a terminal and in Jupyter (``lastiterate[notebook]``) only.
     unit : str
         Named behind the counts; an empty unit hides them.
 
@@ -47,7 +59,7 @@ def progress_bar(
     console = Console(stderr=True, force_terminal=True if shown else None)
     counts = (MofNCompleteColumn(), TextColumn(unit)) if unit else ()
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counts)
-    hidden = not (console.is_terminal if shown is None else shown)
+    hidden = not (is_watched(console) if shown is None else shown)
     with Progress(
         *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True, disable=hidden
     ) as bar:

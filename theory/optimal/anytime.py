@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.notebook import Tabular
+from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_integers, check_positive
@@ -163,7 +164,8 @@ def anytime_schedule(
     share, power = _check_way(branch, average)
     unit = check_positive(D, "D") / check_positive(G, "G")
     stops = Stops.of(horizons, share, power)
-    best, used = _minimise(stops)
+    with progress_bar("open horizon"):
+        best, used = _minimise(stops)
     # a rise after n0 gains an average at most 2e-4 and can cost the proof
     steps = best if power is None else np.minimum.accumulate(best)
     found = ratios(steps, stops)

@@ -282,7 +282,7 @@ class Simulation(Result, Tabular):
         >>> from lastiterate.theory.simulators.simulate import simulate
         >>> run = simulate(problems.absolute_value(1.0), "sgd", ["linear", "cosine"], n_steps=8, base_lr=[0.1, 1.0])
         >>> curve = run.to_xarray().gap.sel(schedule="linear", base_lr=1.0, seed=0)
-        >>> curve.sizes["step"], float(curve[-1]) == run.gaps[0, 1, 0, -1]
+        >>> curve.sizes["step"], bool(curve[-1] == run.gaps[0, 1, 0, -1])
         (9, True)
         """
         xarray = require("xarray", "notebook", purpose="to_xarray")

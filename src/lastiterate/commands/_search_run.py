@@ -15,7 +15,6 @@ from lastiterate.solvers.search.objectives import ConvexProblem, LinearRegressio
 from lastiterate.solvers.search.search import Study, search
 from lastiterate.solvers.search.spaces import SPACES, FreeShape, Shape
 from lastiterate.solvers.search.weight_decay import weight_decay_study
-from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.specs import parse_spec
 from lastiterate.theory.base.validation import Array, InputError
 from lastiterate.theory.problems.linear_regression import LinearRecursion
@@ -115,12 +114,7 @@ def search_table(
     """Return the objective's name, the rows of a study with references below, and a function that draws it."""
     objective = request.build()
     families = list(SPACES) if request.families is None else list(request.families)
-    with progress_bar("families", len(families), unit="families") as update:
-
-        def advance(family: str) -> None:
-            update(advance=1, description=family)
-
-        study = search(objective, families, on_family=advance, **options)
+    study = search(objective, families, **options)
     rows: list[Row] = [dict(row) for row in study.table()]
     for name, shape in _references(objective).items():
         found = objective.evaluate([shape], (0,))

@@ -1,7 +1,6 @@
-"""The gallery scripts in docs/gallery run and write a picture."""
+"""The gallery scripts in docs/gallery run, and draw."""
 
 import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,16 @@ GALLERY = sorted((Path(__file__).resolve().parents[3] / "docs" / "gallery").glob
 
 @pytest.mark.figures
 @pytest.mark.parametrize("script", GALLERY, ids=lambda path: path.stem)
-def test_gallery_script_writes_a_picture(script, tmp_path, monkeypatch):
-    import matplotlib as mpl
+def test_gallery_script_draws(script, tmp_path, monkeypatch):
+    from matplotlib import pyplot
 
-    mpl.use("Agg")
-    target = tmp_path / "picture.png"
-    monkeypatch.setattr(sys, "argv", [str(script), str(target)])
+    pyplot.close("all")
+    monkeypatch.chdir(tmp_path)
     runpy.run_path(str(script), run_name="__main__")
-    assert target.stat().st_size > 10_000
+    figures = [pyplot.figure(number) for number in pyplot.get_fignums()]
+    assert figures
+    for figure in figures:
+        drawn = [*figure.axes, *(child for axes in figure.axes for child in axes.child_axes)]
+        assert any(axes.has_data() for axes in drawn)
+    assert list(tmp_path.iterdir()) == []
+    pyplot.close("all")

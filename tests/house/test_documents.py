@@ -1,0 +1,71 @@
+"""The documentation site: a page for every public name, no warning, nothing loaded from elsewhere, true maps."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lastiterate as li
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+ELSEWHERE = re.compile(
+    r'<(?:script|img|iframe)[^>]*\bsrc="(?:https?:)?//|<link(?![^>]*rel="(?:canonical|next|prev)")[^>]*href="(?:https?:)?//'
+)
+
+
+@pytest.fixture
+def public_names(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
+    import public_names
+
+    return public_names
+
+
+def test_every_public_name_has_a_page(public_names):
+    pages = public_names.pages()
+    named = {path.split("/")[-1] for path in pages if path != "index"}
+    assert named == set(li.__all__) - {"__version__"}
+    assert len({path.lower() for path in pages}) == len(pages), "names that a file system without capitals would merge"
+    assert "\nOther\n" not in pages["index"], "a name without a heading: add its module to GROUPS"
+
+
+def test_the_map_of_theorems_names_functions_and_tests_that_exist():
+    rows = [line.split("|")[1:-1] for line in (DOCS / "theory.md").read_text().splitlines() if line.startswith("| ")]
+    assert len(rows) > 15
+    for statement, page, functions, tests in rows[1:]:
+        assert re.search(r"\]\(\w+\.md", page), statement
+        names = re.findall(r"`(\w+)`", functions)
+        assert names, statement
+        for name in names:
+            assert hasattr(li, name), name
+        files = re.findall(r"`(tests/[\w/]+\.py)`", tests)
+        assert files, statement
+        for file in files:
+            assert (ROOT / file).is_file(), file
+
+
+def test_every_guide_is_reached_from_the_start_page():
+    start = (DOCS / "index.md").read_text()
+    guides = {path.stem for path in DOCS.glob("*.md")} - {"index"}
+    assert guides <= set(re.findall(r"^([\w/]+)$", start, flags=re.MULTILINE))
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning_and_loads_nothing(tmp_path):
+    pytest.importorskip("sphinx_gallery")
+    pytest.importorskip("furo")
+    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", "-D", "plot_gallery=0"]
+    done = subprocess.run(
+        [*command, "-d", str(tmp_path / "doctrees"), str(DOCS), str(tmp_path / "html")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    pages = list((tmp_path / "html").rglob("*.html"))
+    assert len(pages) > len(li.__all__)
+    assert [page.name for page in pages if ELSEWHERE.search(page.read_text())] == []

@@ -1,0 +1,64 @@
+"""Who sees a progress bar, and how the first compilation announces itself."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import lastiterate as li
+from lastiterate.solvers.design.momentum import VARIANTS
+from lastiterate.solvers.search.objectives import TheoryRate
+from lastiterate.theory.base import progress
+
+
+@pytest.mark.parametrize(
+    ("terminal", "jupyter", "widgets", "watched"),
+    [(True, False, False, True), (False, False, True, False), (False, True, True, True), (False, True, False, False)],
+)
+def test_a_bar_shows_in_a_terminal_and_in_jupyter_with_its_widgets(monkeypatch, terminal, jupyter, widgets, watched):
+    monkeypatch.setattr(progress, "find_spec", lambda name: object() if widgets else None)
+    console = Console(force_terminal=terminal, force_jupyter=False)
+    console.is_jupyter = jupyter
+    assert progress.is_watched(console) is watched
+
+
+LONG = {
+    "search": lambda: li.search(TheoryRate(8), ["constant", "cosine"], n_shapes=4),
+    "design": lambda: li.design_schedule(8, max_ratio=1.5),
+    "momentum": lambda: li.design_momentum(2, variants=VARIANTS[:1], starts=1, iterations=1),
+    "open horizon": lambda: li.anytime_schedule(2, 5),
+    "fit": lambda: li.fit_losses(
+        [li.LossLog(np.full(40, 0.1), np.arange(5, 41, 5), 3.0 + 1.0 / np.arange(1, 9))], law="exact"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.filterwarnings("ignore")
+def test_a_long_call_shows_a_bar_where_somebody_watches(name, monkeypatch, capsys):
+    monkeypatch.setattr(Console, "is_terminal", property(lambda console: True))
+    LONG[name]()
+    assert "━" in capsys.readouterr().err
+
+
+COMPILE = """
+import numba, rich.console, sys
+import lastiterate.theory.base.first_use as first_use
+first_use._tell = lambda: print("told")
+from lastiterate.theory.base.jit import compiled
+compiled.cache_clear()
+def double(x): return 2 * x
+double.__module__ = sys.argv[1]
+from numba import njit
+first_use.announce_compilation()
+for values in (1, 1.0):  # two compilations, one line
+    njit(double)(values)
+"""
+
+
+@pytest.mark.parametrize(("module", "lines"), [("lastiterate.theory.something", 1), ("somebody.else", 0)])
+def test_the_first_compilation_is_told_once(module, lines):
+    done = subprocess.run([sys.executable, "-c", COMPILE, module], capture_output=True, text=True, check=True)
+    assert done.stdout.count("told") == lines, done.stdout
