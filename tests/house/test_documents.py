@@ -11,9 +11,7 @@ import lastiterate as li
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-ELSEWHERE = re.compile(
-    r'<(?:script|img|iframe)[^>]*\bsrc="(?:https?:)?//|<link(?![^>]*rel="(?:canonical|next|prev)")[^>]*href="(?:https?:)?//'
-)
+ELSEWHERE = re.compile(r'<(?:script|img|iframe)[^>]*\bsrc="(?:https?:)?//|<link[^>]*\bhref="(?:https?:)?//')
 
 
 @pytest.fixture
