@@ -45,7 +45,7 @@ def read_events(path: Path, *, salvage: bool = False) -> LogTable:
     try:
         event_pb2: Any = import_module("tensorboard.compat.proto.event_pb2")
     except ImportError as error:
-        raise ImportError("reading TensorBoard files needs: pip install 'lastiterate[tensorboard]'") from error
+        raise ImportError('reading TensorBoard files needs: pip install "lastiterate[tensorboard]"') from error
     files = sorted(file for file in path.iterdir() if is_event_file(file)) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise InputError("path", str(path), "a TensorBoard event file, or a folder that holds one")

@@ -28,7 +28,7 @@ def read_parquet(file: Path) -> LogTable:
     try:
         pq: Any = import_module("pyarrow.parquet")
     except ImportError as error:
-        raise ImportError("reading parquet needs: pip install 'lastiterate[parquet]'") from error
+        raise ImportError('reading parquet needs: pip install "lastiterate[parquet]"') from error
     try:
         source: Any = pq.ParquetFile(file)
         declared = source.metadata.num_rows * source.metadata.num_columns

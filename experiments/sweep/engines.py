@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lastiterate.theory.base.errors import LastIterateError
+from lastiterate.theory.base.extras import install_hint
 from lastiterate.theory.base.validation import InputError, check_choice, check_count
 
 from .liveness import end_with
@@ -170,7 +171,7 @@ def _open_dask(n_jobs: int | None, scheduler: str | None, device: str) -> Genera
     except ModuleNotFoundError as error:
         if error.name not in ("distributed", "dask"):
             raise
-        raise EngineError("engine 'dask' needs Dask: pip install 'lastiterate[cluster]'") from error
+        raise EngineError("engine 'dask' needs Dask: " + install_hint("cluster")) from error
     if scheduler is None:
         n_workers = n_jobs or len(visible_devices(device)) or _n_cores()
         with (

@@ -34,7 +34,12 @@ def __getattr__(name: str) -> Any:
         from lastiterate.theory.base.deprecation import moved
 
         return moved(__name__, _RENAMED)(name)
-    return _find(name)
+    try:
+        return _find(name)
+    except ModuleNotFoundError as error:
+        from lastiterate.theory.base.extras import missing_extra
+
+        raise missing_extra(error) from error
 
 
 def __dir__() -> list[str]:

@@ -3,11 +3,14 @@
 import pkgutil
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
+import lastiterate
 from lastiterate.commands._guard import guard
 from lastiterate.commands._output import tell
+from lastiterate.theory.base.extras import missing_extra
 
 from . import commands
 
@@ -19,8 +22,18 @@ app = typer.Typer(
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lastiterate {lastiterate.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _callback() -> None:  # a callback keeps the command name even while one command only is registered
+def _callback(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
     pass
 
 
@@ -33,6 +46,9 @@ def main() -> None:
     """Run the command line; a bad input ends with exit code 2 and one line on standard error."""
     try:
         app()
+    except ModuleNotFoundError as error:
+        tell(str(missing_extra(error)), label="error")
+        sys.exit(2)
     except (ValueError, OSError, ImportError, RuntimeError, MemoryError, OverflowError) as error:
         tell(str(error) or f"{type(error).__name__}: too large for this machine", label="error")
         sys.exit(2)

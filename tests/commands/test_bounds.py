@@ -90,7 +90,7 @@ def test_bound_says_in_words_what_binds_and_where_a_schedule_loses(tmp_path):
     told = json.loads(run("bound", "wsd", "-n", 60, "--where", picture, "--json").output)
     assert told["kind"].startswith("exact")
     assert told["steps"] == "all 60 steps bind"
-    assert "larger steps at steps 0 to" in told["would help"]
+    assert "larger steps at steps 0 to" in told["would_help"]
     assert picture.stat().st_size > 1000
-    assert "nothing" in json.loads(run("bound", "linear", "-n", 60, "--json").output)["would help"]
+    assert "nothing" in json.loads(run("bound", "linear", "-n", 60, "--json").output)["would_help"]
     assert isinstance(run("bound", "wsd", "--where", "where.txt").exception, ValueError)

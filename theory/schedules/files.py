@@ -141,8 +141,8 @@ def read_schedule_file(path: str | Path) -> ScheduleFile:
     except InputError:
         raise
     except Exception as error:  # whatever a damaged file makes its reader raise
-        expected = "a schedule written by write_schedule"
-        raise InputError("path", f"{file} ({type(error).__name__}: {error})", expected) from error
+        reason = f"no field {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+        raise InputError("path", f"{file} ({reason})", "a schedule written by write_schedule") from error
 
 
 def _from_npy(file: Path) -> ScheduleFile:

@@ -1,13 +1,14 @@
-"""No command overwrites its own input, and what a command replaces is named."""
+"""What holds for every command: it overwrites no input, names what it replaces, and prints wide tables if asked."""
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from ._output import tell
+from ._output import WideFlag, tell, wide_tables
 
 OUTPUTS = ("out", "plot", "where", "certificate", "function")
 
@@ -23,8 +24,12 @@ def guard(app: typer.Typer) -> None:
 
 
 def _sparing_inputs(callback: Callable[..., Any]) -> Callable[..., Any]:
+    signature = inspect.signature(callback)
+    prints_tables = "as_json" in signature.parameters
+
     @functools.wraps(callback)
     def guarded(**values: Any) -> Any:
+        wide_tables.set(bool(values.pop("wide", False)))
         written = {name: values[name] for name in OUTPUTS if isinstance(values.get(name), Path)}
         read = [path for name, value in values.items() if name not in written for path in _files(value)]
         for name, path in written.items():
@@ -35,6 +40,12 @@ def _sparing_inputs(callback: Callable[..., Any]) -> Callable[..., Any]:
             tell(f"replaced: {path}")
         return result
 
+    if prints_tables:  # typer reads the signature and the annotations
+        option = inspect.Parameter("wide", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=WideFlag)
+        guarded.__signature__ = signature.replace(  # pyright: ignore[reportAttributeAccessIssue]
+            parameters=[*signature.parameters.values(), option]
+        )
+        guarded.__annotations__ = {**callback.__annotations__, "wide": WideFlag}
     return guarded
 
 

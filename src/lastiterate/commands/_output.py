@@ -1,15 +1,18 @@
 """What the commands share: a table for people, JSON for machines."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+
+from ._table import lines, plain, show_table, shown
 
 _PICTURES = (".png", ".pdf", ".svg")
 
@@ -29,38 +32,33 @@ PlotOption = Annotated[
 ]
 
 
+WideFlag = Annotated[bool, typer.Option("--wide", help="Print the whole table, wider than the terminal.")]
+wide_tables: ContextVar[bool] = ContextVar("wide_tables", default=False)
+"""Whether ``--wide`` was given; `_guard` adds the option to every command that prints tables."""
+
+
 def emit(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str = "", extra: Mapping[str, Any] | None = None):
-    """Print ``rows`` as a rich table with the keys as columns, or as JSON with ``extra`` fields beside them."""
+    """Print ``rows`` as a table with the keys as columns, or as JSON with ``extra`` fields beside them."""
     if as_json:
-        json.dump({**(extra or {}), "rows": [dict(row) for row in rows]}, sys.stdout, indent=2, default=float)
+        document = {key(name): value for name, value in (extra or {}).items()}
+        document["rows"] = [{key(name): value for name, value in row.items()} for row in rows]
+        json.dump(document, sys.stdout, indent=2, default=float)
         sys.stdout.write("\n")
         return
-    table = Table(title=plain(title) if title else None)
-    for column in rows[0] if rows else ():
-        numeric = all(isinstance(row[column], int | float) for row in rows)
-        table.add_column(plain(column), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(plain(_shown(value)) for value in row.values()))
     console = Console()
-    console.print(table)
-    for key, value in (extra or {}).items():
-        if value is not None and value != []:
-            console.print(plain(f"{key}: {_shown(value)}"), highlight=False)
+    show_table(console, rows, title=title, wide=wide_tables.get())
+    for name, value in (extra or {}).items():
+        if shown(value) and value != []:
+            lines(console, plain(f"{name}: {shown(value)}"))
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "" if value is None else str(value)
+def key(name: str) -> str:
+    """Return the JSON key of a displayed name: lower-case words of letters and digits, joined by underscores.
 
-
-def plain(text: str) -> Text:
-    """Return text that a terminal shows as it is: no markup, and control characters as escapes.
-
-    >>> plain("[red]a[/] \\x1b]0;title\\x07").plain
-    '[red]a[/] \\\\x1b]0;title\\\\x07'
+    >>> key("over DG/sqrt(N+1)"), key("low..high"), key("base_lr"), key("D")
+    ('over_DG_sqrt_N_1', 'low_high', 'base_lr', 'D')
     """
-    return Text("".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text))
+    return "_".join(re.findall(r"[A-Za-z0-9]+", name))
 
 
 def tell(text: str, *, label: str = "") -> None:

@@ -20,6 +20,8 @@ from lastiterate.theory.base.validation import Array, InputError
 from lastiterate.theory.problems.linear_regression import LinearRecursion
 from lastiterate.theory.problems.texts import parse_problem
 
+from ._norms import column_of
+
 Row = dict[str, Any]
 
 
@@ -72,7 +74,7 @@ class SearchRequest:
         from lastiterate.experiments.logs.norms import read_norms
         from lastiterate.theory.optimal.refinement import refine
 
-        smoothed = refine(read_norms(self.norms)).smoothed
+        smoothed = refine(read_norms(self.norms, column=column_of(self.norms, "l2"))).smoothed
         whole = TheoryRate(smoothed.size, G=smoothed)
         return whole.at_horizon(self.n_steps or min(smoothed.size, 500))
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from ._norms import column_of
 from ._output import emit
 
 
@@ -70,7 +71,7 @@ def _taken(log: Path, column: str | None, lr_column: str, base_lr: float) -> tup
     from lastiterate.theory.base.validation import InputError
     from lastiterate.theory.optimal.refinement import to_horizon
 
-    found = read_norms(log, column=column, positions="steps")
+    found = read_norms(log, column=column or column_of(log, "l2"), positions="steps")
     table = read_table(log)
     if lr_column not in table.columns:
         raise InputError("--lr-column", lr_column, f"a column of learning rates among {', '.join(table.columns)}")

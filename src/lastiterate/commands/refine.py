@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ._norms import column_of
 from ._output import JsonFlag, PlotOption, emit, tell
 
 LARGE_GAIN = 2.0
@@ -53,7 +54,7 @@ def refine(
         warnings.simplefilter("always", UserWarning)
         found = read_norms(
             log,
-            column=column,
+            column=column or column_of(log, NORM_OF_RULE.get(rule, "l2")),
             step_column=step_column,
             positions=positions,  # type: ignore[arg-type]
             trim=trim,

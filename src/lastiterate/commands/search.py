@@ -1,5 +1,6 @@
 """Command ``search``: near-optimal schedule shapes on an exact, a convex or a measured objective."""
 
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -91,7 +92,16 @@ def search(
     else:  # specifications are long: they follow the table, and columns without a value stay out of it
         shown = [name for name in rows[0] if name != "schedule" and any(row[name] is not None for row in rows)]
         first = next(iter(rows[0]))
-        schedules = {f"{row[first]}": row["schedule"] for row in rows if row["schedule"]}
+        schedules = {f"{row[first]}": _six_digits(row["schedule"]) for row in rows if row["schedule"]}
         emit([{name: row[name] for name in shown} for row in rows], as_json=False, title=title, extra=schedules)
     if plot is not None:
         save(figure(), plot)
+
+
+def _six_digits(text: str) -> str:
+    """Shorten the numbers of a specification: it is to be read and copied, and JSON has every digit.
+
+    >>> _six_digits("cosine:warmup=0.01543238153681159")
+    'cosine:warmup=0.0154324'
+    """
+    return re.sub(r"\d+\.\d{7,}(e-?\d+)?", lambda number: f"{float(number[0]):.6g}", text)

@@ -1,6 +1,6 @@
 """Command ``sweep``: many runs, resumable, on this machine or a cluster; their progress; their results as CSV."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -81,14 +81,33 @@ def run(
     if n_runs > SHOWN and not as_json:
         extra["shown"] = f"{SHOWN} of {n_runs} runs; lastiterate sweep export writes all"
     emit(rows if as_json else rows[:SHOWN], as_json=as_json, title=f"{n_runs} runs", extra=extra)
-    for index, reason in list(result.rejected.items())[:SHOWN]:
-        tell(f"run {index} was rejected: {reason}")
-    for record in failed[:SHOWN]:
-        tell(f"{record.spec.to_json()} failed: {record.error}")
+    rejected = _by_reason((reason, str(index)) for index, reason in result.rejected.items())
+    for reason, runs in islice(rejected.items(), SHOWN):
+        tell(f"{_were('run', runs)} rejected: {reason}")
+    failures = _by_reason((str(record.error), record.spec.to_json()) for record in failed)
+    for reason, runs in islice(failures.items(), SHOWN):
+        tell(f"{runs[0]}{f' and {len(runs) - 1} more' if len(runs) > 1 else ''} failed: {reason}")
     if plot is not None:
         _plot(rows, metric, plot)
     if failed or result.rejected:
         raise typer.Exit(1)
+
+
+def _by_reason(found: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Runs by what went wrong, so that one mistake in a grid is told once."""
+    runs: dict[str, list[str]] = {}
+    for reason, run in found:
+        runs.setdefault(reason, []).append(run)
+    return runs
+
+
+def _were(word: str, runs: list[str]) -> str:
+    """Name the first of some runs and count the others, with their verb.
+
+    >>> _were("run", ["3"]), _were("run", ["3", "4", "5"])
+    ('run 3 was', 'run 3 and 2 more were')
+    """
+    return f"{word} {runs[0]} was" if len(runs) == 1 else f"{word} {runs[0]} and {len(runs) - 1} more were"
 
 
 def _unfinished(store: Path, retry_failed: bool) -> list[Any]:

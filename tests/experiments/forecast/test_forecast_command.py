@@ -35,8 +35,8 @@ def test_table_for_machines(files):
     table = json.loads(shown.stdout)
     assert {row["schedule"] for row in table["rows"]} == {"cosine:minimum=0.1", "wsd:cooldown=0.3"}
     for row in table["rows"]:
-        assert row["low"] < row["final loss"] < row["high"]
-        assert row["worst case / optimum"] >= 1.0
+        assert row["low"] < row["final_loss"] < row["high"]
+        assert row["worst_case_optimum"] >= 1.0
     assert (table["law"], table["steps"]) == ("norm_memory", 5000)
 
 
@@ -45,7 +45,7 @@ def test_best_next_plot_and_file(files, tmp_path):
     outputs = ["--plot", str(tmp_path / "f.png"), "--out", str(tmp_path / "best.json"), "--json"]
     table = json.loads(invoke(*files, *options, *outputs).stdout)
     assert table["rows"][0]["schedule"] == "best"
-    assert "wsd" in table["next run"]
+    assert "wsd" in table["next_run"]
     assert (tmp_path / "f.png").stat().st_size > 5000
     values = json.loads((tmp_path / "best.json").read_text())["values"]
     assert len(values) == 1000

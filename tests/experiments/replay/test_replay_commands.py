@@ -39,7 +39,7 @@ def test_refine_writes_what_the_library_computes(log, tmp_path):
     printed = json.loads(typed("refine", log, "--rule", "adam", "-o", out, "--plot", plot, "--json"))
     expected = li.refine(np.linspace(2.0, 1.0, 50), rule="adam")
     np.testing.assert_array_equal(read_schedule(out), expected.steps)
-    assert printed["predicted gain over linear decay"] == pytest.approx(expected.gain)
+    assert printed["predicted_gain_over_linear_decay"] == pytest.approx(expected.gain)
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 

@@ -43,14 +43,14 @@ def test_run_status_export(call, sweep_file, tmp_path):
     first = call("sweep", "run", sweep_file, "--store", store, "--n-jobs", 1, "--json", "--plot", picture)
     assert first.exit_code == 0, first.output
     printed = json.loads(first.stdout)
-    assert printed["executed now"] == len(printed["rows"]) == 12
+    assert printed["executed_now"] == len(printed["rows"]) == 12
     assert picture.read_bytes().startswith(PNG)
     again = json.loads(call("sweep", "run", "--store", store, "--n-jobs", 1, "--json").stdout)
-    assert again["executed now"] == 0
+    assert again["executed_now"] == 0
     assert again["rows"] == printed["rows"]
     status = json.loads(call("sweep", "status", "--store", store, "--json").stdout)
     assert {row["status"]: row["runs"] for row in status["rows"]}["done"] == 12
-    assert status["seconds left (estimate)"] == 0.0
+    assert status["seconds_left_estimate"] == 0.0
     assert call("sweep", "export", tmp_path / "out.csv", "--store", store).exit_code == 0
     with open(tmp_path / "out.csv", newline="") as file:
         finals = [float(row["final"]) for row in csv.DictReader(file)]
@@ -134,8 +134,8 @@ def test_weight_decay_study(call, tmp_path):
     picture = tmp_path / "decay.png"
     result = call("search", "--weight-decay", "0,0.01", "--shapes", 64, "--json", "--plot", picture)
     rows = json.loads(result.stdout)["rows"]
-    assert [row["weight decay"] for row in rows] == [0.0, 0.01]
-    assert rows[1]["half at"] < rows[0]["half at"]
+    assert [row["weight_decay"] for row in rows] == [0.0, 0.01]
+    assert rows[1]["half_at"] < rows[0]["half_at"]
     assert picture.read_bytes().startswith(PNG)
 
 

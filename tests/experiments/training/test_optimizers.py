@@ -146,7 +146,7 @@ def test_bad_specifications_are_input_errors(spec, base_lr, argument):
 
 def test_a_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "prodigyopt", None)
-    with pytest.raises(MissingExtraError, match=r"prodigyopt.*pip install 'lastiterate\[optimizers\]'"):
+    with pytest.raises(MissingExtraError, match=r'prodigyopt.*pip install "lastiterate\[optimizers\]"'):
         make_optimizer("prodigy", parameters())
 
 
