@@ -35,7 +35,6 @@ COMMANDS = {
     "figures --list": ["figures", "--list"],
     "doctor": ["doctor"],
     "replay": ["replay"],
-    "cite": ["cite"],
 }
 
 
@@ -64,8 +63,6 @@ def test_what_a_command_prints_fits_80_columns(call, name):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_json_keys_are_those_that_were_promised(call, name):
-    if name == "cite":
-        return
     document = json.loads(call(*COMMANDS[name], "--json"))
     rows = document.pop("rows")
     found = {"document": sorted(document), "row": sorted({key for row in rows for key in row})}

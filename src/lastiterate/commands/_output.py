@@ -49,7 +49,7 @@ def emit(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str = "", e
     show_table(console, rows, title=title, wide=wide_tables.get())
     for name, value in (extra or {}).items():
         if shown(value) and value != []:
-            lines(console, plain(f"{name}: {shown(value)}"))
+            lines(console, f"{name}: {shown(value)}")
 
 
 def key(name: str) -> str:

@@ -1,6 +1,7 @@
 """Tables that fit: a table, the table without what is the same in every row, or one card a row; no word is broken."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -13,7 +14,7 @@ Row = Mapping[str, Any]
 def show_table(console: Console, rows: Sequence[Row], *, title: str = "", wide: bool = False) -> None:
     """Print rows with the keys as columns, as wide as the console at most; ``wide`` prints the whole table as it is."""
     if title:
-        lines(console, Text(plain(title).plain, style="italic"))
+        lines(console, title, "italic")
     if not rows:
         return
     columns, same = list(rows[0]), []
@@ -21,16 +22,15 @@ def show_table(console: Console, rows: Sequence[Row], *, title: str = "", wide: 
     if natural_width(rows, columns) > width:
         columns, same = varying(rows)
     if natural_width(rows, columns) <= width:
-        console.print(_table(rows, columns), width=width, crop=False, overflow="ignore")
+        console.print(_table(rows, columns, width), width=width, crop=False)
     else:
-        columns = list(rows[0]) if len(rows) == 1 else columns
-        same = [] if len(rows) == 1 else same
+        columns, same = (list(rows[0]), []) if len(rows) == 1 else (columns, same)
         for row in rows:
             _card(console, row, columns)
     if same:
         shared = ", ".join(f"{name} {shown(rows[0][name])}" for name in same if shown(rows[0][name]))
         if shared:
-            lines(console, plain(f"in every row: {shared}"))
+            lines(console, f"in every row: {shared}")
 
 
 def varying(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
@@ -46,17 +46,24 @@ def varying(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
 
 def natural_width(rows: Sequence[Row], columns: Sequence[str]) -> int:
     """Return the least width of a table in which no word is broken: headers may break between words."""
-    cells = [[*name.split(), *(shown(row[name]) for row in rows)] for name in columns]
-    return sum(max((plain(text).cell_len for text in texts), default=0) + 3 for texts in cells) + 1
+    return sum(_least(rows, name) + 3 for name in columns) + 1
 
 
-def _table(rows: Sequence[Row], columns: Sequence[str]) -> RenderableType:
+def _least(rows: Sequence[Row], name: str) -> int:
+    cells = (shown(row[name]) for row in rows)
+    return max((plain(text).cell_len for text in (*name.split(), *cells)), default=0)
+
+
+def _table(rows: Sequence[Row], columns: Sequence[str], width: int) -> RenderableType:
+    """Give every column its least width, and what is left to headers of several words, from the left."""
     table = Table()
+    spare = width - natural_width(rows, columns)
     for name in columns:
+        least = _least(rows, name)
+        more = min(max(plain(name).cell_len - least, 0), spare)
+        spare -= more
         numeric = all(isinstance(row[name], int | float) for row in rows)
-        words = max(plain(word).cell_len for word in name.split() or [""])
-        cells = max(plain(shown(row[name])).cell_len for row in rows)
-        table.add_column(plain(name), justify="right" if numeric else "left", min_width=max(words, cells))
+        table.add_column(plain(name), justify="right" if numeric else "left", width=least + more)
     for row in rows:
         table.add_row(*(plain(shown(row[name])) for name in columns))
     return table
@@ -65,23 +72,33 @@ def _table(rows: Sequence[Row], columns: Sequence[str]) -> RenderableType:
 def _card(console: Console, row: Row, columns: Sequence[str]) -> None:
     """One row below its first value: short values side by side, long ones on lines of their own."""
     first, *rest = columns
-    lines(console, Text(plain(shown(row[first])).plain, style="bold"))
+    lines(console, shown(row[first]), "bold")
     line = ""
     for name in rest:
         if not (text := shown(row[name])):
             continue
         part = f"{name}: {text}"
         if line and len(line) + len(part) + 4 > console.width:
-            lines(console, plain(line))
+            lines(console, line)
             line = ""
         line = f"{line}{'; ' if line else '  '}{part}"
     if line:
-        lines(console, plain(line))
+        lines(console, line)
 
 
-def lines(console: Console, text: Text) -> None:
+def lines(console: Console, text: str, style: str = "") -> None:
     """Print a text that breaks between words only: what is longer than a line, such as a name to type, stays whole."""
-    console.print(text, highlight=False, crop=False, overflow="ignore")
+    whole = plain(text).plain
+    indent = " " * (len(whole) - len(whole.lstrip()))
+    for line in wrap(
+        whole.strip(),
+        max(console.width, 20),
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    ):
+        console.print(Text(line, style=style), highlight=False, soft_wrap=True)
 
 
 def shown(value: Any) -> str:
