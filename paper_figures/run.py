@@ -9,13 +9,18 @@ from pathlib import Path
 from lastiterate.experiments.plots.style import styled
 from lastiterate.paper_figures.figures.table import select
 from lastiterate.paper_figures.machinery.cache import Cache
+from lastiterate.paper_figures.machinery.numbers import write_numbers
 from lastiterate.paper_figures.machinery.page import write_page
 from lastiterate.paper_figures.machinery.registry import Figure, FigureOutcome, Settings
 from lastiterate.theory.base.files import replacing
 from lastiterate.theory.base.progress import progress_bar
-from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.base.validation import InputError, check_choice
 
-__all__ = ["MissingData", "make_figures"]
+__all__ = ["FORMATS", "MissingData", "make_figures"]
+
+FORMATS = ("png", "pdf")
+KNOWN_FORMATS = ("png", "pdf", "svg")
+_UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}  # equal numbers give equal files
 
 
 def make_figures(
@@ -25,6 +30,8 @@ def make_figures(
     quick: bool = True,
     data: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
+    formats: Sequence[str] = FORMATS,
+    csv: bool = False,
 ) -> list[FigureOutcome]:
     """Compute (or read from the cache), check and draw figures, and write the page that compares them.
 
@@ -39,7 +46,12 @@ def make_figures(
     data : path, optional
         Folder with recorded logs (CSV of gradient norms, JSON of training runs) for the figures that can use them.
     progress : bool, optional
-        Show a progress bar with an estimate; by default on a terminal only.
+        Show a progress bar with an estimate; by default on a terminal and in Jupyter only.
+    formats : sequence of str
+        Of the pictures: ``"png"``, ``"pdf"``, ``"svg"``. The page shows the png, where there is one.
+    csv : bool
+        Also write the numbers behind each picture to ``NAME.csv``: a line a number, with the series it belongs to and
+        its place there.
 
     Returns
     -------
@@ -49,9 +61,11 @@ def make_figures(
     Raises
     ------
     InputError
-        For an unknown name (the message lists the known ones) or a data folder that is absent.
+        For an unknown name or format (the message lists the known ones) or a data folder that is absent.
     """
     chosen = select(names)
+    for name in formats:
+        check_choice(name, "--format", KNOWN_FORMATS)
     folder = None if data is None else Path(data)
     if folder is not None and not folder.is_dir():
         raise InputError("data", str(folder), "an existing folder with CSV or JSON logs")
@@ -62,13 +76,15 @@ def make_figures(
     with progress_bar("figures", len(chosen), shown=progress, unit="figures") as update:
         for figure in chosen:
             settings = Settings(quick=quick, cache=cache, data=folder, progress=_telling(update, figure.name))
-            outcomes.append(_make(figure, settings, target))
+            outcomes.append(_make(figure, settings, target, formats))
+            if csv and outcomes[-1].data is not None:
+                write_numbers(outcomes[-1].data, target / f"{figure.name}.csv")
             update(description=f"{figure.name}: {outcomes[-1].state}", advance=1)
     write_page(outcomes, target, quick=quick)
     return outcomes
 
 
-def _make(figure: Figure, settings: Settings, target: Path) -> FigureOutcome:
+def _make(figure: Figure, settings: Settings, target: Path, formats: Sequence[str]) -> FigureOutcome:
     start = time.perf_counter()
     try:
         data = figure.compute(settings)
@@ -77,9 +93,9 @@ def _make(figure: Figure, settings: Settings, target: Path) -> FigureOutcome:
         return FigureOutcome(figure, None, [], skipped=str(missing))
     with styled():
         canvas = figure.draw(data)
-        for suffix in ("png", "pdf"):
+        for suffix in formats:
             with replacing(target / f"{figure.name}.{suffix}") as partial:
-                canvas.savefig(partial, metadata={"CreationDate": None} if suffix == "pdf" else None)
+                canvas.savefig(partial, metadata=_UNDATED.get(suffix))
     return FigureOutcome(figure, data, figure.check(data), seconds=time.perf_counter() - start)
 
 

@@ -1,13 +1,16 @@
 """The list of all figures, in the order of the page."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from importlib import import_module
 
 from lastiterate.paper_figures.machinery.registry import Figure
-from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.base.validation import InputError, check_choice
 
 __all__ = ["all_figures", "select"]
+
+_ARXIV = re.compile(r"\d{4}\.\d{5}")
 
 MODULES = (
     "refinement",
@@ -48,13 +51,21 @@ def all_figures() -> dict[str, Figure]:
     return figures
 
 
-def select(names: Sequence[str]) -> list[Figure]:
+def select(names: Sequence[str], paper: str | None = None) -> list[Figure]:
     """Return the named figures, or all of them for no name; an unknown name lists the known and suggests the nearest.
+
+    ``paper`` keeps the figures of one paper, by its arXiv number.
 
     >>> [figure.name for figure in select(["rex-constants"])]
     ['rex-constants']
+    >>> [figure.name for figure in select([], "2107.04197")]
+    ['rex-constants', 'rex-budget']
     """
     figures = all_figures()
+    if paper is not None:
+        known = sorted({number for figure in figures.values() for number in _ARXIV.findall(figure.paper)})
+        check_choice(paper.removeprefix("arXiv:"), "--paper", known)
+        figures = {name: figure for name, figure in figures.items() if paper.removeprefix("arXiv:") in figure.paper}
     chosen: list[Figure] = []
     for name in names or figures:
         if name not in figures:

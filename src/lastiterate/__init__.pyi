@@ -9,6 +9,7 @@ from . import schedules as schedules
 from . import solvers as solvers
 from . import step_matrix as step_matrix
 from . import torch as torch
+from .experiments.citing import cite as cite
 from .experiments.forecast.fitting import fit_losses as fit_losses
 from .experiments.forecast.log import LossLog as LossLog
 from .experiments.forecast.reading import read_losses as read_losses

@@ -18,23 +18,31 @@ def figures(
     quick: Annotated[bool, typer.Option("--quick/--full", help="Minutes on two cores, or the full study.")] = True,
     out: Annotated[Path, typer.Option(help="Folder for pictures, page and cache.")] = Path("out/figures"),
     data: Annotated[Path | None, typer.Option(help="Folder with recorded logs (CSV, JSON).")] = None,
+    paper: Annotated[
+        str | None, typer.Option(help="Only figures of this paper: an arXiv number such as 2310.07831.")
+    ] = None,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="png, pdf or svg (repeat the option); png and pdf if absent.")
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Also write the numbers behind each picture.")] = False,
     list_only: Annotated[bool, typer.Option("--list", help="List the figures and stop.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Regenerate figures with their data, and a page that compares them with what was published."""
     from lastiterate.paper_figures.figures.table import select
-    from lastiterate.paper_figures.run import make_figures
+    from lastiterate.paper_figures.run import FORMATS, make_figures
 
+    chosen = [figure.name for figure in select(names or [], paper)]
     if list_only:
         emit(
             [
                 {"figure": f.name, "paper": f.paper, "shows": f.shows, "cost": f.cost, "needs": f.needs}
-                for f in select(names or [])
+                for f in select(chosen)
             ],
             as_json=as_json,
         )
         return
-    outcomes = make_figures(names or [], out, quick=quick, data=data)
+    outcomes = make_figures(chosen, out, quick=quick, data=data, formats=formats or FORMATS, csv=csv)
     rows = [
         {
             "figure": outcome.figure.name,
