@@ -64,6 +64,8 @@ def make_figures(
         For an unknown name or format (the message lists the known ones) or a data folder that is absent.
     """
     chosen = select(names)
+    if not formats:
+        raise InputError("formats", "none", f"some of {', '.join(KNOWN_FORMATS)}")
     for name in formats:
         check_choice(name, "--format", KNOWN_FORMATS)
     folder = None if data is None else Path(data)
@@ -80,7 +82,7 @@ def make_figures(
             if csv and outcomes[-1].data is not None:
                 write_numbers(outcomes[-1].data, target / f"{figure.name}.csv")
             update(description=f"{figure.name}: {outcomes[-1].state}", advance=1)
-    write_page(outcomes, target, quick=quick)
+    write_page(outcomes, target, quick=quick, suffix="png" if "png" in formats else formats[-1])
     return outcomes
 
 

@@ -12,8 +12,8 @@ from .registry import FigureOutcome
 __all__ = ["write_page"]
 
 
-def write_page(outcomes: Sequence[FigureOutcome], folder: Path, *, quick: bool) -> Path:
-    """Write ``figures.md`` into ``folder`` and return its path."""
+def write_page(outcomes: Sequence[FigureOutcome], folder: Path, *, quick: bool, suffix: str = "png") -> Path:
+    """Write ``figures.md`` into ``folder``, with the pictures in one format, and return its path."""
     mode = "quick" if quick else "full"
     count = {state: sum(outcome.state == state for outcome in outcomes) for state in ("pass", "differs", "skipped")}
     lines = [
@@ -28,19 +28,20 @@ def write_page(outcomes: Sequence[FigureOutcome], folder: Path, *, quick: bool) 
         "",
     ]
     for outcome in outcomes:
-        lines += _section(outcome)
+        lines += _section(outcome, suffix)
     path = folder / "figures.md"
     write_atomically(path, "\n".join(lines))
     return path
 
 
-def _section(outcome: FigureOutcome) -> list[str]:
+def _section(outcome: FigureOutcome, suffix: str) -> list[str]:
     figure = outcome.figure
     lines = [f"## {figure.name}", "", f"**{figure.paper}.** {figure.shows}", "", f"*Published:* {figure.must_see}", ""]
     if outcome.skipped or outcome.data is None:
         return [*lines, f"*Skipped:* {outcome.skipped}", ""]
     caption = " ".join(part for part in (figure.caption, outcome.data.get("caption", "")) if part)
-    lines += [f"![{figure.name}]({figure.name}.png)", "", f"*Run:* {caption}", ""]
+    shown = "" if suffix == "pdf" else "!"  # browsers show no pdf inside a page
+    lines += [f"{shown}[{figure.name}]({figure.name}.{suffix})", "", f"*Run:* {caption}", ""]
     if not outcome.checks:
         return lines
     lines += ["| claim | measured | |", "|---|---|---|"]

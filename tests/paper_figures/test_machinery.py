@@ -1,5 +1,6 @@
 """Registry, cache, page and runner, on small figures made for the tests."""
 
+import csv
 import json
 
 import pytest
@@ -132,6 +133,24 @@ def test_command_prints_outcomes(two_figures, tmp_path):
     rows = {row["figure"]: row for row in json.loads(result.output)["rows"]}
     assert rows["good"]["outcome"] == "pass"
     assert rows["bad"]["checks"] == "0/1"
+
+
+def test_formats_and_numbers_are_those_that_were_asked_for(two_figures, tmp_path):
+    words = ["figures", "good", "--out", str(tmp_path), "--format", "svg", "--format", "pdf", "--csv"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert {path.suffix for path in tmp_path.iterdir() if path.is_file()} == {".svg", ".pdf", ".csv", ".md"}
+    assert "good.pdf" in (tmp_path / "figures.md").read_text()
+    (outcome,) = run.make_figures(["good"], tmp_path, progress=False)
+    written = list(csv.reader((tmp_path / "good.csv").open()))
+    assert written[0] == ["series", "place", "value"]
+    assert written[1:] == [[name, place, str(value)] for name, place, value in series(outcome.data)]
+
+
+def test_figures_of_a_paper():
+    assert {"refine-synthetic", "theorem10-optimum"} <= {figure.name for figure in table.select([], "2310.07831")}
+    with pytest.raises(InputError, match="--paper"):
+        table.select([], "1234.56789")
 
 
 def test_every_registered_figure_is_described():
