@@ -12,6 +12,7 @@ from lastiterate.paper_figures import run
 from lastiterate.paper_figures.figures import table
 from lastiterate.paper_figures.figures.table import select
 from lastiterate.paper_figures.machinery.cache import Cache
+from lastiterate.paper_figures.machinery.numbers import series
 from lastiterate.paper_figures.machinery.registry import Figure, close
 from lastiterate.theory.base.validation import InputError
 
@@ -142,7 +143,7 @@ def test_formats_and_numbers_are_those_that_were_asked_for(two_figures, tmp_path
     assert {path.suffix for path in tmp_path.iterdir() if path.is_file()} == {".svg", ".pdf", ".csv", ".md"}
     assert "good.pdf" in (tmp_path / "figures.md").read_text()
     (outcome,) = run.make_figures(["good"], tmp_path, progress=False)
-    written = list(csv.reader((tmp_path / "good.csv").open()))
+    written = list(csv.reader((tmp_path / "good.csv").read_text().splitlines()))
     assert written[0] == ["series", "place", "value"]
     assert written[1:] == [[name, place, str(value)] for name, place, value in series(outcome.data)]
 
