@@ -91,7 +91,7 @@ def compare(
     given = load_all(list(schedules or DEFAULT_FAMILIES), n_steps, 1000)
     rows = compared(given, D, G)
     n = int(given[0].steps.size)
-    title = f"Rates at the best base learning rate, units of DG/sqrt(N+1), N = {n}"
+    title = f"Rates at the best base learning rate, in units of DG/sqrt(N+1), N = {n}"
     emit(rows, as_json=as_json, title=title, extra={"n_steps": n, "D": D, "G": G} if as_json else None)
     if plot is not None:
         _plot_comparison({schedule.name: schedule.steps for schedule in given}, rows, plot)
