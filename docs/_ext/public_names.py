@@ -1,5 +1,6 @@
 """One page for every public name, written from the facade's stub before Sphinx reads the sources."""
 
+import ast
 import inspect
 import re
 from collections.abc import Iterator
@@ -24,14 +25,14 @@ GROUPS = {
 }
 """Where a name lives, most special first, to the heading under which it stands."""
 
-STUB = re.compile(r"^from (\S+) import \w+ as (\w+)$", re.MULTILINE)
 SILENT = {"__version__"}  # a text
 
 
 def homes() -> dict[str, str]:
     """Public names to the modules that the stub takes them from."""
-    stub = Path(str(li.__file__)).with_suffix(".pyi").read_text()
-    return {name: home for home, name in STUB.findall(stub)}
+    stub = ast.parse(Path(str(li.__file__)).with_suffix(".pyi").read_text())
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    return {alias.asname or alias.name: f".{node.module or ''}" for node in imports for alias in node.names}
 
 
 def kind_of(thing: Any) -> str:

@@ -75,7 +75,7 @@ class Simulation(Result, Tabular):
         What ran: a `Problem`, the method's name, its options by name (numbers, or float64[N] for one a step).
     steps : float64[schedule, N]
         The schedules.
-    scalars : float64[schedule, base_lr, seed, *]
+    scalars : float64[schedule, base_lr, seed, k]
         The method's own numbers after the last step.
     stopped_at : int64[schedule, base_lr, seed]
         The step at which a run was stopped because it diverged; -1: it was not (see `diverged`).
