@@ -34,14 +34,16 @@ def show_table(console: Console, rows: Sequence[Row], *, title: str = "", wide: 
 
 
 def varying(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
-    """Return the columns that tell rows apart, the first among them always, and those that are the same in every row.
+    """Return the columns that tell rows apart, at least the first, and those that are the same in every row.
 
     >>> varying([{"a": 1, "b": "x", "c": 2}, {"a": 2, "b": "x", "c": 1}])
     (['a', 'c'], ['b'])
     """
     first, *rest = rows[0]
-    same = [name for name in rest if len(rows) > 1 and len({shown(row[name]) for row in rows}) == 1]
-    return [first, *(name for name in rest if name not in same)], same
+    same = [name for name in rows[0] if len(rows) > 1 and len({shown(row[name]) for row in rows}) == 1]
+    if len(same) > len(rest):
+        same = rest
+    return [name for name in (first, *rest) if name not in same], same
 
 
 def natural_width(rows: Sequence[Row], columns: Sequence[str]) -> int:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ._output import JsonFlag, PlotOption, emit, plain
+from ._output import JsonFlag, PlotOption, emit
+from ._table import lines
 
 
 def register(app: typer.Typer) -> None:
@@ -154,7 +155,7 @@ def show(result: Any, sentences: dict[str, list[str]], as_json: bool) -> None:
         ]
         emit(rows, as_json=False, title=f"{workload.workload}: {workload.metric} at the best base learning rate")
         for sentence in sentences[workload.workload]:
-            Console(highlight=False, soft_wrap=True).print(plain(f"  {sentence}"))
+            lines(Console(), f"  {sentence}")
 
 
 def show_cost(cost: Any, as_json: bool) -> None:
