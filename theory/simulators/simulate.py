@@ -230,7 +230,7 @@ def simulate(
         averaging=averaging.name,
         _row=row,
     )
-    warn_of_standstill(run)
+    warn_of_standstill(run, row)
     return run
 
 
