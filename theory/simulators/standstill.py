@@ -36,7 +36,9 @@ def warn_of_standstill(run: Simulation, method: Method) -> None:
     """
     asked = np.multiply.outer(run.steps.max(axis=1), run.base_lrs)[:, :, None] > 0.0
     active: Any = asked & (run.largest_gradient > 0.0) & ~run.diverged
-    for text in (_tiny(run, active) if method.squares else "", _stuck(run, active), _frozen(run, active)):
+    tiny = _tiny(run, active) if method.squares else ""
+    frozen = _frozen(run, active) if method.uses_loss else ""  # others may step across a minimum and back
+    for text in (tiny, _stuck(run, active), frozen):
         if text:
             warnings.warn(f"{run.method}: {text}", SimulationWarning, stacklevel=3)
 
