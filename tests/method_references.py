@@ -6,6 +6,7 @@
 from collections.abc import Callable, Generator
 
 import numpy as np
+from step_references import STEPS
 
 Run = Generator[tuple[np.ndarray, np.ndarray], np.ndarray]
 
@@ -174,6 +175,7 @@ METHODS = {
         gradagrad_coordinate,
     )
 }
+METHODS |= STEPS
 
 
 def split_mix(seed: int) -> Callable[[], int]:

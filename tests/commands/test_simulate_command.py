@@ -64,6 +64,9 @@ def test_simulate_judges_the_iterate_that_is_asked_for(tmp_path):
     for iterate in ("last", "best", "average"):
         row = json.loads(run(*words, "--iterate", iterate).output)["rows"][0]
         assert row["gap"] == li.simulate(problem, "sgd", "constant", **chosen).sweep(iterate)[0].gap
+    row = json.loads(run(*words, "--average", "lawa:every=5,count=3").output)["rows"][0]
+    expected = li.simulate(problem, "sgd", "constant", **{**chosen, "average": "lawa:every=5,count=3"})
+    assert row["gap"] == expected.sweep("average")[0].gap
     wrapped = run("absolute", "linear", "-n", 9, "--to-last-iterate", "--json", "--plot", tmp_path / "new" / "gap.svg")
     assert json.loads(wrapped.output)["bound"].startswith("regret of the learner")
     assert (tmp_path / "new" / "gap.svg").stat().st_size > 1000

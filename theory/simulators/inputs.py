@@ -21,6 +21,7 @@ from lastiterate.theory.base.validation import (
     n_dims,
 )
 from lastiterate.theory.schedules import parse
+from lastiterate.theory.simulators.kernels.averages import by_shares, by_weights, of_kept
 
 __all__ = [
     "AVERAGES",
@@ -129,14 +130,11 @@ def read_weights(to_last_iterate: Any, n_steps: int) -> tuple[Array, Array]:
 
 
 class Averaging(NamedTuple):
-    """An average of x_0..x_k for every k: it moves by ``shares[k]`` to x_k, or is the mean of ``kept`` points.
-
-    Without shares the weights are the method's. Points are kept at every ``every``-th step.
-    """
+    """An average of the iterates: its compiled function with the shares that it takes, and how many points it keeps."""
 
     name: str = ""
+    follow: Any = by_weights
     shares: Array = np.empty(0)
-    every: int = 0
     kept: int = 0
 
 
@@ -144,23 +142,23 @@ def _tail(n_steps: int, *, fraction: float = 0.5) -> Averaging:
     if check_positive(fraction, "fraction") > 1.0:
         raise InputError("fraction", fraction, "a number above 0 and at most 1")
     first = n_steps + 1 - max(1, int(np.ceil(fraction * n_steps - 1e-9)))
-    return Averaging("tail", 1.0 / np.maximum(np.arange(n_steps + 1.0) - first + 1.0, 1.0))
+    return Averaging("tail", by_shares, 1.0 / np.maximum(np.arange(n_steps + 1.0) - first + 1.0, 1.0))
 
 
 def _ema(n_steps: int, *, decay: float = 0.99) -> Averaging:
     if check_positive(decay, "decay", allow_zero=True) >= 1.0:
         raise InputError("decay", decay, "a number of at least 0 and below 1")
-    return Averaging("ema", np.full(n_steps + 1, 1.0 - decay))
+    return Averaging("ema", by_shares, np.full(n_steps + 1, 1.0 - decay))
 
 
 def _polynomial(n_steps: int, *, gamma: float = 8.0) -> Averaging:
     gamma = check_positive(gamma, "gamma", allow_zero=True)
-    return Averaging("polynomial", (gamma + 1.0) / (gamma + np.maximum(np.arange(n_steps + 1.0), 1.0)))
+    return Averaging("polynomial", by_shares, (gamma + 1.0) / (gamma + np.maximum(np.arange(n_steps + 1.0), 1.0)))
 
 
 def _lawa(n_steps: int, *, every: int = 1, count: int = 10) -> Averaging:
     every, count = check_count(every, "every", maximum=n_steps), check_count(count, "count")
-    return Averaging("lawa", np.ones(1), every, min(count, n_steps // every))
+    return Averaging("lawa", of_kept, np.array([float(every)]), min(count, n_steps // every))
 
 
 AVERAGES = {"tail": _tail, "ema": _ema, "polynomial": _polynomial, "lawa": _lawa}

@@ -144,7 +144,7 @@ def simulate(
     which, lr_index, seed_index = (index.ravel() for index in np.indices(shape))
     points = np.tile(problem.x0, (runs, 1))
     store = np.full((runs, record_at.size, len(channels)), np.nan)
-    scalars, extras = np.zeros((runs, FIRST + row.scalars)), np.zeros((runs, 3))
+    scalars, extras = np.zeros((runs, FIRST + row.scalars)), np.zeros((runs, 4))
     extras[:, loop.BEST] = np.inf
     stopped, ticks = np.full((runs, 1), -1), np.zeros((runs, 2), dtype=np.int64)
     needs_x_star = "distance" in diagnostics or weights.size > 0
@@ -162,7 +162,6 @@ def simulate(
             row.uses_loss,
             "f_average" in channels,
             max(WORK, problem.n_outputs),
-            averaging.every,
             averaging.kept,
         ]
     )
@@ -171,6 +170,7 @@ def simulate(
         oracle,
         (shared and row.shared) or row.step,
         shared_norm2 if shared else norm2,
+        averaging.follow,
         *_pack(problem),
         settings,
         np.array(seed_list, dtype=np.uint64)[seed_index],
@@ -230,7 +230,7 @@ def simulate(
         averaging=averaging.name,
         _row=row,
     )
-    warn_of_standstill(run)
+    warn_of_standstill(run, row)
     return run
 
 

@@ -36,6 +36,10 @@ def simulate(
     iterate: Annotated[
         str | None, typer.Option(help="last, best or average; the one that the bound speaks of if absent.")
     ] = None,
+    average: Annotated[
+        str | None,
+        typer.Option(help="An average of the iterates: tail:fraction=0.5, ema:decay=0.99, lawa:every=9,count=5."),
+    ] = None,
     as_json: JsonFlag = False,
     plot: PlotOption = None,
 ) -> None:
@@ -47,6 +51,7 @@ def simulate(
 
     from .bounds import save
 
+    iterate = iterate or ("average" if average else None)
     if iterate is not None:
         check_choice(iterate, "--iterate", ("last", "best", "average"))
     name, options = parse_spec(method, "method")
@@ -60,7 +65,7 @@ def simulate(
         batch_size=batch_size,
         replacement=replacement,
         noise=noise,
-        average=iterate == "average",
+        average=average or iterate == "average",
         to_last_iterate=to_last_iterate,
         **options,
     )

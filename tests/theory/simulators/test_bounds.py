@@ -65,6 +65,41 @@ def test_bounds_hold_without_noise(name, method):
     assert (run.gap[bounded] <= run.bound[bounded] + 1e-10).all()
 
 
+@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("method", ["dowg", "dog"])
+def test_bounds_of_the_run_hold_and_fall(name, method):
+    """They use what the run has met, so that they hold for every step, and longer runs have smaller ones."""
+    runs = [simulate(MADE[name], method, np.ones(n_steps)) for n_steps in (50, 1000)]
+    for run in runs:
+        assert run.bound_iterate == "average"
+        assert run.gap[0, 0, 0] <= run.bound[0, 0, 0] + 1e-10
+    assert runs[1].bound[0, 0, 0] < runs[0].bound[0, 0, 0]
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("n_steps", [1, 50, 1000])
+def test_normalized_sgd_has_the_classical_rate(name, n_steps):
+    """Steps of length D / sqrt(N): the gap of the average is at most D G / sqrt(N), G the largest norm met."""
+    length = MADE[name].D / n_steps**0.5
+    run = simulate(MADE[name], "normalized_sgd", np.full(n_steps, length))
+    assert run.gap[0, 0, 0] <= run.bound[0, 0, 0] + 1e-10
+    if n_steps < 1000:  # before any run meets a gradient of zero, after which no step is taken
+        assert run.bound[0, 0, 0] <= length * run.largest_gradient[0, 0, 0] * (1.0 + 1e-9)
+
+
+def test_normalized_sgd_attains_its_bound():
+    """One step of length D on |x| leads to the minimum; the average is x_0 with gap D, and so is the bound."""
+    run = simulate(problems.absolute_value(3.0), "normalized_sgd", [3.0])
+    assert run.bound[0, 0, 0] == pytest.approx(3.0, rel=1e-12)
+    assert run.gap[0, 0, 0] == pytest.approx(3.0, rel=1e-12)
+
+
+def test_weight_decay_takes_the_bound_away():
+    run = simulate(problems.absolute_value(1.0), "sgd", np.ones(3), weight_decay=0.1)
+    assert run.bound is None
+    assert "weight decay" in run.bound_reason
+
+
 @pytest.mark.parametrize("method", ["sgd", "dual_averaging", "schedule_free", "adagrad_norm", "adagrad"])
 @pytest.mark.parametrize("name", [name for name in FINITE_SUMS if np.isinf(MADE[name].G_radius)])
 def test_bounds_hold_in_the_mean_over_seeds(name, method):

@@ -148,6 +148,7 @@ def test_best_is_at_most_the_final_value_and_average_needs_recording():
         _ = simulate(PROBLEMS["l1"](), "sgd", "constant", n_steps=5).averaged
 
 
+@pytest.mark.filterwarnings("ignore:.* d is still d0")  # a tenth of the rate that the theory is about
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["l1", "logistic sparse", "softmax"])
 def test_every_method_runs_on_batches_and_takes_a_schedule(name, method):

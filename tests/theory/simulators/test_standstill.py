@@ -28,8 +28,8 @@ def test_a_method_that_freezes_after_a_first_zero_step():
 
 
 def test_a_run_that_never_moves_for_another_reason():
-    with pytest.warns(SimulationWarning, match=r"sgd: 1 of 2 runs never left x0 although"):
-        simulate(li.problems.absolute_value(1.0), "sgd", np.ones(5), base_lr=[1e-30, 0.1])
+    with pytest.warns(SimulationWarning, match=r"sps_max: 1 of 2 runs never left x0 although"):
+        simulate(li.problems.absolute_value(1.0), "sps_max", np.ones(5), base_lr=[1e-30, 0.1])
 
 
 @pytest.mark.parametrize("method", ["adagrad", "prodigy_da", "polyak", "dog"])
@@ -50,6 +50,7 @@ def test_an_estimate_that_stays_where_it_began():
         ("adam", np.zeros(5), logistic(), {}),  # no step was asked for
         ("polyak", np.ones(5), problems.max_affine([[1.0], [-2.0]], [0.0, 0.0]), {}),  # begins at the minimum
         ("sgd", np.ones(5), problems.absolute_value(0.0), {}),  # no gradient
+        ("sgd", np.array([0.0, 2.0, 2.0]), problems.absolute_value(1.0), {}),  # there and back
         ("sgd", np.full(5, 1e150), logistic(1e-150), {}),  # takes no squares
         ("dadapt_gd", np.ones(300), problems.absolute_value(1.0), {}),
         ("dadapt_gd", np.ones(9), problems.absolute_value(1.0), {"d0": 2.0}),  # too short to say

@@ -16,8 +16,9 @@ from numba.extending import intrinsic
 
 from lastiterate.theory.base.jit import JIT, JIT_PARALLEL
 
+from .averages import FOLLOW
 from .protocol import D_ESTIMATE, KERNEL, ORACLE, STEP, STEP_SIZE, STRIP, WEIGHT, Matrix, Rows, Vector, named
-from .vectors import add_moved, aligned, copy_to, distance, move_towards, norm1, product_with_difference, squares
+from .vectors import add_moved, aligned, copy_to, distance, norm1, product_with_difference, squares
 
 __all__: list[str] = []  # compiled code, for the simulators alone
 
@@ -27,9 +28,10 @@ ALONE: dict[str, Any] = {**JIT, "no_cfunc_wrapper": True}
 
 FULL, REPLACEMENT, PERMUTATION = 0, 1, 2
 # places in ``settings``
-SAMPLES, SAMPLING, BATCH, VECTORS, MEMORY, OUTPUT, USES_LOSS, AVERAGE, SCRATCH, EVERY, KEPT = range(11)
+SAMPLES, SAMPLING, BATCH, VECTORS, MEMORY, OUTPUT, USES_LOSS, AVERAGE, SCRATCH, KEPT = range(10)
 GRADIENT, MEAN, BEFORE, LEARNER, PLAYED, OWN = range(6)  # rows of ``storage``; the method's own follow
-REGRET, LARGEST, BEST = range(3)  # places in ``extras``: the learner's weighted regret, largest norm, lowest f seen
+# places in ``extras``: the learner's weighted regret, largest norm, lowest f seen; then what averages keep
+REGRET, LARGEST, BEST = range(3)
 CHANNELS = ("f", "f_average", "grad_l2", "grad_l1", "distance", "D_estimate", "step_size", "move")
 F, F_AVERAGE, GRAD_L2, GRAD_L1, DISTANCE, D_SEEN, STEP_SEEN, MOVE = range(len(CHANNELS))
 
@@ -124,24 +126,13 @@ def draw(random, sampling, batch, order, picks, n):
     return start, stop
 
 
-@njit(**KERNEL)
-def follow(mean, point, k, shares, every, kept):
-    """Move the average by the share of x_k, or every so often make it the mean of the last points that are kept."""
-    if every == 0:
-        move_towards(mean, point, shares[k])
-    elif k % every == 0:
-        seen = k // every
-        copy_to(kept[(seen - 1) % kept.shape[0]], point)
-        for i in range(min(seen, kept.shape[0])):
-            move_towards(mean, kept[i], 1.0 / (i + 1.0))
-
-
 # the problem comes first: Python makes a tuple of more than 30 arguments, and older Numba refuses one of functions
 RUN = types.void(
     Vector, Rows, Vector, Vector,  # the problem: values, index, target, params
     ORACLE_TYPE := types.FunctionType(ORACLE),
     STEP_TYPE := types.FunctionType(STEP),
     NORM_TYPE := types.FunctionType(float64(Vector)),
+    FOLLOW_TYPE := types.FunctionType(FOLLOW),
     Rows, uint64, float64, float64,  # settings, seed, noise, ceiling
     float64, Vector, Vector, Matrix, Rows,  # base_lr, steps, options, per-step options and which they are
     Vector, Vector, Vector, Vector,  # learner weights, ratios, shares of the points in the average, x_star
@@ -154,7 +145,7 @@ RUN = types.void(
 @njit(RUN, **INNER)
 def run_one(
     values, index, target, params,
-    oracle, step, norm,
+    oracle, step, norm, follow,
     settings, seed, noise, ceiling,
     base_lr, steps, options, series, slots,
     weights, ratios, shares, x_star,
@@ -183,7 +174,7 @@ def run_one(
     random[0] = next_bits(random)
     noisy[0] = next_bits(random)
     scalars[D_ESTIMATE] = np.nan
-    total_weight, slot, weight, final_weight = 0.0, 0, 1.0, 0.0
+    slot, weight, final_weight = 0, 1.0, 0.0
     for j in range(weights.size):
         final_weight += weights[j]
 
@@ -244,11 +235,9 @@ def run_one(
             step(k, lr, weight * loss, learner, g, rows, state, memory, scalars, now)
             if wrapped:
                 add_moved(x, ratios[k], learner, played)
-            if shares.size > 0:
-                follow(mean, x if output < 0 or wrapped else state[output], k + 1, shares, settings[EVERY], kept)
-            elif average and scalars[WEIGHT] > 0.0:
-                total_weight += scalars[WEIGHT]
-                move_towards(mean, before, scalars[WEIGHT] / total_weight)
+            if average:
+                after = x if output < 0 or wrapped else state[output]
+                follow(mean, before, after, k, scalars, extras, shares, kept)
         if recording:
             if columns[D_SEEN] >= 0:
                 row[columns[D_SEEN]] = scalars[D_ESTIMATE]
@@ -263,7 +252,7 @@ def run_one(
 
 
 ALL = types.void(
-    types.FunctionType(RUN), ORACLE_TYPE, STEP_TYPE, NORM_TYPE,
+    types.FunctionType(RUN), ORACLE_TYPE, STEP_TYPE, NORM_TYPE, FOLLOW_TYPE,
     Vector, Rows, Vector, Vector,
     Rows, uint64[::1], float64, float64,
     Vector, Matrix, Rows, Vector, Matrix, Rows,  # base_lrs, schedules, which schedule, options, series, slots
@@ -274,7 +263,7 @@ ALL = types.void(
 
 
 def _run_all(
-    run, oracle, step, norm,
+    run, oracle, step, norm, follow,
     values, index, target, params,
     settings, seeds, noise, ceiling,
     base_lrs, schedules, which, options, series, slots,
@@ -290,7 +279,7 @@ def _run_all(
         order = np.arange(max(settings[BATCH], settings[SAMPLES] if settings[SAMPLING] == PERMUTATION else 0))
         run(
             values, index, target, params,
-            oracle, step, norm,
+            oracle, step, norm, follow,
             settings, seeds[r], noise, ceiling,
             base_lrs[r], schedules[which[r]], options, series, slots,
             weights, ratios, shares, x_star,

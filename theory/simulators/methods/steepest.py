@@ -25,7 +25,7 @@ from lastiterate.theory.simulators.kernels.vectors import dot
 
 __all__ = ["lion", "muon", "muon_exact", "normalized_sgd", "normalized_sgd_bound", "sign_sgd"]
 
-TOTAL = FIRST  # sum of the steps in units of the gradient
+TOTAL, SPENT = FIRST, FIRST + 1  # sums of the steps in units of the gradient, and of their squared lengths
 
 
 @njit(**KERNEL)
@@ -47,6 +47,7 @@ def normalized_sgd(k, lr, loss, x, g, rows, state, memory, scalars, options):
     step = lr / size if size > 0.0 else 0.0
     scalars[WEIGHT] = scalars[STEP_SIZE] = step
     scalars[TOTAL] += step
+    scalars[SPENT] += (step * (size - options[1])) ** 2
     for j in range(x.size):
         x[j] -= lr * (m[j] / size) if size > 0.0 else 0.0
 
@@ -148,7 +149,7 @@ def muon_exact(k, lr, loss, x, g, rows, state, memory, scalars, options):
 
 
 def normalized_sgd_bound(facts: RunFacts) -> Bound:
-    """Return (D^2 + sum lr_k^2) / (2 sum lr_k / ||g_k||), the bound of subgradient steps lr_k / ||g_k||.
+    """Return (D^2 + sum lr_k^2) / (2 sum lr_k / ||g_k||), the bound of subgradient steps lr_k / ||g_k||, g_k not 0.
 
     It speaks of the average of x_0..x_{N-1} with the weights lr_k / ||g_k|| (Shor; Nesterov 2004, Theorem 3.2.2).
     """
@@ -157,7 +158,7 @@ def normalized_sgd_bound(facts: RunFacts) -> Bound:
     total = facts.scalars[TOTAL]
     if not 0.0 < total < np.inf:
         return Bound(None, "average", reason="no step was taken")
-    value = (facts.D**2 + np.sum(facts.lrs**2)) / (2.0 * total)
+    value = (facts.D**2 + facts.scalars[SPENT]) / (2.0 * total)
     return Bound(float(value), "average", "subgradient steps of given length (Nesterov 2004, Theorem 3.2.2)")
 
 
@@ -171,7 +172,7 @@ METHODS = {
         normalized_sgd,
         {"beta": 0.0, "eps": 0.0},
         vectors=1,
-        scalars=1,
+        scalars=2,
         averages=True,
         posterior=True,
         bound=normalized_sgd_bound,
