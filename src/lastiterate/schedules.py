@@ -1,65 +1,8 @@
-"""Schedules as plain arrays: families, combinators, text specifications, files."""
+"""Schedules as plain arrays: families, combinators, text specifications, files, and what other programs played."""
 
-from lastiterate.theory.schedules import (
-    FAMILIES,
-    ScheduleFile,
-    circular,
-    constant,
-    cooldown,
-    cosine,
-    exponential,
-    generalised_cosine,
-    generalised_rex,
-    inverse_sqrt,
-    inverse_time,
-    join,
-    linear,
-    one_cycle,
-    one_minus_sqrt,
-    parse,
-    polynomial,
-    read_schedule,
-    read_schedule_file,
-    rewarm,
-    rex,
-    scale,
-    smooth_nonmonotonic,
-    stepwise,
-    two_point_linear,
-    two_point_spline,
-    warmup,
-    write_schedule,
-    wsd,
-)
+from lastiterate.experiments.logs.played import from_log
+from lastiterate.theory import schedules as _families
+from lastiterate.theory.schedules import *  # noqa: F403
 
-__all__ = [
-    "constant",
-    "linear",
-    "polynomial",
-    "one_minus_sqrt",
-    "cosine",
-    "generalised_cosine",
-    "circular",
-    "inverse_sqrt",
-    "inverse_time",
-    "exponential",
-    "stepwise",
-    "wsd",
-    "rex",
-    "generalised_rex",
-    "one_cycle",
-    "two_point_linear",
-    "two_point_spline",
-    "smooth_nonmonotonic",
-    "rewarm",
-    "warmup",
-    "cooldown",
-    "join",
-    "scale",
-    "parse",
-    "ScheduleFile",
-    "read_schedule",
-    "read_schedule_file",
-    "write_schedule",
-    "FAMILIES",
-]
+__all__ = ["from_log"]
+__all__ += _families.__all__

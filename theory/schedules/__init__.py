@@ -10,7 +10,8 @@ array([1.        , 1.        , 1.        , 0.66666667, 0.33333333])
 array([1.   , 1.   , 0.754, 0.45 , 0.203])
 """
 
-from .combine import cooldown, join, scale, warmup
+from .combine import cooldown, join, override, scale, warmup, weight_decay
+from .cycles import cosine_restarts, cyclic, one_cycle, rewarm
 from .decaying import (
     circular,
     constant,
@@ -25,11 +26,12 @@ from .decaying import (
     polynomial,
     rex,
     stepwise,
-    wsd,
 )
 from .families import FAMILIES, parse
 from .files import ScheduleFile, read_schedule, read_schedule_file, write_schedule
-from .rising import one_cycle, rewarm, smooth_nonmonotonic, two_point_linear, two_point_spline
+from .plateau import fast_slow, infinite, power_decay, power_lr, powercool, wsd, wsds
+from .played import from_callable, from_torch
+from .points import smooth_nonmonotonic, two_point_linear, two_point_spline
 
 __all__ = [
     "constant",
@@ -44,18 +46,30 @@ __all__ = [
     "exponential",
     "stepwise",
     "wsd",
+    "wsds",
     "rex",
     "generalised_rex",
+    "power_decay",
+    "powercool",
+    "power_lr",
+    "fast_slow",
+    "infinite",
     "one_cycle",
+    "cosine_restarts",
+    "cyclic",
     "two_point_linear",
     "two_point_spline",
     "smooth_nonmonotonic",
     "rewarm",
     "warmup",
     "cooldown",
+    "override",
+    "weight_decay",
     "join",
     "scale",
     "parse",
+    "from_callable",
+    "from_torch",
     "ScheduleFile",
     "read_schedule",
     "read_schedule_file",

@@ -1,17 +1,16 @@
 """Families that only decay (or stay constant): one pure function each.
 
-A family of N steps is its profile sampled at the progress s_k = (k + 1)/(N + 1), k = 0..N-1, divided by its maximum:
-the N + 1 iterates x_0..x_N split [0, 1], and the value at s = 1, mostly zero, would be a step that is never taken.
+The common parameters: ``n_steps`` is N; ``minimum`` is the floor of the profile, relative to its start; ``sampling`` is
+where the profile is read, see `lastiterate.theory.schedules.sampling`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
-    check_choice,
     check_count,
     check_fraction,
     check_positive,
@@ -19,235 +18,451 @@ from lastiterate.theory.base.validation import (
     is_number,
 )
 
+from .sampling import BETWEEN, clock, floored, half_cosine, normalised, progress
+
 __all__ = [
     "circular",
     "constant",
-    "cooldown_profile",
     "cosine",
     "exponential",
     "generalised_cosine",
     "generalised_rex",
-    "half_cosine",
     "inverse_sqrt",
     "inverse_time",
     "linear",
-    "normalised",
     "one_minus_sqrt",
     "polynomial",
-    "progress",
     "rex",
     "stepwise",
-    "wsd",
 ]
-
-
-def progress(n_steps: int) -> Array:
-    """Return the sampling points s_k = (k + 1)/(N + 1) of every family, float64[n_steps].
-
-    >>> progress(3)
-    array([0.25, 0.5 , 0.75])
-    """
-    n = check_count(n_steps, "n_steps")
-    return np.arange(1, n + 1, dtype=np.float64) / (n + 1)
-
-
-def normalised(values: Array) -> Array:
-    """Return ``values`` divided by their maximum, so that the base learning rate is the largest step.
-
-    >>> normalised(np.array([1.0, 4.0]))
-    array([0.25, 1.  ])
-    """
-    peak = values.max()
-    if not 0.0 < peak < np.inf:
-        raise InputError("shape", f"a schedule whose maximum is {peak}", "parameters that give some positive step")
-    return values / peak
 
 
 def constant(n_steps: int) -> Array:
     """Constant steps, 1.
 
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+
+    Raises
+    ------
+    InputError
+        If N is no positive integer.
+
+    Examples
+    --------
     >>> constant(3)
     array([1., 1., 1.])
     """
-    return np.ones_like(progress(n_steps))
+    return np.ones(check_count(n_steps, "n_steps"))
 
 
-def linear(n_steps: int) -> Array:
+def linear(n_steps: int, minimum: float = 0.0, sampling: str = BETWEEN) -> Array:
     """Linear decay, 1 - s: the minimax optimal shape for a constant gradient bound (arXiv 2310.07831, Corollary 2).
 
-    The N steps are (N - k)/N; the step that would be zero is never taken.
+    Without a floor both samplings give (N - k)/N: the step that would be zero is never taken.
 
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    minimum : float
+        Floor m of m + (1 - m)(1 - s), between 0 and 1.
+    sampling : {"(k+1)/(N+1)", "k/N"}
+        Values of s.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range.
+
+    Examples
+    --------
     >>> linear(4)
     array([1.  , 0.75, 0.5 , 0.25])
+    >>> linear(5, minimum=0.1, sampling="k/N")
+    array([1.  , 0.82, 0.64, 0.46, 0.28])
     """
-    n = check_count(n_steps, "n_steps")
-    return np.arange(n, 0, -1, dtype=np.float64) / n
+    times, end = clock(n_steps, sampling)
+    m = check_fraction(minimum, "minimum")
+    return normalised(m * end + (1.0 - m) * (end - times))
 
 
-def polynomial(n_steps: int, power: float = 2.0) -> Array:
-    """Polynomial decay, (1 - s)^power.
+def polynomial(n_steps: int, power: float = 2.0, minimum: float = 0.0, sampling: str = BETWEEN) -> Array:
+    """Polynomial decay, m + (1 - m)(1 - s)^power.
 
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    power : float
+        Exponent, at least zero.
+    minimum : float
+        Floor m, between 0 and 1.
+    sampling : {"(k+1)/(N+1)", "k/N"}
+        Values of s.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range.
+
+    Examples
+    --------
     >>> polynomial(3, power=2)
     array([1.        , 0.44444444, 0.11111111])
     """
-    return normalised((1.0 - progress(n_steps)) ** check_positive(power, "power", allow_zero=True))
+    p = check_positive(power, "power", allow_zero=True)
+    return normalised(floored((1.0 - progress(n_steps, sampling)) ** p, minimum))
 
 
-def one_minus_sqrt(n_steps: int) -> Array:
-    """One minus square root, 1 - sqrt(s).
+def one_minus_sqrt(n_steps: int, power: float = 0.5, minimum: float = 0.0, sampling: str = BETWEEN) -> Array:
+    """One minus square root, m + (1 - m)(1 - s^power) with the power 1/2.
 
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    power : float
+        Exponent, positive; the square root by default.
+    minimum : float
+        Floor m, between 0 and 1.
+    sampling : {"(k+1)/(N+1)", "k/N"}
+        Values of s.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range.
+
+    Examples
+    --------
     >>> one_minus_sqrt(3)
     array([1.        , 0.58578644, 0.26794919])
     """
-    return normalised(1.0 - np.sqrt(progress(n_steps)))
+    profile = 1.0 - progress(n_steps, sampling) ** check_positive(power, "power")
+    return normalised(floored(profile, minimum))
 
 
-def cosine(n_steps: int, minimum: float = 0.0) -> Array:
+def cosine(n_steps: int, minimum: float = 0.0, sampling: str = BETWEEN) -> Array:
     """Half a cosine from 1 towards ``minimum``: m + (1 - m)(1 + cos(pi s))/2.
 
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    minimum : float
+        Floor m, between 0 and 1.
+    sampling : {"(k+1)/(N+1)", "k/N"}
+        Values of s.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range.
+
+    Examples
+    --------
     >>> cosine(3)
     array([1.        , 0.58578644, 0.17157288])
+    >>> cosine(4, sampling="k/N").round(3)
+    array([1.   , 0.854, 0.5  , 0.146])
     """
-    m = check_fraction(minimum, "minimum")
-    return normalised(m + (1.0 - m) * half_cosine(progress(n_steps)))
+    return normalised(floored(half_cosine(progress(n_steps, sampling)), minimum))
 
 
-def generalised_cosine(n_steps: int, power: float = 1.0, minimum: float = 0.0) -> Array:
+def generalised_cosine(n_steps: int, power: float = 1.0, minimum: float = 0.0, sampling: str = BETWEEN) -> Array:
     """Cosine decay raised to a power, m + (1 - m)((1 + cos(pi s))/2)^power (arXiv 2603.10301).
 
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    power : float
+        Exponent, positive.
+    minimum : float
+        Floor m, between 0 and 1.
+    sampling : {"(k+1)/(N+1)", "k/N"}
+        Values of s.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range.
+
+    Examples
+    --------
     >>> generalised_cosine(3, power=2)
     array([1.        , 0.34314575, 0.02943725])
     """
-    m = check_fraction(minimum, "minimum")
-    return normalised(m + (1.0 - m) * half_cosine(progress(n_steps)) ** check_positive(power, "power"))
+    profile = half_cosine(progress(n_steps, sampling)) ** check_positive(power, "power")
+    return normalised(floored(profile, minimum))
 
 
-def circular(n_steps: int, power: float = 1.0) -> Array:
+def circular(n_steps: int, power: float = 1.0, minimum: float = 0.0, sampling: str = BETWEEN) -> Array:
     """Quarter of a circle raised to a power, sqrt(1 - s^2)^power (the square-root family of arXiv 2603.10301).
 
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    power : float
+        Exponent, positive.
+    minimum : float
+        Floor, between 0 and 1.
+    sampling : {"(k+1)/(N+1)", "k/N"}
+        Values of s.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range.
+
+    Examples
+    --------
     >>> circular(3)
     array([1.        , 0.89442719, 0.68313005])
     """
-    s = progress(n_steps)
-    return normalised(((1.0 - s) * (1.0 + s)) ** (0.5 * check_positive(power, "power")))
+    s = progress(n_steps, sampling)
+    profile = ((1.0 - s) * (1.0 + s)) ** (0.5 * check_positive(power, "power"))
+    return normalised(floored(profile, minimum))
 
 
-def inverse_sqrt(n_steps: int, offset: float = 1.0) -> Array:
-    """Inverse square root, sqrt(offset / (k + offset)), with the offset in steps.
+def inverse_sqrt(n_steps: int, offset: float = 1.0, minimum: float = 0.0) -> Array:
+    """Inverse square root, m + (1 - m) sqrt(offset / (k + offset)), with the offset in steps.
 
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    offset : float
+        Steps after which the square has halved, positive.
+    minimum : float
+        Floor m, between 0 and 1.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range.
+
+    Examples
+    --------
     >>> inverse_sqrt(4)
     array([1.        , 0.70710678, 0.57735027, 0.5       ])
     """
     b = check_positive(offset, "offset")
-    return np.sqrt(b / (np.arange(check_count(n_steps, "n_steps"), dtype=np.float64) + b))
+    k = np.arange(check_count(n_steps, "n_steps"), dtype=np.float64)
+    return floored(np.sqrt(b / (k + b)), minimum)
 
 
-def inverse_time(n_steps: int, offset: float = 1.0) -> Array:
-    """Inverse time, offset / (k + offset), with the offset in steps.
+def inverse_time(n_steps: int, offset: float = 1.0, minimum: float = 0.0) -> Array:
+    """Inverse time, m + (1 - m) offset / (k + offset), with the offset in steps.
 
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    offset : float
+        Steps after which half is left, positive.
+    minimum : float
+        Floor m, between 0 and 1.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range.
+
+    Examples
+    --------
     >>> inverse_time(4)
     array([1.        , 0.5       , 0.33333333, 0.25      ])
     """
     b = check_positive(offset, "offset")
-    return b / (np.arange(check_count(n_steps, "n_steps"), dtype=np.float64) + b)
+    return floored(b / (np.arange(check_count(n_steps, "n_steps"), dtype=np.float64) + b), minimum)
 
 
-def exponential(n_steps: int, end: float = 0.01) -> Array:
+def exponential(n_steps: int, end: float = 0.01, sampling: str = BETWEEN) -> Array:
     """Exponential decay, end^s: a constant ratio from step to step.
-
-    >>> exponential(3, end=0.0001)
-    array([1.  , 0.1 , 0.01])
-    """
-    return normalised(check_fraction(end, "end", low=1e-300) ** progress(n_steps))
-
-
-def stepwise(n_steps: int, milestones: Sequence[float] = (0.3, 0.6, 0.9), factor: float = 0.1) -> Array:
-    """Drops by ``factor`` at each milestone, a fraction of training (30-60-90 by default).
-
-    >>> stepwise(9)
-    array([1.   , 1.   , 0.1  , 0.1  , 0.1  , 0.01 , 0.01 , 0.01 , 0.001])
-    """
-    marks = check_vector([milestones] if is_number(milestones) else milestones, "milestones")
-    if marks.size and not (marks.min() >= 0.0 and marks.max() <= 1.0):
-        raise InputError("milestones", milestones, "fractions of training between 0 and 1")
-    drops = np.searchsorted(np.sort(marks), progress(n_steps), side="right")
-    return normalised(check_fraction(factor, "factor", low=1e-300) ** drops.astype(np.float64))
-
-
-def wsd(n_steps: int, cooldown: float = 0.2, kind: str = "linear", warmup: float = 0.0) -> Array:
-    """Warm-up, stable, decay: constant, then a cooldown over the last fraction of training.
 
     Parameters
     ----------
-    cooldown : float
-        Fraction of training in the final decay.
-    kind : {"linear", "sqrt", "cosine"}
-        Shape of the cooldown with progress u in [0, 1]: 1 - u, 1 - sqrt(u), or half a cosine.
-    warmup : float
-        Fraction of training in the linear warm-up, 0 by default; with the cooldown at most 1.
+    n_steps : int
+        Number of steps N.
+    end : float
+        Value at s = 1, between 0 (excluded) and 1.
+    sampling : {"(k+1)/(N+1)", "k/N"}
+        Values of s.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range.
 
     Examples
     --------
-    >>> wsd(4, cooldown=0.5)
-    array([1. , 1. , 0.8, 0.4])
+    >>> exponential(3, end=0.0001)
+    array([1.  , 0.1 , 0.01])
     """
-    c = check_fraction(cooldown, "cooldown")
-    w = check_fraction(warmup, "warmup")
-    if c + w > 1.0 + 1e-12:  # 0.9 and 0.1 leave 1 - 0.9 < 0.1 by rounding: no stable phase
-        raise InputError("warmup", warmup, f"at most what the cooldown leaves, 1 - {c!r}")
-    s = progress(n_steps)
-    values = np.ones_like(s)
-    if c > 0.0:
-        values = cooldown_profile(np.interp(s, [1.0 - c, 1.0], [0.0, 1.0]), kind)
-    if w > 0.0:
-        values = np.minimum(values, np.interp(s, [0.0, w], [0.0, 1.0]))
-    return normalised(values)
+    return normalised(check_fraction(end, "end", low=1e-300) ** progress(n_steps, sampling))
 
 
-def cooldown_profile(u: Array, kind: str) -> Array:
-    """Return the cooldown at its own progress u in [0, 1]: 1 - u, 1 - sqrt(u), or half a cosine.
+def stepwise(
+    n_steps: int, milestones: Sequence[float] = (0.3, 0.6, 0.9), factor: float = 0.1, sampling: str = BETWEEN
+) -> Array:
+    """Drops by ``factor`` at each milestone (30-60-90 by default).
 
-    >>> cooldown_profile(np.array([0.0, 0.25, 1.0]), "sqrt")
-    array([1. , 0.5, 0. ])
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    milestones : sequence of float, or of int
+        Fractions of training; ints are the numbers of the first steps that are lower.
+    factor : float
+        What each milestone multiplies the steps by, between 0 (excluded) and 1.
+    sampling : {"(k+1)/(N+1)", "k/N"}
+        Progress to which fractions are compared.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range.
+
+    Examples
+    --------
+    >>> stepwise(9)
+    array([1.   , 1.   , 0.1  , 0.1  , 0.1  , 0.01 , 0.01 , 0.01 , 0.001])
+    >>> stepwise(4, milestones=[3], factor=0.5)
+    array([1. , 1. , 1. , 0.5])
     """
-    check_choice(kind, "kind", COOLDOWNS)
-    return COOLDOWNS[kind](u)
+    listed = [milestones] if is_number(milestones) else milestones
+    marks = check_vector(listed, "milestones")
+    counted = marks.size > 0 and np.asarray(listed).dtype.kind in "iu"
+    if marks.size and not (marks.min() >= 0.0 and (counted or marks.max() <= 1.0)):
+        raise InputError("milestones", milestones, "fractions of training between 0.0 and 1.0, or numbers of steps")
+    n = check_count(n_steps, "n_steps")
+    places = np.arange(n, dtype=np.float64) if counted else progress(n, sampling)
+    drops = np.searchsorted(np.sort(marks), places, side="right")
+    return normalised(check_fraction(factor, "factor", low=1e-300) ** drops.astype(np.float64))
 
 
-def rex(n_steps: int) -> Array:
+def rex(n_steps: int, minimum: float = 0.0, sampling: str = BETWEEN) -> Array:
     """Reflected exponential, (1 - s)/(1 - s/2) (arXiv 2107.04197).
 
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    minimum : float
+        Floor, between 0 and 1.
+    sampling : {"(k+1)/(N+1)", "k/N"}
+        Values of s.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range.
+
+    Examples
+    --------
     >>> rex(3)
     array([1.        , 0.77777778, 0.46666667])
     """
-    return generalised_rex(n_steps, b=0.5)
+    return generalised_rex(n_steps, 0.5, minimum, sampling)
 
 
-def generalised_rex(n_steps: int, b: float = 0.5) -> Array:
-    """Reflected exponential with a free constant, (1 - s)/(1 - (1 - b) s): b = 1 is linear, b -> 0 constant.
+def generalised_rex(n_steps: int, b: float = 0.5, minimum: float = 0.0, sampling: str = BETWEEN) -> Array:
+    """Reflected exponential with a free constant, (1 - s)/(1 - (1 - b) s) (arXiv 2603.10301).
 
+    b = 1 is linear, b -> 0 constant, b > 1 convex: below linear.
+
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    b : float
+        Constant, at least zero; the beta of the published family.
+    minimum : float
+        Floor, between 0 and 1.
+    sampling : {"(k+1)/(N+1)", "k/N"}
+        Values of s.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range.
+
+    Examples
+    --------
     >>> bool(np.allclose(generalised_rex(5, b=1.0), linear(5), rtol=1e-15))
     True
+    >>> generalised_rex(4, b=3.0, sampling="k/N")
+    array([1.  , 0.5 , 0.25, 0.1 ])
     """
-    s = progress(n_steps)
-    return normalised((1.0 - s) / (1.0 - (1.0 - check_fraction(b, "b")) * s))
-
-
-def half_cosine(s: Array) -> Array:
-    """Return half a cosine from 1 at s = 0 to 0 at s = 1."""
-    return np.cos(0.5 * np.pi * s) ** 2  # equals (1 + cos(pi s))/2 without cancellation near s = 1
-
-
-def _linear(u: Array) -> Array:
-    return 1.0 - u
-
-
-def _one_minus_sqrt(u: Array) -> Array:
-    return 1.0 - np.sqrt(u)
-
-
-COOLDOWNS: dict[str, Callable[[Array], Array]] = {
-    "linear": _linear,
-    "sqrt": _one_minus_sqrt,
-    "cosine": half_cosine,
-}
+    s = progress(n_steps, sampling)
+    profile = (1.0 - s) / (1.0 - s + check_positive(b, "b", allow_zero=True) * s)
+    return normalised(floored(profile, minimum))

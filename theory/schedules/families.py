@@ -1,14 +1,17 @@
 """The table of schedule families, and schedules from text such as ``"wsd:cooldown=0.2,kind=sqrt"``."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lastiterate.theory.base.specs import parse_spec
-from lastiterate.theory.base.validation import Array, InputError, check_count, check_fraction
+from lastiterate.theory.base.validation import Array, InputError, check_count
 
+from .combine import override
+from .cycles import cosine_restarts, cyclic, one_cycle, rewarm
 from .decaying import (
     circular,
     constant,
@@ -23,11 +26,12 @@ from .decaying import (
     polynomial,
     rex,
     stepwise,
-    wsd,
 )
-from .rising import one_cycle, rewarm, smooth_nonmonotonic, two_point_linear, two_point_spline
+from .plateau import fast_slow, infinite, power_decay, power_lr, powercool, wsd, wsds
+from .points import smooth_nonmonotonic, two_point_linear, two_point_spline
+from .sampling import BETWEEN, POWER, RATE, normalised, ramp, whole_steps
 
-__all__ = ["FAMILIES", "parse"]
+__all__ = ["FAMILIES", "GENERAL", "as_steps", "parse"]
 
 FAMILIES: dict[str, Callable[..., Array]] = {
     family.__name__: family
@@ -44,9 +48,17 @@ FAMILIES: dict[str, Callable[..., Array]] = {
         exponential,
         stepwise,
         wsd,
+        wsds,
         rex,
         generalised_rex,
+        power_decay,
+        powercool,
+        power_lr,
+        fast_slow,
+        infinite,
         one_cycle,
+        cosine_restarts,
+        cyclic,
         two_point_linear,
         two_point_spline,
         smooth_nonmonotonic,
@@ -54,6 +66,17 @@ FAMILIES: dict[str, Callable[..., Array]] = {
     )
 }
 """Family name -> function of (n_steps, shape parameters)."""
+
+GENERAL: Mapping[str, Any] = {
+    "warmup": 0.0,
+    "warmup_kind": "linear",
+    "warmup_start": 0.0,
+    "warmup_power": POWER,
+    "warmup_rate": RATE,
+    "sampling": BETWEEN,
+    "override": 1.0,
+}
+"""Options that a text may give to every family, with their defaults; a family's own of the same name comes first."""
 
 
 def parse(text: str, n_steps: int) -> Array:
@@ -63,8 +86,13 @@ def parse(text: str, n_steps: int) -> Array:
     ----------
     text : str
         ``family`` or ``family:name=value,...``; hyphens and underscores are the same. A list is written with slashes:
-        ``stepwise:milestones=0.5/0.75``. Every family takes ``warmup=FRACTION``: a linear warm-up over that fraction
-        of the steps, followed by the family over the others (``wsd`` has its own).
+        ``stepwise:milestones=0.5/0.75``. Lengths are counts of steps where they are whole numbers (``warmup=10``) and
+        fractions of training where they have a point (``warmup=0.1``, ``warmup=1.0`` for all of it).
+
+        Every family takes ``warmup=LENGTH``, a warm-up followed by the family over the other steps (some have their
+        own), with ``warmup_kind``, ``warmup_start``, ``warmup_power`` and ``warmup_rate`` as in `warmup`;
+        ``sampling=k/N``, the values that training libraries take; and ``override=PLACE``, from where the schedule is
+        left for a linear cooldown to the end (`override`).
     n_steps : int
         Number of steps N.
 
@@ -82,7 +110,7 @@ def parse(text: str, n_steps: int) -> Array:
     --------
     >>> parse("linear", 4)
     array([1.  , 0.75, 0.5 , 0.25])
-    >>> parse("linear:warmup=0.5", 4)
+    >>> parse("linear:warmup=2", 4)
     array([0.5, 1. , 1. , 0.5])
     >>> parse("linaer", 4)
     Traceback (most recent call last):
@@ -90,29 +118,56 @@ def parse(text: str, n_steps: int) -> Array:
     lastiterate.theory.base.validation.InputError: schedule: expected one of constant, linear, ..., rewarm, got linaer
     """
     n = check_count(n_steps, "n_steps")
-    name, options = parse_spec(text, "schedule")
+    name, given = parse_spec(text, "schedule")
     if name not in FAMILIES:
         raise InputError("schedule", name, f"one of {', '.join(FAMILIES)}")
     family = FAMILIES[name]
-    own = list(inspect.signature(family).parameters)[1:]
-    for key, value in options.items():
-        if key not in (*own, "warmup"):
-            known = ", ".join(dict.fromkeys([*own, "warmup"]))
-            raise InputError(f"schedule {name}", key, f"name=value with a name among {known}")
-        options[key] = _checked(value, f"{name}:{key}", key)
-    if "warmup" in own or "warmup" not in options:
-        return family(n, **options)
-    n_warmup = round(check_fraction(options.pop("warmup"), f"{name}:warmup", high=1.0) * n)
-    ramp = np.arange(1, n_warmup + 1, dtype=np.float64) / max(n_warmup, 1)
-    return ramp if n_warmup == n else np.concatenate([ramp, family(n - n_warmup, **options)])
+    own = {p.name: p.default for p in list(inspect.signature(family).parameters.values())[1:]}
+    general = {key: value for key, value in GENERAL.items() if not (key.startswith("warmup") and "warmup" in own)}
+    known = {**general, **own}
+    for key, value in given.items():
+        if key not in known:
+            raise InputError(f"schedule {name}", key, f"name=value with a name among {', '.join(known)}")
+        given[key] = _checked(value, f"{name}:{key}", known[key])
+    options = {key: given[key] for key in own if key in given}
+    common = {key: given.get(key, default) for key, default in general.items()}
+    n_warmup = whole_steps(common["warmup"], f"{name}:warmup", n) if "warmup" in common else 0
+    values = family(n - n_warmup, **options) if n_warmup < n else np.ones(0)
+    if n_warmup:
+        shape = (common["warmup_kind"], common["warmup_start"], common["warmup_power"], common["warmup_rate"])
+        values = normalised(np.concatenate([ramp(n_warmup, *shape, sampling=common["sampling"]), values]))
+    if "override" in given:
+        values = override(values, given["override"], sampling=common["sampling"])
+    return values
 
 
-def _checked(value: Any, name: str, key: str) -> Any:
-    """Return an option in the form its family takes: a text for a kind, a list for milestones, else one number."""
-    if key == "kind":
+def as_steps(steps: "npt.ArrayLike | str", n_steps: int | None, name: str = "steps") -> Any:
+    """Return the steps that a text names, in ``n_steps`` steps; whatever is no text is returned as it is.
+
+    >>> as_steps("linear", 2).tolist(), as_steps([1.0, 0.5], None)
+    ([1.0, 0.5], [1.0, 0.5])
+    """
+    if isinstance(steps, str):
+        if n_steps is None:
+            raise InputError("n_steps", n_steps, f"the number of steps of the schedule {steps!r}")
+        return parse(steps, n_steps)
+    if n_steps is not None:
+        size = np.shape(steps)[-1:]  # pyright: ignore[reportArgumentType]
+        if size != (check_count(n_steps, "n_steps"),):
+            raise InputError("n_steps", n_steps, f"nothing beside an array, or its number of steps in {name}")
+    return steps
+
+
+def _checked(value: Any, name: str, default: Any) -> Any:
+    """Return an option in the form of its default: a text, a flag, a list of places, else one number."""
+    if isinstance(default, str):
         return str(value)
-    if key == "milestones" and not isinstance(value, str):
-        return value if isinstance(value, list) else [] if value is None else [float(value)]
+    if isinstance(default, bool):
+        return value
+    if isinstance(default, tuple) and not isinstance(value, str):
+        listed = value if isinstance(value, list) else [] if value is None else [value]
+        counted = any(place > 1 for place in listed) and all(float(place).is_integer() for place in listed)
+        return [int(place) if counted else float(place) for place in listed]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(name, value, "one number")
     return value

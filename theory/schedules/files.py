@@ -80,6 +80,11 @@ def write_schedule(
     -------
     Path
 
+    Raises
+    ------
+    InputError
+        For bad steps, an unknown kind, an ending that is not known or has no place for the kind.
+
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
@@ -117,7 +122,29 @@ def write_schedule(
 
 
 def read_schedule(path: str | Path) -> Array:
-    """Return the multipliers in a schedule file, float64[n]; a file of steps is refused, see `read_schedule_file`."""
+    """Return the multipliers in a schedule file; a file of steps is refused, see `read_schedule_file`.
+
+    Parameters
+    ----------
+    path : str or Path
+        What `write_schedule` wrote: json, csv or npy.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+
+    Raises
+    ------
+    InputError
+        For a file that `read_schedule_file` refuses, or one of absolute steps.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     read_schedule(write_schedule([1.0, 0.5], Path(folder, "schedule.csv")))
+    array([1. , 0.5])
+    """
     found = read_schedule_file(path)
     if found.absolute:
         raise InputError("path", f"{path} with absolute steps", "a file of multipliers of a base learning rate")
@@ -127,10 +154,26 @@ def read_schedule(path: str | Path) -> Array:
 def read_schedule_file(path: str | Path) -> ScheduleFile:
     """Read what `write_schedule` wrote, whatever its kind.
 
+    Parameters
+    ----------
+    path : str or Path
+        Ends in .json, .csv or .npy.
+
+    Returns
+    -------
+    ScheduleFile
+
     Raises
     ------
     InputError
         For a file that is missing, damaged or of another sort, with rows that are missing or out of order.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     read_schedule_file(write_schedule([1.0, 0.5], Path(folder, "schedule.npy")))
+    ScheduleFile(kind='multiplier', n_steps=2)
     """
     file = check_path(path)
     if not file.is_file():

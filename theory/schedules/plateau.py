@@ -1,0 +1,396 @@
+"""Families that hold a level before they fall: WSD and its releases, power laws, the schedules of open horizons.
+
+Lengths are a count of steps where they are ints and a fraction of training where they are floats.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lastiterate.theory.base.validation import Array, InputError, check_count, check_fraction, check_positive, is_number
+
+from .sampling import BETWEEN, FROM_ZERO, clock, cooldown_profile, floored, half_cosine, is_whole, normalised
+from .sampling import ramp as warmup_ramp
+from .sampling import whole_steps
+
+__all__ = ["fast_slow", "infinite", "power_decay", "power_lr", "powercool", "wsd", "wsds"]
+
+
+def wsd(
+    n_steps: int,
+    cooldown: float = 0.2,
+    kind: str = "linear",
+    warmup: float = 0.0,
+    minimum: float = 0.0,
+    sampling: str = BETWEEN,
+) -> Array:
+    """Warm-up, stable, decay: constant, then a cooldown at the end of training.
+
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    cooldown : float or int
+        Final decay, as a fraction of training or in steps.
+    kind : {"linear", "sqrt", "cosine", "1-sqrt", "exponential"}
+        Shape of the cooldown with progress u in [0, 1]: 1 - u, 1 - sqrt(u), half a cosine, 2^(1 - u) - 1.
+    warmup : float or int
+        Linear warm-up, as a fraction of training or in steps; with the cooldown at most the whole.
+    minimum : float
+        Floor of the cooldown, between 0 and 1.
+    sampling : {"(k+1)/(N+1)", "k/N"}
+        Values of the progress.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range, or a warm-up and a cooldown that overlap.
+
+    Examples
+    --------
+    >>> wsd(4, cooldown=0.5)
+    array([1. , 1. , 0.8, 0.4])
+    >>> wsd(6, cooldown=2, warmup=2, minimum=0.1, sampling="k/N")
+    array([0.  , 0.5 , 1.  , 1.  , 1.  , 0.55])
+    """
+    times, end = clock(n_steps, sampling)
+    whole = is_whole(cooldown)
+    c = (whole_steps(cooldown, "cooldown", n_steps) + end - n_steps) / end if whole else check_fraction(cooldown, "cooldown")
+    whole = is_whole(warmup)
+    w = whole_steps(warmup, "warmup", n_steps) / end if whole else check_fraction(warmup, "warmup")
+    if c + w > 1.0 + 1e-12:  # 0.9 and 0.1 leave 1 - 0.9 < 0.1 by rounding: no stable phase
+        raise InputError("warmup", warmup, f"at most what the cooldown leaves, 1 - {c!r}")
+    s = times / end
+    values = np.ones_like(s)
+    if c > 0.0 and cooldown:
+        values = floored(cooldown_profile(np.interp(s, [1.0 - c, 1.0], [0.0, 1.0]), kind), minimum)
+    if w > 0.0:
+        values = np.minimum(values, np.interp(s, [0.0, w], [0.0, 1.0]))
+    return normalised(values)
+
+
+def wsds(
+    n_steps: int,
+    releases: Sequence[float] = (0.5, 1.0),
+    cooldown: float = 0.2,
+    kind: str = "linear",
+    warmup: float = 0.0,
+    minimum: float = 0.0,
+    sampling: str = BETWEEN,
+) -> Array:
+    """WSD with several releases, WSD-S: each period ends in a cooldown, the next one goes on at the peak.
+
+    Every period is a WSD schedule of its own (arXiv 2410.05192).
+
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    releases : sequence of float, or of int
+        Ends of the periods, increasing, as fractions of training (rounded to whole steps) or in steps; the last one is
+        the end of training.
+    cooldown : float or int
+        Final decay of each period, as a fraction of the period or in steps.
+    kind : str
+        As in `wsd`.
+    warmup : float or int
+        Linear warm-up of the first period, as a fraction of that period or in steps.
+    minimum : float
+        Floor of the cooldowns, between 0 and 1.
+    sampling : {"(k+1)/(N+1)", "k/N"}
+        Progress within each period; "k/N" takes the floor as first step of each further period, as OLMo-core does.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For releases that do not increase to the end of training, or as `wsd` does.
+
+    Examples
+    --------
+    >>> wsds(8, cooldown=0.5).round(3)
+    array([1.   , 1.   , 0.667, 0.333, 1.   , 1.   , 0.667, 0.333])
+    """
+    n = check_count(n_steps, "n_steps")
+    listed: Any = [releases] if is_number(releases) else list(releases)
+    ends = [whole_steps(release, "releases", n) for release in listed]
+    lengths = np.diff([0, *ends])
+    if not ends or ends[-1] != n or lengths.min() < 1:
+        raise InputError("releases", releases, f"increasing ends of periods, the last one the end of training, 1.0 or {n}")
+    parts: list[Array] = []
+    for index, length in enumerate(lengths.tolist()):
+        fall = whole_steps(cooldown, "cooldown", length)
+        rise = whole_steps(warmup, "warmup", length) if index == 0 else 0
+        parts.append(wsd(length, fall, kind, rise, minimum, sampling))
+    values = np.concatenate(parts)
+    if sampling == FROM_ZERO:
+        values[ends[:-1]] = check_fraction(minimum, "minimum")
+    return normalised(values)
+
+
+def power_decay(
+    n_steps: int, power: float = 2.0, cooldown: float = 1.0, minimum: float = 0.0, sampling: str = BETWEEN
+) -> Array:
+    """Hold, then a power of what is left: m + (1 - m) min(1, ((1 - s)/c)^power).
+
+    With the cooldown c = 1 this is `polynomial`; the exponent 2 beta - 1 is the optimum of the functional scaling law
+    for easy tasks (arXiv 2602.06797).
+
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    power : float
+        Exponent, at least zero.
+    cooldown : float or int
+        Length of the decay, as a fraction of training or in steps.
+    minimum : float
+        Floor m, between 0 and 1.
+    sampling : {"(k+1)/(N+1)", "k/N"}
+        Values of s.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range.
+
+    Examples
+    --------
+    >>> power_decay(4, power=2, cooldown=0.5, sampling="k/N")
+    array([1.  , 1.  , 1.  , 0.25])
+    """
+    times, end = clock(n_steps, sampling)
+    whole = is_whole(cooldown)
+    c = whole_steps(cooldown, "cooldown", n_steps) if whole else check_fraction(cooldown, "cooldown") * end
+    left = np.minimum((end - times) / c, 1.0) if c else np.ones(n_steps)
+    return normalised(floored(left ** check_positive(power, "power", allow_zero=True), minimum))
+
+
+def powercool(
+    n_steps: int, power: float = 1.2, flat: float = 0.2, end: float = 1.0, sampling: str = BETWEEN
+) -> Array:
+    """PowerCool: min(1, ((e - s)/(e - f))^power), flat until f, zero from e on.
+
+    The schedule of the modded-nanogpt records: lr = min(peak, c (t_end - t)^1.2). An end beyond 1 is a run that stops
+    before its schedule does: record 46 stopped at 2690 of 2900 steps, ``end=1.078``.
+
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    power : float
+        Exponent, at least zero.
+    flat : float
+        Fraction of training that is flat, below ``end``.
+    end : float
+        Where the schedule reaches zero, in units of training, positive.
+    sampling : {"(k+1)/(N+1)", "k/N"}
+        Values of s.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range.
+
+    Examples
+    --------
+    >>> powercool(5, power=1, flat=0.5, sampling="k/N")
+    array([1. , 1. , 1. , 0.8, 0.4])
+    """
+    times, last = clock(n_steps, sampling)
+    stop, hold = check_positive(end, "end"), check_fraction(flat, "flat")
+    if hold >= stop:
+        raise InputError("flat", flat, f"less than end = {end}")
+    left = np.clip((stop - times / last) / (stop - hold), 0.0, 1.0)
+    return normalised(left ** check_positive(power, "power", allow_zero=True))
+
+
+def fast_slow(
+    n_steps: int,
+    warmup: float = 0.032,
+    plateau: float = 0.064,
+    knee: float = 0.56,
+    level: float = 0.2,
+    power: float = 0.6,
+) -> Array:
+    """Fast, then slow decay: warm-up, plateau, 1 - (1 - level) u^power to the knee, then linear to zero.
+
+    The schedule of modded-nanogpt's pull request 351, whose run of 3125 steps has its phases at 100, 200 and 1750. As in
+    `linear`, the step that would be zero is never taken.
+
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    warmup, plateau, knee : float or int
+        Ends of the first three phases, as fractions of training (rounded to whole steps) or in steps, in this order.
+    level : float
+        Value at the knee, between 0 and 1.
+    power : float
+        Exponent of the fast decay, positive.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range, or phases out of order.
+
+    Examples
+    --------
+    >>> fast_slow(8, warmup=2, plateau=3, knee=5, level=0.3, power=1)
+    array([0.5 , 1.  , 1.  , 1.  , 0.65, 0.3 , 0.2 , 0.1 ])
+    """
+    n = check_count(n_steps, "n_steps")
+    named = {"warmup": warmup, "plateau": plateau, "knee": knee}
+    rise, hold, bend = (whole_steps(value, name, n) for name, value in named.items())
+    if not rise <= hold <= bend:
+        raise InputError("plateau", (warmup, plateau, knee), "warmup <= plateau <= knee")
+    low, p = check_fraction(level, "level"), check_positive(power, "power")
+    fast = 1.0 + (low - 1.0) * (np.arange(bend - hold) / max(bend - hold, 1)) ** p
+    slow = low * np.arange(n - bend, 0, -1) / max(n - bend, 1)
+    return normalised(np.concatenate([warmup_ramp(rise), np.ones(hold - rise), fast, slow]))
+
+
+def power_lr(
+    n_steps: int,
+    exponent: float = -0.51,
+    warmup: float = 0.05,
+    cooldown: float = 0.1,
+    minimum: float = 0.0,
+    sampling: str = BETWEEN,
+) -> Array:
+    """Power law of the step, (t/W)^exponent after a warm-up of W steps, then a linear tail.
+
+    The power scheduler (arXiv 2408.13359) in the form of OLMo-core's PowerLR: until the tail no step depends on the
+    horizon.
+
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    exponent : float
+        Negative.
+    warmup : float or int
+        Linear warm-up W, as a fraction of training or in steps, at least one step.
+    cooldown : float or int
+        Linear tail, as a fraction of training or in steps.
+    minimum : float
+        Value at which the tail ends, relative to the peak, between 0 and 1.
+    sampling : {"(k+1)/(N+1)", "k/N"}
+        Times t of the steps: 1..N with the end N + 1, or 0..N - 1 with the end N.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range, or a warm-up and a tail that overlap.
+
+    Examples
+    --------
+    >>> power_lr(8, exponent=-0.5, warmup=1, cooldown=3).round(3)
+    array([1.   , 0.707, 0.577, 0.5  , 0.447, 0.408, 0.272, 0.136])
+    """
+    times, end = clock(n_steps, sampling)
+    b = check_positive(-exponent if is_number(exponent) else exponent, "-exponent")
+    rise = max(whole_steps(warmup, "warmup", n_steps), 1)
+    fall = whole_steps(cooldown, "cooldown", n_steps)
+    if rise + fall > n_steps:
+        raise InputError("warmup", warmup, f"at most what the cooldown leaves, {n_steps - fall} steps")
+    low = check_fraction(minimum, "minimum")
+    values = np.where(times <= rise, times / rise, np.maximum(times / rise, 1.0) ** -b)
+    if fall:
+        start = ((end - fall) / rise) ** -b
+        tail = times >= end - fall
+        values[tail] = low + (start - low) * (end - times[tail]) / fall
+    return normalised(values)
+
+
+def infinite(
+    n_steps: int,
+    warmup: float = 0.0,
+    fall: float = 0.2,
+    level: float = 0.5,
+    cooldown: float = 0.1,
+    minimum: float = 0.01,
+    sampling: str = BETWEEN,
+) -> Array:
+    """Infinite schedule: half a cosine down to a level that is held for as long as data comes, then an exponential end.
+
+    The cosine form of arXiv 2403.08763. For a cooldown of another shape, or at a step that is found while the run goes
+    on, see `override`.
+
+    Parameters
+    ----------
+    n_steps : int
+        Number of steps N.
+    warmup, fall : float or int
+        Linear warm-up, and the fall to the level, as fractions of training or in steps.
+    level : float
+        What is held, relative to the peak, between ``minimum`` and 1.
+    cooldown : float or int
+        Exponential end, as a fraction of training or in steps.
+    minimum : float
+        Value at which it ends, above 0.
+    sampling : {"(k+1)/(N+1)", "k/N"}
+        Values of the progress after the warm-up.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Maximum 1.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range, or phases longer than training.
+
+    Examples
+    --------
+    >>> infinite(8, fall=3, level=0.5, cooldown=2, minimum=0.125, sampling="k/N").round(3)
+    array([1.   , 0.875, 0.625, 0.5  , 0.5  , 0.5  , 0.5  , 0.25 ])
+    """
+    n = check_count(n_steps, "n_steps")
+    named = {"warmup": warmup, "fall": fall, "cooldown": cooldown}
+    rise, down, last = (whole_steps(value, name, n) for name, value in named.items())
+    if rise + down + last > n:
+        raise InputError("cooldown", cooldown, f"at most the {n - rise - down} steps that warm-up and fall leave")
+    held = check_fraction(level, "level", low=1e-300)
+    low = check_fraction(minimum, "minimum", low=1e-300, high=held)
+    first = warmup_ramp(rise, sampling=sampling)
+    if rise == n:
+        return normalised(first)
+    times, end = clock(n - rise, sampling)
+    values = np.full(n - rise, held)
+    early = times < down
+    values[early] = held + (1.0 - held) * half_cosine(times[early] / max(down, 1))
+    late = times > end - last
+    values[late] = held * (low / held) ** ((times[late] - (end - last)) / max(last, 1))
+    return normalised(np.concatenate([first, values]))
