@@ -20,8 +20,8 @@ def from_log(path: str | Path, *, lr: str | None = None, n_steps: int | None = N
     """Return the learning rate of every step of a recorded run.
 
     Rates logged at every step are returned as they are. Between rows that are further apart they are interpolated, a
-    change by more than a half holding until its row; before the first row its rate is held. A zero that follows the last
-    step, which many programs log, is left out where no decay leads to it.
+    change by more than a half holding until its row; before the first row its rate is held. A zero that follows the
+    last step, which many programs log, is left out where no decay leads to it.
 
     Parameters
     ----------

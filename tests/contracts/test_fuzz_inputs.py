@@ -23,6 +23,7 @@ SKIPPED = {
     "search",  # takes an objective, which has its own checks
     "problems.dataset",  # looks for files
     "average_iterate_rate",  # an old name, which warns
+    "schedules.from_torch",  # takes a scheduler of torch, which theory does without
 }
 
 VALID = {
@@ -37,7 +38,7 @@ VALID = {
     "checkpoints": [1, 3], "lr": [0.1, 0.1], "effective": [0.1, 0.1], "weight_decay": 0.1, "init_std": 0.5,
     "decay": 0.5, "mu_x": 0.5, "mu_y": 0.5,
     "batch": 2.0, "factor": 2.0, "tokens": 30.0, "schedules": ["linear", "cosine"], "batches": [1.0, 1.0],
-    "inner_products": None, "loss": "squared",  "problem": li.problems.absolute_value(1.0),
+    "inner_products": None, "start": 1, "loss": "squared",  "problem": li.problems.absolute_value(1.0),
 }  # fmt: skip
 OVERRIDES = {
     "step_matrix.last_iterate_conversion": {"weights": [1.0, 2.0, 1.0]},
@@ -59,6 +60,7 @@ OVERRIDES = {
     "simulate": {"steps": [0.5, 0.25]},
     "problems.read_function": {"path": "absent.npz"},
     "problems.load_libsvm": {"path": "absent.txt"},
+    "schedules.from_callable": {"schedule": lambda k: 1.0 / (k + 1)},
     "schedules.read_schedule": {"path": "absent.json"},
     "schedules.read_schedule_file": {"path": "absent.json"},
     "dual_averaging.dual_averaging_average_rate": {"weights": [1.0, 1.0, 2.0]},

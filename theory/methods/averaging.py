@@ -7,6 +7,7 @@ import numpy as np
 from lastiterate.theory.base.deprecation import renamed_arguments
 from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.validation import Array, InputError, check_positive, check_steps
+from lastiterate.theory.schedules.families import as_steps
 
 from .step_matrix import check_averaging, check_momentum
 
@@ -15,18 +16,22 @@ __all__ = ["momentum_from_spa", "spa_from_momentum"]
 
 @renamed_arguments(beta="momentum")
 @within_float64
-def spa_from_momentum(steps: Any, momentum: Any = 0.9, *, last: Any = None) -> tuple[Array, Array]:
+def spa_from_momentum(
+    steps: Any, momentum: Any = 0.9, *, last: Any = None, n_steps: int | None = None
+) -> tuple[Array, Array]:
     """Return (eta, c) of the averaging form that makes the points of SGD with momentum.
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         The learning rates alpha_k.
     momentum : float or array_like, shape (N,)
         The momentum beta_k in [0, 1); ``momentum[0]`` has no effect.
     last : float, optional
         The free value: eta_{N-1} = alpha_{N-1} + beta_{N-1} last. By default the last learning rate and momentum are
         taken to go on for ever, so that constants give eta = alpha / (1 - beta), c = 1 - beta.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -43,6 +48,7 @@ def spa_from_momentum(steps: Any, momentum: Any = 0.9, *, last: Any = None) -> t
     >>> spa_from_momentum([0.1, 0.1, 0.1], momentum=0.5)
     (array([0.2, 0.2, 0.2]), array([0.5, 0.5, 0.5]))
     """
+    steps = as_steps(steps, n_steps)
     alpha = check_steps(steps, allow_empty=True)
     factors = check_momentum(momentum, alpha.size)
     if alpha.size == 0:
@@ -62,15 +68,17 @@ def spa_from_momentum(steps: Any, momentum: Any = 0.9, *, last: Any = None) -> t
 
 @renamed_arguments(c="averaging")
 @within_float64
-def momentum_from_spa(steps: Any, averaging: Any) -> tuple[Array, Array]:
+def momentum_from_spa(steps: Any, averaging: Any, *, n_steps: int | None = None) -> tuple[Array, Array]:
     """Return (alpha, beta), the learning rates and momentum that make the points of the averaging form.
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         The step sizes eta_k of the z sequence.
     averaging : float or array_like, shape (N,)
         The averaging weights c_1, ..., c_N in [0, 1].
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -87,6 +95,7 @@ def momentum_from_spa(steps: Any, averaging: Any) -> tuple[Array, Array]:
     >>> momentum_from_spa([0.2, 0.2, 0.2], averaging=0.5)
     (array([0.1, 0.1, 0.1]), array([0. , 0.5, 0.5]))
     """
+    steps = as_steps(steps, n_steps)
     eta = check_steps(steps, allow_empty=True)
     weights = check_averaging(averaging, eta.size)
     beta = np.zeros_like(eta)

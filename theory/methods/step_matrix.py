@@ -20,6 +20,7 @@ from lastiterate.theory.base.validation import (
     check_vector,
     is_number,
 )
+from lastiterate.theory.schedules.families import as_steps
 
 __all__ = [
     "average",
@@ -38,13 +39,15 @@ Array = npt.NDArray[np.float64]
 
 
 @within_float64
-def sgd(steps: Any) -> Array:
+def sgd(steps: Any, *, n_steps: int | None = None) -> Array:
     """Plain (sub)gradient descent, x_{k+1} = x_k - h_k g_k.
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         The step sizes h_0, ..., h_{N-1}, at least zero.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -63,13 +66,14 @@ def sgd(steps: Any) -> Array:
            [1. , 0. , 0. ],
            [1. , 0.5, 0. ]])
     """
+    steps = as_steps(steps, n_steps)
     h = check_steps(steps, allow_empty=True)
     return np.tril(np.broadcast_to(np.append(h, 0.0), (h.size + 1, h.size + 1)), -1)
 
 
 @renamed_arguments(beta="momentum")
 @within_float64
-def momentum(steps: Any, momentum: Any = 0.9) -> Array:
+def momentum(steps: Any, momentum: Any = 0.9, *, n_steps: int | None = None) -> Array:
     """SGD with momentum as in ``torch.optim.SGD``: m_{k+1} = beta_k m_k + g_k, x_{k+1} = x_k - h_k m_{k+1}, m_0 = 0.
 
     The learning rate multiplies the whole buffer. For a constant learning rate this is the heavy-ball method, and
@@ -77,10 +81,12 @@ def momentum(steps: Any, momentum: Any = 0.9) -> Array:
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         The learning rates h_0, ..., h_{N-1}.
     momentum : float or array_like, shape (N,)
         The momentum beta_k, in [0, 1); ``momentum[k]`` multiplies the buffer at step k (``momentum[0]`` has no effect).
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -99,6 +105,7 @@ def momentum(steps: Any, momentum: Any = 0.9) -> Array:
            [1. , 0. , 0. ],
            [1.5, 1. , 0. ]])
     """
+    steps = as_steps(steps, n_steps)
     h = check_steps(steps, allow_empty=True)
     factors = check_momentum(momentum, h.size)
     H = np.zeros((h.size + 1, h.size + 1))
@@ -112,7 +119,7 @@ def momentum(steps: Any, momentum: Any = 0.9) -> Array:
 
 @renamed_arguments(c="averaging")
 @within_float64
-def spa(steps: Any, averaging: Any) -> Array:
+def spa(steps: Any, averaging: Any, *, n_steps: int | None = None) -> Array:
     """Momentum in stochastic primal averaging (SPA) form (Defazio, arXiv 2010.00406).
 
     z_{k+1} = z_k - h_k g_k, x_{k+1} = (1 - c_{k+1}) x_k + c_{k+1} z_{k+1}, with z_0 = x_0 and g_k taken at x_k. A
@@ -121,10 +128,12 @@ def spa(steps: Any, averaging: Any) -> Array:
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         The step sizes h_k of the z sequence.
     averaging : float or array_like, shape (N,)
         The averaging weights c_1, ..., c_N in [0, 1]: ``averaging[k]`` is used to form x_{k+1}.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -143,20 +152,23 @@ def spa(steps: Any, averaging: Any) -> Array:
            [0.5 , 0.  , 0.  ],
            [0.75, 0.5 , 0.  ]])
     """
+    steps = as_steps(steps, n_steps)
     h = check_steps(steps, allow_empty=True)
     return average(sgd(h), check_averaging(averaging, h.size))
 
 
 @within_float64
-def primal_averaging(steps: Any, weights: Any = None) -> Array:
+def primal_averaging(steps: Any, weights: Any = None, *, n_steps: int | None = None) -> Array:
     """Gradients taken at the running average: x_k is the weighted mean of z_0, ..., z_k, z_{k+1} = z_k - h_k g(x_k).
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         The step sizes h_k of the z sequence.
     weights : array_like, shape (N+1,), optional
         The positive weights of z_0, ..., z_N; all ones by default, that is, `spa` with c_k = 1 / (k + 1).
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -175,6 +187,7 @@ def primal_averaging(steps: Any, weights: Any = None) -> Array:
            [0.5   , 0.    , 0.    ],
            [0.6667, 0.3333, 0.    ]])
     """
+    steps = as_steps(steps, n_steps)
     h = check_steps(steps, allow_empty=True)
     w = np.ones(h.size + 1) if weights is None else check_vector(weights, "weights")
     if w.size != h.size + 1:

@@ -19,6 +19,7 @@ from lastiterate.theory.base.validation import (
 from lastiterate.theory.rates.averages.bouncing import steepest
 from lastiterate.theory.rates.averages.emulated import MergedRun, in_units
 from lastiterate.theory.rates.averages.rate import AverageRate, average_rate
+from lastiterate.theory.schedules.families import as_steps
 
 __all__ = ["OptimalAverage", "OptimalMerge", "optimal_ema", "optimal_merge", "ema_weights"]
 
@@ -87,7 +88,14 @@ class OptimalAverage(Bounding):
 
 
 @within_float64
-def optimal_merge(steps: npt.ArrayLike, checkpoints: npt.ArrayLike, D: float = 1.0, G: float = 1.0) -> OptimalMerge:
+def optimal_merge(
+    steps: npt.ArrayLike | str,
+    checkpoints: npt.ArrayLike,
+    D: float = 1.0,
+    G: float = 1.0,
+    *,
+    n_steps: int | None = None,
+) -> OptimalMerge:
     r"""Return the weights that make the worst case of a merge of checkpoints smallest.
 
     The worst case is convex in the weights (for every function f at sum_k a_k x_k is). A smooth solver lowers the
@@ -98,12 +106,14 @@ def optimal_merge(steps: npt.ArrayLike, checkpoints: npt.ArrayLike, D: float = 1
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         Step sizes of the run.
     checkpoints : array_like of int, shape (m,)
         Indices of the saved iterates among x_0..x_N.
     D, G : float
         Bounds on the distance and the subgradient norms.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -124,6 +134,7 @@ def optimal_merge(steps: npt.ArrayLike, checkpoints: npt.ArrayLike, D: float = 1
     >>> round(optimal_merge(steps, range(57, 65)).value, 4), round(optimal_merge(steps, range(8, 65, 8)).value, 4)
     (0.1814, 0.2352)
     """
+    steps = as_steps(steps, n_steps)
     taken = check_steps(steps)
     points = _check_checkpoints(checkpoints, taken.size)
     chosen, least = _lowered(in_units(taken, check_positive(D, "D"), check_positive(G, "G")), points)
@@ -246,17 +257,21 @@ def ema_weights(n_steps: int, decay: float) -> Array:
 
 
 @within_float64
-def optimal_ema(steps: npt.ArrayLike, D: float = 1.0, G: float = 1.0) -> OptimalAverage:
+def optimal_ema(
+    steps: npt.ArrayLike | str, D: float = 1.0, G: float = 1.0, *, n_steps: int | None = None
+) -> OptimalAverage:
     r"""Return the decay of an exponential moving average of the iterates with the smallest worst case.
 
     The emulated schedule is e_k = h_k (1 - beta^(N-k)): a moving average is a decay over the last 1 / (1 - beta) steps.
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         Step sizes of the run.
     D, G : float
         Bounds on the distance and the subgradient norms.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -275,6 +290,7 @@ def optimal_ema(steps: npt.ArrayLike, D: float = 1.0, G: float = 1.0) -> Optimal
     >>> print(f"{best.decay:.3f} {best.value * 1001**0.5:.3f} {best.last * 1001**0.5:.3f}")
     0.993 1.289 2.839
     """
+    steps = as_steps(steps, n_steps)
     taken = check_steps(steps)
     check_positive(D, "D")
     check_positive(G, "G")

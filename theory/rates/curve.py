@@ -24,6 +24,7 @@ from lastiterate.theory.base.validation import (
     check_vector,
     n_dims,
 )
+from lastiterate.theory.schedules.families import as_steps
 
 from .cauchy_sums import CauchyTree, least_theorem10
 from .closed_form import OnePass, largest_sigmas, one_pass, power_of_four
@@ -155,7 +156,7 @@ class ExactCurve(RateCurve):
 
 @within_float64(infinite=True)
 def rate_curve(
-    steps: npt.ArrayLike,
+    steps: npt.ArrayLike | str,
     D: float = 1.0,
     G: float | npt.ArrayLike = 1.0,
     bound: str = "theorem10",
@@ -163,6 +164,7 @@ def rate_curve(
     *,
     last_value: str | float = "optimal",
     tune_base_lr: bool = False,
+    n_steps: int | None = None,
 ) -> RateCurve:
     r"""Return the rate at every horizon: ``values[i]`` is the rate of ``steps[:horizons[i]]``.
 
@@ -174,7 +176,7 @@ def rate_curve(
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         Step sizes, at least zero.
     D : float
         Bound on the distance from x_0 to a minimiser.
@@ -188,6 +190,8 @@ def rate_curve(
         The fictitious step of Theorem 10, as in `lastiterate.theory.rates.sgd.theorem10_rate`.
     tune_base_lr : bool
         Tune the base learning rate for each horizon instead of using the steps as they are.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -211,6 +215,7 @@ def rate_curve(
     >>> curve.base_lr.round(3)
     array([4.065, 1.162, 0.327])
     """
+    steps = as_steps(steps, n_steps)
     check_choice(bound, "bound", BOUNDS)
     check_flag(tune_base_lr, "tune_base_lr")
     checked = check_steps(steps)

@@ -19,6 +19,7 @@ from lastiterate.theory.base.validation import (
     check_vector,
 )
 from lastiterate.theory.pep.least_value import least_maximum, mixed, top
+from lastiterate.theory.schedules.families import as_steps
 
 from .sgd import exact_rate
 from .varying import tightened_rate
@@ -60,7 +61,9 @@ class RecordedBound(Bounding):
 
 
 @within_float64
-def norms_bound(steps: npt.ArrayLike, norms: npt.ArrayLike, D: float = 1.0) -> RecordedBound:
+def norms_bound(
+    steps: npt.ArrayLike | str, norms: npt.ArrayLike, D: float = 1.0, *, n_steps: int | None = None
+) -> RecordedBound:
     r"""Return the bound for SGD with the given steps when the subgradient norms ||g_0||..||g_N|| were recorded.
 
     The bounds of `exact_rate` and `tightened_rate` with G_t = ||g_t||, *exact* over all functions and runs with these
@@ -68,12 +71,14 @@ def norms_bound(steps: npt.ArrayLike, norms: npt.ArrayLike, D: float = 1.0) -> R
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         The steps taken.
     norms : array_like, shape (N+1,) or (N,)
         Recorded Euclidean norms, positive.
     D : float
         Bound on the distance from x_0 to a minimiser.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -92,6 +97,7 @@ def norms_bound(steps: npt.ArrayLike, norms: npt.ArrayLike, D: float = 1.0) -> R
     >>> bound.value < exact_rate(np.full(3, 0.5)).value
     True
     """
+    steps = as_steps(steps, n_steps)
     taken = check_steps(steps, allow_empty=True)
     caps = check_gradient_bounds(check_vector(norms, "norms"), taken.size, "norms")
     rate = tightened_rate(taken, D, caps)

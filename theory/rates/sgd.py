@@ -13,6 +13,7 @@ import numpy.typing as npt
 from lastiterate.theory.base.jit import Array, run
 from lastiterate.theory.base.result import Kind
 from lastiterate.theory.base.validation import InputError, check_choice
+from lastiterate.theory.schedules.families import as_steps
 
 from .closed_form import OnePass, one_pass, power_of_four
 from .falling import least_falling
@@ -29,7 +30,12 @@ BOUNDS = ("exact", "theorem10", "average")
 
 
 def exact_rate(
-    steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0, *, momentum: float | None = None
+    steps: npt.ArrayLike | str,
+    D: float = 1.0,
+    G: float | npt.ArrayLike = 1.0,
+    *,
+    momentum: float | None = None,
+    n_steps: int | None = None,
 ) -> Rate:
     r"""Return the worst case of f(x_N) - f* for SGD with the given steps, in O(N).
 
@@ -46,7 +52,7 @@ def exact_rate(
 
     Parameters
     ----------
-    steps : array_like, shape (N,) or (m, N)
+    steps : array_like, shape (N,) or (m, N), or str
         Step sizes, at least zero; m rows are m schedules. A float64 array of length zero is a run of no steps.
     D : float
         Bound on the distance from x_0 to a minimiser.
@@ -54,6 +60,8 @@ def exact_rate(
         Bounds on the subgradient norms at x_0..x_N; with N values the last one holds for x_N too.
     momentum : float, optional
         Deprecated: use `lastiterate.theory.rates.methods.momentum.momentum_rate`.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -77,6 +85,7 @@ def exact_rate(
     >>> exact_rate([[1.0, 0.5], [0.5, 0.5]]).value.round(4)
     array([0.8611, 0.7225])
     """
+    steps = as_steps(steps, n_steps)
     if momentum is not None:
         from lastiterate.theory.rates.methods.momentum import momentum_rate
 
@@ -93,24 +102,31 @@ def exact_rate(
 
 @overload
 def tune_base_lr(
-    steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0, bound: Literal["exact"] = "exact"
+    steps: npt.ArrayLike | str,
+    D: float = 1.0,
+    G: float | npt.ArrayLike = 1.0,
+    bound: Literal["exact"] = "exact",
+    *,
+    n_steps: int | None = None,
 ) -> Rate: ...
 @overload
 def tune_base_lr(
-    steps: npt.ArrayLike,
+    steps: npt.ArrayLike | str,
     D: float = 1.0,
     G: float | npt.ArrayLike = 1.0,
     bound: str = "exact",
     *,
     last_value: str | float = "optimal",
+    n_steps: int | None = None,
 ) -> BaseRate: ...
 def tune_base_lr(
-    steps: npt.ArrayLike,
+    steps: npt.ArrayLike | str,
     D: float = 1.0,
     G: float | npt.ArrayLike = 1.0,
     bound: str = "exact",
     *,
     last_value: str | float = "optimal",
+    n_steps: int | None = None,
 ) -> BaseRate:
     r"""Return the rate of gamma * steps for the base learning rate gamma that minimises it, and that gamma.
 
@@ -122,7 +138,7 @@ def tune_base_lr(
 
     Parameters
     ----------
-    steps : array_like, shape (N,) or (m, N)
+    steps : array_like, shape (N,) or (m, N), or str
         The shape of the schedule, at least one positive value; m rows are m schedules (``bound="exact"`` only).
     D, G
         As in `exact_rate`.
@@ -130,6 +146,8 @@ def tune_base_lr(
         The rate to minimise.
     last_value : {"optimal", "schedule"} or float
         As in `theorem10_rate`, for that bound only; a number is on the scale of the given ``steps``.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -148,6 +166,7 @@ def tune_base_lr(
     >>> round(tuned.base_lr, 9), round(tuned.value, 9)
     (0.1, 0.1)
     """
+    steps = as_steps(steps, n_steps)
     if check_choice(bound, "bound", BOUNDS) != "exact":
         return (
             tuned_theorem10_rate(steps, D, G, last_value) if bound == "theorem10" else tuned_average_rate(steps, D, G)

@@ -11,6 +11,7 @@ from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.result import result
 from lastiterate.theory.base.scalar_search import Objective, ScalarMinimum, global_minimum
 from lastiterate.theory.base.validation import Array, InputError, check_choice, check_positive, check_steps
+from lastiterate.theory.schedules.families import as_steps
 
 from .brackets import theorem10_bracket, tuned_theorem10_bracket
 from .inputs import check_base_lr, check_constants
@@ -115,11 +116,12 @@ class AverageIterateRate(BaseRate):
 
 @within_float64(infinite=True)
 def theorem10_rate(
-    steps: npt.ArrayLike,
+    steps: npt.ArrayLike | str,
     D: float = 1.0,
     G: float | npt.ArrayLike = 1.0,
     *,
     last_value: str | float = "optimal",
+    n_steps: int | None = None,
 ) -> Theorem10Rate:
     r"""Return the bound of Theorem 10 of arXiv 2310.07831 on the last iterate of SGD, an *upper bound*, in O(N).
 
@@ -134,6 +136,8 @@ def theorem10_rate(
     last_value : {"optimal", "schedule"} or float
         The fictitious step h_N: minimised over (the default), a given positive number, or, in the published
         convention, the last of the T given values, of which T - 1 are then taken; infinite when that is zero.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -152,6 +156,7 @@ def theorem10_rate(
     >>> round(theorem10_rate(linear).value, 4)
     0.2011
     """
+    steps = as_steps(steps, n_steps)
     checked, distance, caps, fictitious = _split_last(steps, D, G, last_value)
     run = ScaledSteps.to_distance(checked, distance, caps)
     if run is None:
@@ -202,7 +207,9 @@ def tuned_theorem10_rate(
 
 
 @within_float64
-def classical_average_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> AverageIterateRate:
+def classical_average_rate(
+    steps: npt.ArrayLike | str, D: float = 1.0, G: float | npt.ArrayLike = 1.0, *, n_steps: int | None = None
+) -> AverageIterateRate:
     r"""Return the classical bound on the step-weighted average of x_0..x_{N-1}, an *upper bound*; see `average_rate`.
 
     sum_k h_k (f(x_k) - f*) / sum_k h_k <= (D^2 + sum_k h_k^2 G_k^2) / (2 sum_k h_k); f of the average is not larger.
@@ -212,6 +219,8 @@ def classical_average_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.
     ----------
     steps, D, G
         As in `exact_rate`.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -229,6 +238,7 @@ def classical_average_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.
     >>> round(classical_average_rate(np.full(100, 0.1)).value, 9)
     0.1
     """
+    steps = as_steps(steps, n_steps)
     checked, distance, caps = _checked(steps, D, G)
     run = ScaledSteps.to_distance(checked, distance, caps)
     if run is None:

@@ -22,6 +22,7 @@ from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import Array, check_gradient_bounds, check_positive, check_steps
 from lastiterate.theory.certificates.certificate import Certificate
 from lastiterate.theory.methods.step_matrix import sgd
+from lastiterate.theory.schedules.families import as_steps
 
 from .pivots import least_tails
 from .sgd import exact_rate
@@ -64,7 +65,9 @@ class TightenedRate(Bounding):
 
 
 @within_float64
-def tightened_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0) -> TightenedRate:
+def tightened_rate(
+    steps: npt.ArrayLike | str, D: float = 1.0, G: float | npt.ArrayLike = 1.0, *, n_steps: int | None = None
+) -> TightenedRate:
     r"""Return the worst case of f(x_N) - f* for SGD where G increases: *exact*, in whatever order the G_k are.
 
     The theorem of this module (`lastiterate.theory.rates.varying`). One pass where the recursion of `exact_rate` is
@@ -72,12 +75,14 @@ def tightened_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLik
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         Step sizes, at least zero.
     D : float
         Bound on the distance from x_0 to a minimiser.
     G : float or array_like, shape (N+1,) or (N,)
         Bounds on the subgradient norms at x_0..x_N.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -95,6 +100,7 @@ def tightened_rate(steps: npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLik
     >>> round(rate.recursion_value, 4), round(rate.value, 4)
     (0.3478, 0.2217)
     """
+    steps = as_steps(steps, n_steps)
     checked = check_steps(steps, allow_empty=True)
     distance = check_positive(D, "D")
     caps = check_gradient_bounds(G, checked.size)

@@ -1,11 +1,17 @@
 """Combinators: warm-up, cooldown, override, concatenation and scaling of any schedule, weight decay beside it."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from lastiterate.theory.base.validation import Array, InputError, check_choice, check_fraction, check_positive, check_steps
+from lastiterate.theory.base.validation import (
+    Array,
+    InputError,
+    check_choice,
+    check_count,
+    check_fraction,
+    check_positive,
+    check_steps,
+)
 
 from .sampling import BETWEEN, POWER, RATE, clock, cooldown_profile, floored, ramp, whole_steps
 
@@ -142,7 +148,7 @@ def override(
     first = whole_steps(start, "start", h.size)
     if first >= h.size:
         raise InputError("start", start, f"a step before the end of the schedule, {h.size}")
-    n = h.size - first if n_cooldown is None else whole_steps(n_cooldown, "n_cooldown", 10**9)
+    n = h.size - first if n_cooldown is None else check_count(n_cooldown, "n_cooldown", minimum=0)
     return np.concatenate([h[:first], h[first] * _falling(n, kind, minimum, sampling)])
 
 
@@ -207,9 +213,9 @@ def weight_decay(steps: npt.ArrayLike, coupling: str = "proportional") -> Array:
     """Return multipliers of the weight decay beside a schedule of learning rates.
 
     With decoupled decay the weights shrink by lr_k wd_k a step. ``"proportional"`` scales wd with the learning rate, as
-    AdamC does, so that gradient norms of normalised layers do not rise at the end (arXiv 2506.02285); ``"independent"``
-    keeps lr_k wd_k constant, the form in which the decay does not follow the schedule (arXiv 1711.05101); ``"constant"``
-    is what torch's AdamW does by itself.
+    AdamC does, so that gradient norms of normalised layers do not rise at the end (arXiv 2506.02285);
+    ``"independent"`` keeps lr_k wd_k constant, the form in which the decay does not follow the schedule (arXiv
+    1711.05101); ``"constant"`` is what torch's AdamW does by itself.
 
     Parameters
     ----------
@@ -238,7 +244,9 @@ def weight_decay(steps: npt.ArrayLike, coupling: str = "proportional") -> Array:
         raise InputError("steps", f"steps from {h.min():g} to {h.max():g}", "positive steps")
     if kind == "constant":
         return np.ones_like(h)
-    return h / h.max() if kind == "proportional" else h.max() / h
+    with np.errstate(over="ignore"):
+        multipliers = h / h.max() if kind == "proportional" else h.max() / h
+    return check_steps(multipliers, "multipliers")
 
 
 def _falling(n: int, kind: str, minimum: float, sampling: str) -> Array:

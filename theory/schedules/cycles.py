@@ -1,5 +1,7 @@
 """Families that come back up: one cycle, warm restarts, cyclic rates, re-warming after a finished run."""
 
+import math
+
 import numpy as np
 
 from lastiterate.theory.base.validation import (
@@ -77,7 +79,7 @@ def one_cycle(
         u = (k[here] - begin) / (stop - begin) if stop > begin else np.ones(int(here.sum()))
         values[here] = then + (first - then) * shape(np.clip(u, 0.0, 1.0))
         waiting &= ~here
-        begin = max(stop, 0.0)
+        begin = stop
     return normalised(values)
 
 
@@ -91,7 +93,7 @@ def cosine_restarts(
     n_steps : int
         Number of steps N.
     period : float or int
-        Length of the first cycle, as a fraction of training or in steps, positive.
+        Length of the first cycle, as a fraction of training or in steps, at least one step.
     factor : float
         What each cycle is longer than the one before, at least 1.
     minimum : float
@@ -116,16 +118,14 @@ def cosine_restarts(
     """
     n = check_count(n_steps, "n_steps")
     whole = is_whole(period)
-    length = float(whole_steps(period, "period", n) if whole else check_fraction(period, "period") * n)
-    if length <= 0.0:
-        raise InputError("period", period, "a positive length")
+    length = max(float(whole_steps(period, "period", n) if whole else check_fraction(period, "period") * n), 1.0)
     growth = 1.0 + check_positive(check_positive(factor, "factor") - 1.0, "factor - 1", allow_zero=True)
     k = np.arange(n, dtype=np.float64)
     u = np.empty(n)
     offset = clock(1, sampling)[0][0]
     begin = 0.0
     while begin < n:
-        inside = k >= begin
+        inside = slice(math.ceil(begin), math.ceil(min(begin + length, n)))
         u[inside] = (k[inside] - begin + offset) / (length + offset)
         begin, length = begin + length, length * growth
     return normalised(floored(half_cosine(np.minimum(u, 1.0)), minimum))
@@ -189,8 +189,8 @@ def rewarm(n_steps: int, finished: float = 0.5, warmup: float = 0.01, peak: floa
     n_steps : int
         Number of steps N of both runs, at least 2.
     finished : float or int
-        Steps that belong to the finished run, a cosine from 1 to ``minimum``, as a fraction or a count; rounded to whole
-        steps, at least one on either side.
+        Steps that belong to the finished run, a cosine from 1 to ``minimum``, as a fraction or a count; rounded to
+        whole steps, at least one on either side.
     warmup : float or int
         Linear warm-up of the continuation, as a fraction of the *new* steps, rounded to whole steps, or a count.
     peak, minimum : float

@@ -1,5 +1,6 @@
 """The table of schedule families, and schedules from text such as ``"wsd:cooldown=0.2,kind=sqrt"``."""
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -152,9 +153,10 @@ def as_steps(steps: "npt.ArrayLike | str", n_steps: int | None, name: str = "ste
             raise InputError("n_steps", n_steps, f"the number of steps of the schedule {steps!r}")
         return parse(steps, n_steps)
     if n_steps is not None:
-        size = np.shape(steps)[-1:]  # pyright: ignore[reportArgumentType]
-        if size != (check_count(n_steps, "n_steps"),):
-            raise InputError("n_steps", n_steps, f"nothing beside an array, or its number of steps in {name}")
+        with contextlib.suppress(Exception):  # what is no array is refused by the function that wants one
+            if np.shape(steps)[-1] == check_count(n_steps, "n_steps"):
+                return steps
+        raise InputError("n_steps", n_steps, f"nothing beside an array, or its number of steps in {name}")
     return steps
 
 

@@ -4,15 +4,31 @@ Lengths are a count of steps where they are ints and a fraction of training wher
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from lastiterate.theory.base.validation import Array, InputError, check_count, check_fraction, check_positive, is_number
+from lastiterate.theory.base.validation import (
+    Array,
+    InputError,
+    check_count,
+    check_fraction,
+    check_positive,
+    check_real,
+)
 
-from .sampling import BETWEEN, FROM_ZERO, clock, cooldown_profile, floored, half_cosine, is_whole, normalised
+from .sampling import (
+    BETWEEN,
+    FROM_ZERO,
+    as_list,
+    clock,
+    cooldown_profile,
+    floored,
+    half_cosine,
+    is_whole,
+    normalised,
+    whole_steps,
+)
 from .sampling import ramp as warmup_ramp
-from .sampling import whole_steps
 
 __all__ = ["fast_slow", "infinite", "power_decay", "power_lr", "powercool", "wsd", "wsds"]
 
@@ -60,10 +76,8 @@ def wsd(
     array([0.  , 0.5 , 1.  , 1.  , 1.  , 0.55])
     """
     times, end = clock(n_steps, sampling)
-    whole = is_whole(cooldown)
-    c = (whole_steps(cooldown, "cooldown", n_steps) + end - n_steps) / end if whole else check_fraction(cooldown, "cooldown")
-    whole = is_whole(warmup)
-    w = whole_steps(warmup, "warmup", n_steps) / end if whole else check_fraction(warmup, "warmup")
+    c = _share(cooldown, "cooldown", n_steps, end, more=end - n_steps)
+    w = _share(warmup, "warmup", n_steps, end)
     if c + w > 1.0 + 1e-12:  # 0.9 and 0.1 leave 1 - 0.9 < 0.1 by rounding: no stable phase
         raise InputError("warmup", warmup, f"at most what the cooldown leaves, 1 - {c!r}")
     s = times / end
@@ -122,11 +136,10 @@ def wsds(
     array([1.   , 1.   , 0.667, 0.333, 1.   , 1.   , 0.667, 0.333])
     """
     n = check_count(n_steps, "n_steps")
-    listed: Any = [releases] if is_number(releases) else list(releases)
-    ends = [whole_steps(release, "releases", n) for release in listed]
+    ends = [whole_steps(release, "releases", n) for release in as_list(releases, "releases")]
     lengths = np.diff([0, *ends])
     if not ends or ends[-1] != n or lengths.min() < 1:
-        raise InputError("releases", releases, f"increasing ends of periods, the last one the end of training, 1.0 or {n}")
+        raise InputError("releases", releases, f"increasing ends of periods up to the end of training, 1.0 or {n}")
     parts: list[Array] = []
     for index, length in enumerate(lengths.tolist()):
         fall = whole_steps(cooldown, "cooldown", length)
@@ -181,9 +194,7 @@ def power_decay(
     return normalised(floored(left ** check_positive(power, "power", allow_zero=True), minimum))
 
 
-def powercool(
-    n_steps: int, power: float = 1.2, flat: float = 0.2, end: float = 1.0, sampling: str = BETWEEN
-) -> Array:
+def powercool(n_steps: int, power: float = 1.2, flat: float = 0.2, end: float = 1.0, sampling: str = BETWEEN) -> Array:
     """PowerCool: min(1, ((e - s)/(e - f))^power), flat until f, zero from e on.
 
     The schedule of the modded-nanogpt records: lr = min(peak, c (t_end - t)^1.2). An end beyond 1 is a run that stops
@@ -235,8 +246,8 @@ def fast_slow(
 ) -> Array:
     """Fast, then slow decay: warm-up, plateau, 1 - (1 - level) u^power to the knee, then linear to zero.
 
-    The schedule of modded-nanogpt's pull request 351, whose run of 3125 steps has its phases at 100, 200 and 1750. As in
-    `linear`, the step that would be zero is never taken.
+    The schedule of modded-nanogpt's pull request 351, whose run of 3125 steps has its phases at 100, 200 and 1750. As
+    in `linear`, the step that would be zero is never taken.
 
     Parameters
     ----------
@@ -319,7 +330,9 @@ def power_lr(
     array([1.   , 0.707, 0.577, 0.5  , 0.447, 0.408, 0.272, 0.136])
     """
     times, end = clock(n_steps, sampling)
-    b = check_positive(-exponent if is_number(exponent) else exponent, "-exponent")
+    b = -check_real(exponent, "exponent", "a negative number")
+    if not 0.0 < b < np.inf:
+        raise InputError("exponent", exponent, "a negative number")
     rise = max(whole_steps(warmup, "warmup", n_steps), 1)
     fall = whole_steps(cooldown, "cooldown", n_steps)
     if rise + fall > n_steps:
@@ -394,3 +407,8 @@ def infinite(
     late = times > end - last
     values[late] = held * (low / held) ** ((times[late] - (end - last)) / max(last, 1))
     return normalised(np.concatenate([first, values]))
+
+
+def _share(length: float, name: str, n_steps: int, end: int, more: int = 0) -> float:
+    """Length as a fraction of the time to the end; ``more`` whole steps belong to it where steps are counted."""
+    return (whole_steps(length, name, n_steps) + more) / end if is_whole(length) else check_fraction(length, name)

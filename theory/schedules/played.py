@@ -18,7 +18,7 @@ def from_callable(schedule: Callable[[int], Any], n_steps: int) -> Array:
     Parameters
     ----------
     schedule : callable
-        Step number k = 0, 1, ... -> learning rate or multiplier. Optax computes in float32 unless jax is told otherwise.
+        Step number k = 0, 1, ... -> learning rate or multiplier. Optax computes in float32 unless jax is told not to.
     n_steps : int
         Number of steps N.
 

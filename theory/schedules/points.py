@@ -1,8 +1,8 @@
 """The flexible families of arXiv 2603.10301: curves through a few free points.
 
-Between the ends the curve is read at s = (k + 1)/(N + 1); with ``sampling="k/N"`` it is what the published code computes
-(google/init2winit, projects/optlrschedule), divided by its maximum: the points of the two-point families are then moved
-down to whole steps, and a warm-up starts at zero.
+Between the ends the curve is read at s = (k + 1)/(N + 1); with ``sampling="k/N"`` it is what the published code
+computes (google/init2winit, projects/optlrschedule), divided by its maximum: the points of the two-point families are
+then moved down to whole steps, and a warm-up starts at zero.
 """
 
 import numpy as np

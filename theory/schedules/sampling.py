@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from lastiterate.theory.base.validation import Array, InputError, check_choice, check_count, check_fraction
+from lastiterate.theory.base.validation import (
+    Array,
+    InputError,
+    check_choice,
+    check_count,
+    check_fraction,
+    check_positive,
+    is_number,
+)
 
 __all__ = [
     "BETWEEN",
@@ -21,6 +29,7 @@ __all__ = [
     "RATE",
     "SAMPLINGS",
     "WARMUPS",
+    "as_list",
     "clock",
     "cooldown_profile",
     "floored",
@@ -88,6 +97,16 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
 
 
+def as_list(values: Any, name: str) -> list[Any]:
+    """Return one value or a sequence of them as a list."""
+    if is_number(values):
+        return [values]
+    try:
+        return list(values)
+    except Exception as error:  # whatever a foreign __iter__ raises
+        raise InputError(name, values, "a number or a list of numbers") from error
+
+
 def whole_steps(value: Any, name: str, n_steps: int) -> int:
     """Return a length in steps: an int counts them, a float is a fraction of training, rounded.
 
@@ -103,7 +122,12 @@ def whole_steps(value: Any, name: str, n_steps: int) -> int:
 
 
 def ramp(
-    n_warmup: int, kind: str = "linear", start: float = 0.0, power: float = POWER, rate: float = RATE, sampling: str = BETWEEN
+    n_warmup: int,
+    kind: str = "linear",
+    start: float = 0.0,
+    power: float = POWER,
+    rate: float = RATE,
+    sampling: str = BETWEEN,
 ) -> Array:
     """Return a warm-up of ``n_warmup`` steps: 1/W, ..., 1, or 0, ..., (W - 1)/W where the sampling is ``"k/N"``.
 
@@ -112,7 +136,8 @@ def ramp(
     """
     first = 1 if check_choice(sampling, "sampling", SAMPLINGS) == BETWEEN else 0
     u = np.arange(first, n_warmup + first, dtype=np.float64) / max(n_warmup, 1)
-    shape = WARMUPS[check_choice(kind, "warmup_kind", WARMUPS)](u, power, rate)
+    p, r = check_positive(power, "power"), check_positive(rate, "rate")
+    shape = WARMUPS[check_choice(kind, "kind", WARMUPS)](u, p, r)
     low = check_fraction(start, "start")
     return low + (1.0 - low) * shape if low else shape
 

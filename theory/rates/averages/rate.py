@@ -20,6 +20,7 @@ from lastiterate.theory.base.validation import (
 )
 from lastiterate.theory.certificates.certificate import Certificate, StepMatrixCertificate
 from lastiterate.theory.problems.problem import Problem
+from lastiterate.theory.schedules.families import as_steps
 
 from .bouncing import steepest
 from .bouncing_function import function_of
@@ -88,7 +89,12 @@ class AverageRate(Bounding):
 
 @within_float64
 def average_rate(
-    steps: npt.ArrayLike, weights: str | npt.ArrayLike, D: float = 1.0, G: float | npt.ArrayLike = 1.0
+    steps: npt.ArrayLike | str,
+    weights: str | npt.ArrayLike,
+    D: float = 1.0,
+    G: float | npt.ArrayLike = 1.0,
+    *,
+    n_steps: int | None = None,
 ) -> AverageRate:
     r"""Return the worst case of f at an average sum_k a_k x_k of SGD's iterates, exactly or as an interval.
 
@@ -101,7 +107,7 @@ def average_rate(
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         Step sizes, at least zero.
     weights : array_like, shape (N+1,), or "steps"
         Weights a_0..a_N of x_0..x_N, at least zero, with sum 1; ``"steps"`` weighs x_k by h_k, k < N.
@@ -110,6 +116,8 @@ def average_rate(
     G : float or array_like, shape (N+1,) or (N,)
         Bounds on the subgradient norms at x_0..x_N. Where they differ, ``value`` is an upper bound and ``lower`` that
         for the least of them.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -144,6 +152,7 @@ def average_rate(
     >>> rate.kind, round(rate.lower, 3), round(rate.value, 3)
     ('upper', 0.288, 0.289)
     """
+    steps = as_steps(steps, n_steps)
     taken = check_steps(steps, allow_empty=True)
     shares = check_weights(weights, taken)
     distance = check_positive(D, "D")

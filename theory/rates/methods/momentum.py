@@ -30,6 +30,7 @@ from lastiterate.theory.methods.averaging import spa_from_momentum
 from lastiterate.theory.methods.step_matrix import check_averaging, check_momentum
 from lastiterate.theory.pep import cone
 from lastiterate.theory.rates.sgd import BaseRate, exact_rate
+from lastiterate.theory.schedules.families import as_steps
 
 from .blocks import block_bound
 from .certified import SEARCH_LIMIT, CertifiedRate, chain_rate, lipschitz_rate, program_rate, proved_rate, standing_rate
@@ -53,12 +54,13 @@ def momentum_rate(
     search_limit: int = SEARCH_LIMIT,
     stochastic: bool = False,
     blocks: bool = True,
+    n_steps: int | None = None,
 ) -> CertifiedRate:
     """Bound f(x_N) - f* for SGD with momentum as in ``torch.optim.SGD``; see `spa_rate`.
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         The learning rates alpha_k, which multiply the whole buffer.
     momentum : float or array_like, shape (N,)
         The momentum in [0, 1).
@@ -68,6 +70,8 @@ def momentum_rate(
         Bounds on the subgradient norms.
     search_limit, stochastic, blocks
         As in `spa_rate`.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -86,6 +90,7 @@ def momentum_rate(
     >>> rate.exact, rate.value == exact_rate([0.1, 0.1, 0.1, 0.1]).value
     (True, True)
     """
+    steps = as_steps(steps, n_steps)
     alpha = check_steps(steps, allow_empty=True)
     factors = check_momentum(momentum, alpha.size)
     if not factors[1:].any():
@@ -106,6 +111,7 @@ def spa_rate(
     search_limit: int = SEARCH_LIMIT,
     stochastic: bool = False,
     blocks: bool = True,
+    n_steps: int | None = None,
 ) -> CertifiedRate:
     r"""Bound f(x_N) - f* for stochastic primal averaging with step sizes ``steps`` and averaging weights c.
 
@@ -127,7 +133,7 @@ def spa_rate(
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         The step sizes eta_k of the z sequence.
     averaging : float or array_like, shape (N,)
         The averaging weights c_1, ..., c_N in [0, 1].
@@ -142,6 +148,8 @@ def spa_rate(
         earlier gradient to a later point. All the other bounds hold in expectation anyhow.
     blocks : bool
         Whether to try the blocks, which take seconds.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -159,6 +167,7 @@ def spa_rate(
     >>> rate.exact, rate.method
     (True, 'closed form')
     """
+    steps = as_steps(steps, n_steps)
     eta = check_steps(steps, allow_empty=True)
     weights = check_averaging(averaging, eta.size)
     if (weights == 1.0).all():
