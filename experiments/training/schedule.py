@@ -41,6 +41,8 @@ class ScheduleLR(LRScheduler):
         Number of steps already taken, less one, to resume without a checkpoint; -1 starts anew.
     absolute : bool
         Whether ``steps`` are learning rates instead of multipliers.
+    weight_decay : array_like, shape (n,), optional
+        Multipliers of each group's initial weight decay, such as `lastiterate.schedules.weight_decay` gives.
 
     Raises
     ------
@@ -68,13 +70,20 @@ class ScheduleLR(LRScheduler):
     """
 
     def __init__(
-        self, optimizer: Optimizer, steps: npt.ArrayLike, last_epoch: int = -1, *, absolute: bool = False
+        self,
+        optimizer: Optimizer,
+        steps: npt.ArrayLike,
+        last_epoch: int = -1,
+        *,
+        absolute: bool = False,
+        weight_decay: npt.ArrayLike | None = None,
     ) -> None:
         self.steps: list[float] = check_steps(steps).tolist()
         self.absolute = check_flag(absolute, "absolute")
         rates = {float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups}
         if absolute and len(rates) > 1:
             raise InputError("optimizer", f"groups with learning rates {sorted(rates)}", _ONE_RATE)
+        self.decays = None if weight_decay is None else self._check_decays(optimizer, weight_decay)
         super().__init__(optimizer, last_epoch)
 
     @classmethod
@@ -90,8 +99,25 @@ class ScheduleLR(LRScheduler):
         """Show the length and the position."""
         return f"ScheduleLR({len(self.steps)} steps, at {self.last_epoch})"
 
+    def _check_decays(self, optimizer: Optimizer, weight_decay: npt.ArrayLike) -> list[float]:
+        decays: list[float] = check_steps(weight_decay, "weight_decay").tolist()
+        if len(decays) != len(self.steps):
+            raise InputError("weight_decay", f"{len(decays)} values", f"one for each of the {len(self.steps)} steps")
+        for group in optimizer.param_groups:
+            if "weight_decay" not in group:
+                raise InputError("weight_decay", type(optimizer).__name__, "an optimizer that has weight decay")
+            group.setdefault("initial_weight_decay", group["weight_decay"])
+        return decays
+
+    def _set_decay(self) -> None:
+        if self.decays is not None:
+            decay = _held(self.decays, max(self.last_epoch, 0))
+            for group in self.optimizer.param_groups:
+                group["weight_decay"] = group["initial_weight_decay"] * decay
+
     def get_lr(self) -> list[float | Tensor]:
-        """Return the learning rate of each group for the step to come."""
+        """Return the learning rate of each group for the step to come; its weight decay is set on the way."""
+        self._set_decay()
         step = _held(self.steps, max(self.last_epoch, 0))
         return [step if self.absolute else float(base) * step for base in self.base_lrs]
 
@@ -120,7 +146,7 @@ class ScheduleLR(LRScheduler):
             if not math.isclose(before, here, rel_tol=1e-12 if base != 1.0 else 0.0):
                 expected = f"a state whose steps so far are those of this schedule, with steps[{step}] = {here}"
                 raise InputError("state_dict", f"steps[{step}] = {before}", expected)
-        super().load_state_dict({**state_dict, "steps": self.steps, "absolute": self.absolute})
+        super().load_state_dict({**state_dict, "steps": self.steps, "absolute": self.absolute, "decays": self.decays})
         for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(lr)

@@ -70,7 +70,7 @@ def test_bound_reads_a_schedule_file(tmp_path):
         (("bound", "linear", "-D", 0), "D: expected a positive"),
         (("bound", "linear", "-G", -1), "G: expected a positive"),
         (("bound", "missing.json"), "missing.json"),
-        (("compare", "wsd:cooldown=2"), "between 0 and 1"),
+        (("compare", "wsd:cooldown=2.5"), "between 0 and 1"),
     ],
 )
 def test_bad_input_is_named(words, said):

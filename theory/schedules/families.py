@@ -79,6 +79,10 @@ GENERAL: Mapping[str, Any] = {
 }
 """Options that a text may give to every family, with their defaults; a family's own of the same name comes first."""
 
+COUNTED = ("constant", "inverse_sqrt", "inverse_time")
+"""Families of the step number: the sampling concerns their warm-up only. Others without the option have a clock of their
+own, which it would not change."""
+
 
 def parse(text: str, n_steps: int) -> Array:
     """Build a schedule from text such as ``"wsd:cooldown=0.2,kind=sqrt"``.
@@ -125,6 +129,8 @@ def parse(text: str, n_steps: int) -> Array:
     family = FAMILIES[name]
     own = {p.name: p.default for p in list(inspect.signature(family).parameters.values())[1:]}
     general = {key: value for key, value in GENERAL.items() if not (key.startswith("warmup") and "warmup" in own)}
+    if "sampling" not in own and name not in COUNTED:
+        del general["sampling"]
     known = {**general, **own}
     for key, value in given.items():
         if key not in known:
@@ -132,13 +138,14 @@ def parse(text: str, n_steps: int) -> Array:
         given[key] = _checked(value, f"{name}:{key}", known[key])
     options = {key: given[key] for key in own if key in given}
     common = {key: given.get(key, default) for key, default in general.items()}
+    sampling = common.get("sampling", BETWEEN)
     n_warmup = whole_steps(common["warmup"], f"{name}:warmup", n) if "warmup" in common else 0
     values = family(n - n_warmup, **options) if n_warmup < n else np.ones(0)
     if n_warmup:
         shape = (common["warmup_kind"], common["warmup_start"], common["warmup_power"], common["warmup_rate"])
-        values = normalised(np.concatenate([ramp(n_warmup, *shape, sampling=common["sampling"]), values]))
+        values = normalised(np.concatenate([ramp(n_warmup, *shape, sampling=sampling), values]))
     if "override" in given:
-        values = override(values, given["override"], sampling=common["sampling"])
+        values = normalised(override(values, given["override"], sampling=sampling))
     return values
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ENDINGS = (".json", ".csv", ".npy")
+ENDINGS = (".json", ".csv", ".npy", ".jsonl", ".npz", ".parquet", ".gz")
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ def load(text: str, n_steps: int | None, default: int) -> GivenSchedule:
 def load_all(texts: list[str], n_steps: int | None, default: int) -> list[GivenSchedule]:
     """Return the schedules, all of one horizon: the one asked for, else that of the files, else the default.
 
-    A file has its own length: a horizon that disagrees with it is an error, not a hint.
+    A file has its own length: a horizon that disagrees with it is an error, not a hint. A log of a run is the schedule
+    that the run played, in learning rates.
     """
     import lastiterate as li
     from lastiterate.theory.base.validation import InputError
-    from lastiterate.theory.schedules.files import read_schedule_file
 
-    files = {text: read_schedule_file(Path(text)) for text in texts if Path(text).suffix in ENDINGS}
+    files = {text: _read(Path(text)) for text in texts if Path(text).suffix in ENDINGS}
     for text, file in files.items():
         horizon = file.n_steps if n_steps is None else n_steps
         first = next(iter(files.values())).n_steps
@@ -45,6 +45,23 @@ def load_all(texts: list[str], n_steps: int | None, default: int) -> list[GivenS
         else GivenSchedule(text, li.schedules.parse(text, n_steps))
         for text in texts
     ]
+
+
+def _read(path: Path) -> Any:
+    """Read a schedule file, or else the learning rates of a log; what is neither has the error of the first."""
+    from lastiterate.experiments.logs.played import from_log
+    from lastiterate.theory.base.validation import InputError
+    from lastiterate.theory.schedules.files import ScheduleFile, read_schedule_file
+
+    try:
+        return read_schedule_file(path)
+    except InputError as refused:
+        if not path.is_file():
+            raise
+        try:
+            return ScheduleFile(from_log(path), "steps", {"log": str(path)})
+        except InputError as error:
+            raise (refused if path.suffix in (".json", ".csv", ".npy") else error) from None
 
 
 def factor(given: GivenSchedule, base_lr: float | None) -> float | None:

@@ -21,7 +21,9 @@ def register(app: typer.Typer) -> None:
 
 
 def bound(
-    schedule: Annotated[str, typer.Argument(help="A family such as wsd:cooldown=0.2, or a schedule file.")],
+    schedule: Annotated[
+        str, typer.Argument(help="A family such as wsd:cooldown=0.2, a schedule file, or the log of a run.")
+    ],
     n_steps: Horizon = None,
     D: Distance = 1.0,
     G: GradientBound = 1.0,

@@ -173,3 +173,31 @@ def test_absolute_steps_resume_from_a_checkpoint(tmp_path):
     assert played(other, again, 2) == [[0.2], [0.1]]
     with pytest.raises(InputError, match=r"steps\[0\]"):
         ScheduleLR(torch.optim.SGD(parameters(), lr=7.0), [0.3, 0.2, 0.1]).load_state_dict(scheduler.state_dict())
+
+
+def test_weight_decay_follows_its_own_multipliers():
+    from lastiterate.theory import schedules
+
+    weight = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    frozen = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    optimizer = torch.optim.AdamW(
+        [{"params": [weight]}, {"params": [frozen], "weight_decay": 0.0}], 0.1, weight_decay=0.5
+    )
+    steps = schedules.linear(4)
+    scheduler = ScheduleLR(optimizer, steps, weight_decay=schedules.weight_decay(steps))
+    expected = 1.0
+    for k in range(6):
+        weight.grad = torch.zeros_like(weight)
+        held = min(k, 3)
+        expected *= 1 - 0.1 * steps[held] * 0.5 * steps[held]
+        optimizer.step()
+        state = scheduler.state_dict()
+        scheduler.step()
+        assert weight.item() == pytest.approx(expected, rel=1e-12)
+    assert optimizer.param_groups[1]["weight_decay"] == 0.0
+    scheduler.load_state_dict(state)
+    assert optimizer.param_groups[0]["weight_decay"] == pytest.approx(0.5 * steps[3])
+    with pytest.raises(InputError, match="weight_decay"):
+        ScheduleLR(optimizer, steps, weight_decay=[1.0])
+    with pytest.raises(InputError, match="has weight decay"):
+        ScheduleLR(torch.optim.Rprop([weight]), steps, weight_decay=steps)
