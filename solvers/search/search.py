@@ -12,7 +12,7 @@ from lastiterate.theory.base.validation import MAX_SEED, Array, InputError, chec
 
 from .methods import METHODS, coordinate_descent
 from .objectives import Evaluation, Objective
-from .spaces import SPACES, AnyShape, Shape, Space
+from .spaces import SPACES, AnyShape, Shape, Space, space_of
 from .statistics import Distribution, Interval, best_of, bootstrap_median, distribution
 
 __all__ = ["Candidate", "FamilyResult", "Study", "descend", "rescore", "search", "search_family"]
@@ -142,7 +142,8 @@ def search(
     objective : Objective
         `LinearRegression`, `ConvexProblem`, `TheoryRate`, or one of `experiments.search_objectives`.
     families : sequence of str, optional
-        Names of `SPACES`; all by default.
+        Names of `SPACES`, all by default, or of `WIDE`, with options that are not searched after a colon:
+        ``"cosine:warmup_kind=cosine"``.
     on_family : callable, optional
         Called with the name of each family when it is finished.
     progress : bool, optional
@@ -165,12 +166,12 @@ def search(
     >>> [(row["family"], round(row["best"], 3)) for row in study.table()]
     [('cosine', 0.331), ('constant', 0.351)]
     """
-    names = list(SPACES) if families is None else [check_choice(name, "family", SPACES) for name in families]
+    spaces = {name: space_of(name) for name in (SPACES if families is None else families)}
     found: dict[str, FamilyResult] = {}
-    with progress_bar("families", len(names), shown=progress, unit="families") as update:
-        for name in names:
+    with progress_bar("families", len(spaces), shown=progress, unit="families") as update:
+        for name, space in spaces.items():
             update(description=name)
-            found[name] = search_family(objective, SPACES[name], **options)  # type: ignore[arg-type]
+            found[name] = search_family(objective, space, **options)  # type: ignore[arg-type]
             update(advance=1)
             if on_family is not None:
                 on_family(name)

@@ -1,14 +1,15 @@
 """What a search chooses from: the schedule families of arXiv 2603.10301 with the ranges of their parameters."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lastiterate.theory.base.specs import parse_spec
 from lastiterate.theory.base.validation import Array, InputError, check_choice, check_count
 from lastiterate.theory.schedules import parse
 
-__all__ = ["FreeShape", "Parameter", "SPACES", "Shape", "Space"]
+__all__ = ["FreeShape", "Parameter", "SPACES", "Shape", "Space", "WIDE", "space_of"]
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,12 @@ class Shape:
 
     family: str
     values: tuple[tuple[str, float], ...] = ()
+    fixed: tuple[tuple[str, float | str], ...] = ()
 
     @property
     def text(self) -> str:
         """The specification that `lastiterate.theory.schedules.parse` turns into the same steps."""
-        options = ",".join(f"{name}={value!r}" for name, value in self.values)
+        options = ",".join(f"{name}={value}" for name, value in (*self.values, *self.fixed))
         return f"{self.family}:{options}" if options else self.family
 
     def steps(self, n_steps: int) -> Array:
@@ -108,6 +110,8 @@ class Space:
 
     name: str
     parameters: tuple[Parameter, ...]
+    family: str = ""
+    fixed: tuple[tuple[str, float | str], ...] = ()
 
     @property
     def dim(self) -> int:
@@ -119,12 +123,14 @@ class Space:
         if len(point) != self.dim or not all(0.0 <= u <= 1.0 for u in point):
             raise InputError("point", point, f"{self.dim} numbers between 0 and 1")
         pairs = zip(self.parameters, point, strict=True)
-        return Shape(self.name, tuple((p.name, p.from_unit(float(u))) for p, u in pairs))
+        values = tuple((p.name, p.from_unit(float(u))) for p, u in pairs)
+        return Shape(self.family or self.name, values, self.fixed)
 
     def point(self, shape: Shape) -> Array:
         """Return the point of the unit cube at which `shape` gives this member."""
         values = dict(shape.values)
-        if shape.family != self.name or set(values) != {p.name for p in self.parameters}:
+        own = shape.family == (self.family or self.name) and shape.fixed == self.fixed
+        if not own or set(values) != {p.name for p in self.parameters}:
             raise InputError("shape", shape.text, f"a member of the family {self.name} with all its parameters")
         return np.clip([p.to_unit(values[p.name]) for p in self.parameters], 0.0, 1.0)
 
@@ -163,3 +169,38 @@ SPACES: dict[str, Space] = {
     )
 }
 """Family -> search space. ``circular`` is the paper's square-root family."""
+
+_Y_END = Parameter("y_end", 0.0, 1.0)
+_FLOOR = Parameter("minimum", 0.0, 1.0)
+
+WIDE: dict[str, Space] = {
+    space.name: space
+    for space in (
+        Space("generalised_rex_wide", (Parameter("b", 0.01, 100.0, log=True), _WARMUP), "generalised_rex"),
+        Space("cosine_y", (_FLOOR, _WARMUP), "cosine"),
+        Space("generalised_cosine_y", (Parameter("power", 0.1, 10.0, log=True), _FLOOR, _WARMUP), "generalised_cosine"),
+        Space("two_point_linear_y", (*_TWO_POINTS, _Y_END), "two_point_linear"),
+        Space("two_point_spline_y", (*_TWO_POINTS, _Y_END), "two_point_spline"),
+    )
+}
+"""Larger spaces, searched where they are named: beta on both sides of linear (the published family has [0, inf)), and
+the families whose last value is searched too."""
+
+
+def space_of(text: str) -> Space:
+    """Return the space that a text names, with what it fixes: ``cosine:warmup_kind=cosine``, ``two_point_linear_y``.
+
+    >>> space_of("two_point_spline:minimum=0.1").shape([0.5] * 5).text
+    'two_point_spline:x0=0.5,y1=0.5,dx1=0.5,dx2=0.5,dy2=0.5,minimum=0.1'
+    """
+    known = {**SPACES, **WIDE}
+    name, options = parse_spec(text, "family")
+    space = known[check_choice(name, "family", known)]
+    if not options:
+        return space
+    searched = [p.name for p in space.parameters if p.name in options]
+    if searched:
+        raise InputError("family", text, f"options that are not searched, as {', '.join(searched)} is")
+    found = replace(space, name=text, family=space.family or space.name, fixed=(*space.fixed, *options.items()))
+    parse(found.shape([0.5] * space.dim).text, 8)  # names an option that the family does not have
+    return found

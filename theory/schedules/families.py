@@ -80,8 +80,8 @@ GENERAL: Mapping[str, Any] = {
 """Options that a text may give to every family, with their defaults; a family's own of the same name comes first."""
 
 COUNTED = ("constant", "inverse_sqrt", "inverse_time")
-"""Families of the step number: the sampling concerns their warm-up only. Others without the option have a clock of their
-own, which it would not change."""
+"""Families of the step number: the sampling concerns their warm-up only. Others without the option have a clock of
+their own, which it would not change."""
 
 
 def parse(text: str, n_steps: int) -> Array:

@@ -24,7 +24,9 @@ def search(
             "problem:KIND:DATASET or workload:NAME."
         ),
     ] = "linear-regression",
-    families: Annotated[str | None, typer.Option(help="Families, separated by commas; all by default.")] = None,
+    families: Annotated[
+        str | None, typer.Option(help="Families (cosine:warmup_kind=cosine fixes an option), separated by commas.")
+    ] = None,
     n_steps: Annotated[
         int | None, typer.Option("--steps", "-n", help="Horizon; the objective's own if absent.")
     ] = None,
@@ -63,7 +65,7 @@ def search(
         is_measured = objective.startswith("workload:")
         request = SearchRequest(
             objective=objective,
-            families=None if families is None else [name.strip().replace("-", "_") for name in families.split(",")],
+            families=None if families is None else [name.strip() for name in families.split(",")],
             n_steps=n_steps,
             base_lrs=base_lrs,
             optimizer=optimizer,

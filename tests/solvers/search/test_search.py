@@ -6,7 +6,7 @@ import pytest
 from lastiterate.solvers.search.free_form import free_form_descent, starts_of
 from lastiterate.solvers.search.objectives import ConvexProblem, Evaluation, LinearRegression, TheoryRate
 from lastiterate.solvers.search.search import Candidate, descend, rescore, search, search_family
-from lastiterate.solvers.search.spaces import SPACES, FreeShape, Shape
+from lastiterate.solvers.search.spaces import SPACES, WIDE, FreeShape, Shape, space_of
 from lastiterate.solvers.search.weight_decay import ShapeFeatures, linear_regression_with_decay, weight_decay_study
 from lastiterate.theory import problems, schedules
 from lastiterate.theory.base.validation import InputError
@@ -310,3 +310,33 @@ def test_shape_features_by_hand():
 def test_bad_input(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+class TestWiderSpaces:
+    @pytest.mark.parametrize("name", [*WIDE, "cosine:warmup_kind=cosine", "two_point_spline:minimum=0.1,sampling=k/N"])
+    def test_corners_and_round_trip(self, name):
+        space = space_of(name)
+        for point in (np.zeros(space.dim), np.ones(space.dim), np.full(space.dim, 0.3)):
+            shape = space.shape(point)
+            np.testing.assert_allclose(space.point(shape), point, atol=1e-12)
+            assert shape.steps(20).shape == (20,)
+
+    def test_convex_rex_is_in_the_wide_space_only(self):
+        convex = Shape("generalised_rex", (("b", 3.0), ("warmup", 0.0)))
+        assert np.all(convex.steps(50)[1:] < np.arange(49, 0, -1) / 50)
+        np.testing.assert_allclose(
+            WIDE["generalised_rex_wide"].shape(WIDE["generalised_rex_wide"].point(convex)).steps(9), convex.steps(9)
+        )
+
+    def test_a_wider_space_is_not_worse(self):
+        rate = TheoryRate(n_steps=60)
+        study = search(rate, ["two_point_spline", "two_point_spline_y"], n_shapes=64, method="coordinate")
+        table = {row["family"]: row["best"] for row in study.table()}
+        assert table["two_point_spline_y"] <= table["two_point_spline"] * 1.02
+
+    @pytest.mark.parametrize(
+        "name", ["cosin", "cosine:warmup=0.1", "cosine:wamrup_kind=cosine", "cosine:warmup_kind=cubic"]
+    )
+    def test_what_is_no_space_is_named(self, name):
+        with pytest.raises(InputError):
+            space_of(name)
