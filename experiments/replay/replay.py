@@ -13,12 +13,11 @@ import numpy as np
 
 from lastiterate.experiments.statistics import where_is_best
 from lastiterate.experiments.training.distributed import check_device, process_group, world
-from lastiterate.experiments.training.optimizers import OPTIMIZERS
+from lastiterate.experiments.training.optimizers import optimizer_info
 from lastiterate.experiments.training.train import RunResult, TrainingSettings
 from lastiterate.experiments.workloads.protocol import SIZES, Workload, check_workload, load_workload
 from lastiterate.theory import schedules as families
 from lastiterate.theory.base.deprecation import renamed_arguments
-from lastiterate.theory.base.specs import parse_spec
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -203,7 +202,7 @@ def _plan(
         checkpoint_folder=None if checkpoints is None else str(checkpoints),
         checkpoint_minutes=check_positive(checkpoint_minutes, "checkpoint_minutes"),
     )
-    check_choice(parse_spec(template.optimizer, "optimizer")[0], "optimizer", OPTIMIZERS)
+    optimizer_info(template.optimizer)
     return Plan(template, workload, range(n_seeds), extensions, n_jobs, vectorise, advance)
 
 
@@ -232,7 +231,7 @@ def _grid(base_lrs: Sequence[float] | None, plan: Plan) -> list[float]:
         return grid
     if plan.template.optimizer == plan.workload.optimizer:
         return list(plan.workload.base_lrs)
-    usual = OPTIMIZERS[parse_spec(plan.template.optimizer, "optimizer")[0]].base_lr
+    usual = optimizer_info(plan.template.optimizer)[1].base_lr
     return [usual * factor for factor in (0.03, 0.1, 0.3, 1.0, 3.0)]
 
 
@@ -247,7 +246,7 @@ def _replay_one(
 ) -> WorkloadReplay:
     begin = time.perf_counter()
     optimizer = plan.template.optimizer
-    chosen = str(rule or OPTIMIZERS[parse_spec(optimizer, "optimizer")[0]].rule)
+    chosen = str(rule or optimizer_info(optimizer)[1].rule)
     done = _train_all(plan, {BASELINE: shapes[BASELINE]}, grid)
     refinements: list[RefinementRound] = []
     waiting = {name: steps for name, steps in shapes.items() if name != BASELINE}

@@ -21,7 +21,7 @@ class GradientWarning(UserWarning):
 class Conventional(torch.optim.Optimizer):
     """An optimizer with checked parameter groups, ``maximize``, L2 penalty, closures and real views of complex numbers.
 
-    A subclass gives `check_group` and `update_group`.
+    A subclass gives `check_group` and `update_group`; with ``decoupled`` its weight decay acts on the parameters.
 
     Parameters
     ----------
@@ -37,6 +37,8 @@ class Conventional(torch.optim.Optimizer):
     InputError
         If an option of a group is out of its range, or asks for what is not there.
     """
+
+    decoupled = False
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any], **unavailable: Any) -> None:
         for name, value in unavailable.items():
@@ -75,6 +77,9 @@ class Conventional(torch.optim.Optimizer):
                 loss = closure()
         for group in self.param_groups:
             active = [(p, self._gradient(p, group), self.state[p]) for p in group["params"] if p.grad is not None]
+            if active and self.decoupled and group["weight_decay"]:
+                for p, _, _ in active:
+                    p.mul_(1.0 - group["lr"] * group["weight_decay"])
             if active:
                 self.update_group(group, [(real(p), g, state) for p, g, state in active])
         return loss
@@ -83,7 +88,8 @@ class Conventional(torch.optim.Optimizer):
         gradient = p.grad
         if gradient is None or gradient.is_sparse:
             raise InputError("gradient", "a sparse tensor", f"dense gradients for {type(self).__name__}")
-        return real((-gradient if group["maximize"] else gradient).add(p, alpha=group["weight_decay"]))
+        penalty = 0.0 if self.decoupled else group["weight_decay"]
+        return real((-gradient if group["maximize"] else gradient).add(p, alpha=penalty))
 
 
 def real(tensor: Tensor) -> Tensor:

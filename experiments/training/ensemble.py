@@ -18,11 +18,10 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lastiterate.experiments.workloads.protocol import Workload
-from lastiterate.theory.base.specs import parse_spec
-from lastiterate.theory.base.validation import Array, InputError, check_choice, check_positive, check_steps
+from lastiterate.theory.base.validation import Array, InputError, check_positive, check_steps
 
 from .distributed import check_device
-from .optimizers import OPTIMIZERS, make_optimizer
+from .optimizers import make_optimizer, optimizer_info
 from .train import RunResult, TrainingSettings
 
 __all__ = ["train_ensemble"]
@@ -77,8 +76,7 @@ def train_ensemble(
     _check_settings(settings)
     rates, seeds = _rates(members)
     spec = optimizer or workload.optimizer
-    name, _ = parse_spec(spec, "optimizer")
-    if check_choice(name, "optimizer", OPTIMIZERS) not in VECTORISED:
+    if optimizer_info(spec)[0] not in VECTORISED:
         raise InputError("optimizer", spec, f"one of {', '.join(VECTORISED)} for an ensemble")
     device = check_device(settings.device)
     begin = time.perf_counter()

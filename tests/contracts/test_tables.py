@@ -61,7 +61,7 @@ def test_problem(name):
 def test_optimizer(name):
     """Built by name, with hyphens too, it lowers a quadratic within a few hundred steps or stays where it is."""
     torch = pytest.importorskip("torch")
-    weight = torch.nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
+    weight = torch.nn.Parameter(torch.tensor([[1.0, -2.0]] if name == "muon" else [1.0, -2.0], dtype=torch.float64))
     try:
         optimizer = make_optimizer(name.replace("_", "-"), [weight])
     except MissingExtraError as error:

@@ -16,7 +16,11 @@ from lastiterate.theory.base.validation import InputError
 
 ALL = sorted(OPTIMIZERS)
 TUNED = {"sgd": 1.0, "momentum": 0.1, "mda": 0.3, "adam": 0.05, "adamw": 0.05, "gradagrad": 0.1, "momo_adam": 0.1,
-         "schedule_free_adamw": 0.05}  # fmt: skip
+         "schedule_free_adamw": 0.05, "schedule_free_radam": 0.5, "adagrad": 0.1, "adamax": 0.05, "nadam": 0.05,
+         "radam": 0.05, "rmsprop": 0.02, "asgd": 1.0, "lion": 0.01, "adadelta": 10.0, "adafactor": 0.3,
+         "dadapt_lion": 0.3}  # fmt: skip
+STILL = {"asgd": {"lambd": 0.0}}
+"""Options without which an optimizer moves parameters whose gradient is zero, beside weight decay."""
 
 
 def logistic_data():
@@ -30,13 +34,23 @@ def logistic_loss(x, offset, batch=None):
     inputs, labels = logistic_data()
     if batch is not None:
         inputs, labels = inputs[batch], labels[batch]
-    return torch.nn.functional.softplus(-labels * (inputs @ x + offset)).mean()
+    return torch.nn.functional.softplus(-labels * (inputs @ x.reshape(5) + offset.reshape(()))).mean()
 
 
-def parameters():
+def parameters(name=""):
+    """A vector and a number; as matrices where the optimizer takes nothing else."""
     torch.manual_seed(0)
-    return [torch.nn.Parameter(0.1 * torch.randn(5, dtype=torch.float64)),
-            torch.nn.Parameter(torch.zeros((), dtype=torch.float64))]  # fmt: skip
+    shapes = ((5, 1), (1, 1)) if name == "muon" else ((5,), ())
+    return [torch.nn.Parameter(0.1 * torch.randn(5, dtype=torch.float64).reshape(shapes[0])),
+            torch.nn.Parameter(torch.zeros(shapes[1], dtype=torch.float64))]  # fmt: skip
+
+
+def without_decay(name, params):
+    """The optimizer with all decay of the parameters off."""
+    still = dict(STILL.get(name, {}))
+    if make_optimizer(name, params).param_groups[0].get("weight_decay"):
+        still["weight_decay"] = 0.0
+    return make_optimizer(name, params, TUNED.get(name), **still)
 
 
 def train(optimizer, params, steps, base_lr=None):
@@ -53,7 +67,7 @@ def train(optimizer, params, steps, base_lr=None):
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_optimizer_learns(name):
-    params = parameters()
+    params = parameters(name)
     optimizer = make_optimizer(name, params, TUNED.get(name))
     start = logistic_loss(*params).item()
     train(optimizer, params, np.linspace(1.0, 0.0, 300, endpoint=False))
@@ -63,7 +77,7 @@ def test_every_optimizer_learns(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_zero_steps_leave_the_parameters_finite_and_in_place(name):
-    params = parameters()
+    params = parameters(name)
     optimizer = make_optimizer(name, params, TUNED.get(name))
     before = [p.detach().clone() for p in params]
     train(optimizer, params, [0.0, 0.0])
@@ -75,8 +89,8 @@ def test_zero_steps_leave_the_parameters_finite_and_in_place(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_first_gradient_of_zero_moves_nothing(name):
-    params = parameters()
-    optimizer = make_optimizer(name, params, TUNED.get(name), **({"weight_decay": 0.0} if name == "adamw" else {}))
+    params = parameters(name)
+    optimizer = without_decay(name, params)
     before = [p.detach().clone() for p in params]
     loss = sum((0.0 * p).sum() for p in params) + 1.0
     loss.backward()
@@ -90,10 +104,10 @@ def test_a_first_gradient_of_zero_moves_nothing(name):
 @pytest.mark.parametrize("name", ALL)
 def test_resuming_from_a_saved_state_is_bitwise(name):
     steps = np.linspace(1.0, 0.2, 40)
-    straight = parameters()
+    straight = parameters(name)
     train(make_optimizer(name, straight, TUNED.get(name)), straight, steps)
 
-    halves = parameters()
+    halves = parameters(name)
     optimizer = make_optimizer(name, halves, TUNED.get(name))
     train(optimizer, halves, steps[:17])
     file = io.BytesIO()
@@ -128,6 +142,16 @@ def test_building_prints_nothing(capsys):
     ("spec", "base_lr", "argument"),
     [
         ("adagard", 0.1, "optimizer"),
+        ("lbfgs", 0.1, "optimizer"),
+        ("sparse-adam", 0.1, "optimizer"),
+        ("adam:fused=true", 0.1, "optimizer options"),
+        ("adam:capturable=true", 0.1, "optimizer options"),
+        ("muon", 0.1, "params"),
+        ("no_such_module:Adam", 0.1, "optimizer"),
+        ("torch.optim:Nothing", 0.1, "optimizer"),
+        ("math:sqrt", 0.1, "optimizer"),
+        ("lion:beta1=2", 0.1, "betas"),
+        ("dog:eps=0", 0.1, "eps"),
         ("sgd:momentum", 0.1, "optimizer"),
         ("sgd:speed=3", 0.1, "optimizer options"),
         ("sgd:momentum=-1", 0.1, "optimizer"),
