@@ -92,7 +92,7 @@ def train_ensemble(
 
 
 def _check_settings(settings: TrainingSettings) -> None:
-    for name, expected in (("precision", "float32"), ("accumulate", 1), ("compile", False)):
+    for name, expected in (("precision", "float32"), ("accumulate", 1), ("compile", False), ("average", None)):
         if getattr(settings, name) != expected:
             raise InputError(f"settings.{name}", getattr(settings, name), f"{expected!r} for an ensemble")
 

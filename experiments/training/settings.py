@@ -6,6 +6,7 @@ import torch
 
 from lastiterate.theory.base.validation import check_choice, check_count, check_positive
 
+from .averaging import check_average
 from .distributed import check_device
 from .environment import reserve_workspace
 
@@ -37,6 +38,9 @@ class TrainingSettings:
         device: cuBLAS reads its own setting once.
     threads : int
         Threads of one run on the CPU; one is fastest for small models, and results depend on it in the last bits.
+    average : str, optional
+        An average of the weights that is evaluated too, ``ema:decay=0.999`` or ``tail:start=0.8``: each metric then has
+        a second one, such as ``"accuracy of the average"``.
 
     Raises
     ------
@@ -56,6 +60,7 @@ class TrainingSettings:
     compile: bool = False
     deterministic: bool = False
     threads: int = 1
+    average: str | None = None
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -65,5 +70,7 @@ class TrainingSettings:
             check_positive(self.clip, "clip")
         check_count(self.accumulate, "accumulate")
         check_count(self.threads, "threads")
+        if self.average is not None:
+            check_average(self.average)
         if self.deterministic:
             reserve_workspace(device)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lastiterate.experiments.workloads.protocol import Workload
 from lastiterate.theory.base.validation import InputError
 
+from .averaging import WeightAverage
 from .batches import HostBatch
 from .distributed import shard, summed, world
 from .optimizers import step_arguments
@@ -36,10 +37,12 @@ class State:
     losses: list[float] = field(default_factory=list[float])
     pending: list[Tensor] = field(default_factory=list[Tensor])
     checked: int = 0
+    average: WeightAverage | None = None
 
     def parts(self) -> dict[str, Any]:
         """Return what has a state of its own, by name."""
-        return {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler, "scaler": self.scaler}
+        parts = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler, "scaler": self.scaler}
+        return parts if self.average is None else {**parts, "average": self.average}
 
 
 def one_step(

@@ -19,6 +19,7 @@ from lastiterate.experiments.workloads.protocol import Workload
 from lastiterate.theory.base.validation import Array, check_steps
 
 from .batches import upcoming
+from .averaging import WeightAverage
 from .checkpoints import load_checkpoint, random_state, save_checkpoint, set_random_state
 from .distributed import check_device, of_each, of_first, replicate, world
 from .environment import environment
@@ -216,6 +217,7 @@ def _prepare(
         scheduler=ScheduleLR(optimizer, steps),
         recorder=GradNormRecorder(optimizer),
         scaler=torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16"),
+        average=WeightAverage(settings.average, model, optimizer, steps.size) if settings.average else None,
     )
 
 
@@ -228,7 +230,11 @@ def _evaluate(workload: Workload, state: State) -> dict[str, float]:
     with evaluating(state.optimizer):
         values: Mapping[str, float] = workload.evaluate(state.model)
     state.model.train()
-    return of_first({key: float(value) for key, value in values.items()})
+    found = {key: float(value) for key, value in values.items()}
+    if state.average is not None:
+        averaged: Mapping[str, float] = workload.evaluate(state.average.model.eval())
+        found |= {f"{key} of the average": float(value) for key, value in averaged.items()}
+    return of_first(found)
 
 
 def _save(path: str | Path, configuration: Mapping[str, Any], state: State, step: int, device: torch.device) -> None:

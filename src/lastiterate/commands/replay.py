@@ -45,6 +45,9 @@ def replay(
     compile_model: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="Refuse nondeterministic kernels.")] = False,
     threads: Annotated[int, typer.Option(help="Threads of one run on the CPU.")] = 1,
+    average: Annotated[
+        str | None, typer.Option(help="Average evaluated beside the last iterate, ema:decay=0.999 or tail:start=0.8.")
+    ] = None,
     n_jobs: Annotated[
         int | None, typer.Option("--n-jobs", "--jobs", "-j", help="Parallel runs; default one a core on the CPU.")
     ] = None,
@@ -101,6 +104,7 @@ def replay(
         compile=compile_model,
         deterministic=deterministic,
         threads=threads,
+        average=average,
     )
     result = run(
         workloads,
