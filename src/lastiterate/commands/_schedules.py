@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lastiterate.theory.schedules.files import ScheduleFile
 
 ENDINGS = (".json", ".csv", ".npy", ".jsonl", ".npz", ".parquet", ".gz")
 
@@ -38,7 +41,7 @@ def load_all(texts: list[str], n_steps: int | None, default: int) -> list[GivenS
             other = n_steps if n_steps is not None else first
             raise InputError("--steps", other, f"{file.n_steps}, the number of steps in {text}")
     if n_steps is None:
-        n_steps = next((file.n_steps for file in files.values()), default)
+        n_steps = next((int(file.n_steps) for file in files.values()), default)
     return [
         GivenSchedule(text, files[text].values, files[text].absolute)
         if text in files
@@ -47,7 +50,7 @@ def load_all(texts: list[str], n_steps: int | None, default: int) -> list[GivenS
     ]
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> "ScheduleFile":
     """Read a schedule file, or else the learning rates of a log; what is neither has the error of the first."""
     from lastiterate.experiments.logs.played import from_log
     from lastiterate.theory.base.validation import InputError
