@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from lastiterate.experiments.workloads.protocol import Workload
 from lastiterate.theory.base.validation import Array, check_steps
 
-from .batches import upcoming
 from .averaging import WeightAverage
+from .batches import upcoming
 from .checkpoints import load_checkpoint, random_state, save_checkpoint, set_random_state
 from .distributed import check_device, of_each, of_first, replicate, world
 from .environment import environment

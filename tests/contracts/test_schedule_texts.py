@@ -14,12 +14,15 @@ MORE = {
     "norms_bound": (np.ones(N),),
     "optimal_merge": ([6, 9, 12],),
     "spa_rate": (0.5,),
+    "generalised_primal_averaging_rate": (0.5, 0.5),
+    "step_matrix.generalised_primal_averaging": (0.5, 0.5),
     "momentum.spa_rate": (0.5,),
     "momentum.momentum_from_spa": (0.5,),
     "step_matrix.spa": (0.5,),
 }
 """Further arguments that some of them need."""
 OTHERWISE = {
+    "average_iterate_rate": "an old name, which warns",
     "replan": "its n_steps is the horizon, its steps those taken so far",
     "read_losses": "its steps are those of a log",
     "trajectory_bound": "its steps are those of a recorded trajectory",

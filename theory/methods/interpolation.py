@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.validation import Array, InputError, check_fraction, check_steps, check_vector
+from lastiterate.theory.schedules.families import as_steps
 
 from .step_matrix import check_averaging
 
@@ -17,13 +18,17 @@ __all__ = ["following_weights", "generalised_primal_averaging", "interpolated", 
 
 
 def schedule_free(
-    steps: npt.ArrayLike, beta: float | npt.ArrayLike = 0.9, weights: npt.ArrayLike | None = None
+    steps: npt.ArrayLike | str,
+    beta: float | npt.ArrayLike = 0.9,
+    weights: npt.ArrayLike | None = None,
+    *,
+    n_steps: int | None = None,
 ) -> Array:
     """Return the step matrix of Schedule-Free SGD (arXiv 2405.15682) for any learning rates.
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         The learning rates h_k of the z sequence.
     beta : float or array_like, shape (N,)
         The share of the average in the point at which the gradient is taken, in [0, 1]: 0 is SGD with an average, 1 is
@@ -32,6 +37,8 @@ def schedule_free(
         The weights of z_0..z_N in the average; by default they follow the learning rates, w_k = h_k and w_N = h_{N-1}
         (the last one that is positive), as the proof for any schedule asks (arXiv 2511.07767). Equal weights are
         c_k = 1 / (k + 1).
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -54,11 +61,14 @@ def schedule_free(
            [0.5   , 0.    , 0.    ],
            [0.6667, 0.3333, 0.    ]])
     """
+    steps = as_steps(steps, n_steps)
     h = check_steps(steps)
     return interpolated(h, shares_of(following_weights(h, weights)), check_averaging(beta, h.size, "beta"))
 
 
-def generalised_primal_averaging(steps: npt.ArrayLike, mu_x: float, mu_y: float) -> Array:
+def generalised_primal_averaging(
+    steps: npt.ArrayLike | str, mu_x: float, mu_y: float, *, n_steps: int | None = None
+) -> Array:
     """Return the step matrix of generalised primal averaging with SGD inside (arXiv 2512.17131).
 
     y_k = mu_y x_k + (1 - mu_y) z_k and x_{k+1} = mu_x x_k + (1 - mu_x) z_{k+1}: an exponential average in place of the
@@ -66,10 +76,12 @@ def generalised_primal_averaging(steps: npt.ArrayLike, mu_x: float, mu_y: float)
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         The learning rates h_k of the z sequence.
     mu_x, mu_y : float
         The two interpolation constants, in [0, 1].
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -88,6 +100,7 @@ def generalised_primal_averaging(steps: npt.ArrayLike, mu_x: float, mu_y: float)
            [0.75, 0.  , 0.  ],
            [0.75, 0.5 , 0.  ]])
     """
+    steps = as_steps(steps, n_steps)
     h = check_steps(steps)
     c = np.full(h.size, 1.0 - check_fraction(mu_x, "mu_x"))
     return interpolated(h, c, np.full(h.size, check_fraction(mu_y, "mu_y")))

@@ -32,6 +32,7 @@ from lastiterate.theory.methods.step_matrix import check_averaging
 from lastiterate.theory.pep import cone
 from lastiterate.theory.rates.methods.blocks import BlockBound, block_bound
 from lastiterate.theory.rates.methods.last_row import last_row_lower
+from lastiterate.theory.schedules.families import as_steps
 
 from .bouncing import steepest
 from .bounds import AverageProof, Upper, least_upper, matrix_of, searched
@@ -97,17 +98,19 @@ class InterpolationRate(Bounding):
 
 @within_float64
 def schedule_free_rate(
-    steps: npt.ArrayLike,
+    steps: npt.ArrayLike | str,
     beta: float | npt.ArrayLike = 0.9,
     weights: npt.ArrayLike | None = None,
     D: float = 1.0,
     G: float = 1.0,
+    *,
+    n_steps: int | None = None,
 ) -> InterpolationRate:
     r"""Bound the last average of Schedule-Free SGD (arXiv 2405.15682) with any learning rates.
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         The learning rates h_k of the z sequence.
     beta : float or array_like, shape (N,)
         The share of the average in the point at which the gradient is taken, in [0, 1].
@@ -116,6 +119,8 @@ def schedule_free_rate(
         `lastiterate.theory.methods.interpolation.schedule_free`.
     D, G : float
         Bounds on the distance and the subgradient norms.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -135,6 +140,7 @@ def schedule_free_rate(
     >>> schedule_free_rate(np.full(99, 0.1), beta=0.9)
     InterpolationRate(kind='attained', value=0.1, lower=0.1, n_steps=99, method='regret')
     """
+    steps = as_steps(steps, n_steps)
     h = check_steps(steps)
     w = following_weights(h, weights)
     shares = check_averaging(beta, h.size, "beta")
@@ -143,18 +149,26 @@ def schedule_free_rate(
 
 @within_float64
 def generalised_primal_averaging_rate(
-    steps: npt.ArrayLike, mu_x: float, mu_y: float, D: float = 1.0, G: float = 1.0
+    steps: npt.ArrayLike | str,
+    mu_x: float,
+    mu_y: float,
+    D: float = 1.0,
+    G: float = 1.0,
+    *,
+    n_steps: int | None = None,
 ) -> InterpolationRate:
     r"""Bound the last average of generalised primal averaging (arXiv 2512.17131) with SGD inside.
 
     Parameters
     ----------
-    steps : array_like, shape (N,)
+    steps : array_like, shape (N,), or str
         The learning rates h_k of the z sequence.
     mu_x, mu_y : float
         The two interpolation constants, in [0, 1].
     D, G : float
         Bounds on the distance and the subgradient norms.
+    n_steps : int, optional
+        Number of steps N, where ``steps`` is the text of a schedule (see `lastiterate.schedules.parse`).
 
     Returns
     -------
@@ -175,6 +189,7 @@ def generalised_primal_averaging_rate(
     >>> round(rate.lower, 3), round(rate.value, 3)
     (0.223, 0.253)
     """
+    steps = as_steps(steps, n_steps)
     h = check_steps(steps)
     mu = check_fraction(mu_x, "mu_x")
     w = (1.0 - mu) * mu ** np.arange(h.size, -1.0, -1.0)
