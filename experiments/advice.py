@@ -95,7 +95,7 @@ def plan_run(
     >>> for answer in plan_run(1000)[:2]:
     ...     print(f"{answer.number:.3f} {answer.answer}")
     1.000 linear decay to zero
-    1.031 cosine to zero costs 3.1%, WSD with 20% cooldown 8.0%
+    1.030 cosine to zero costs 3.0%, WSD with 20% cooldown 8.0%
     """
     played = None if log is None else _played(log)
     if n_steps is None:

@@ -11,25 +11,22 @@ array([1.   , 1.   , 0.754, 0.45 , 0.203])
 """
 
 from .combine import cooldown, join, override, scale, warmup, weight_decay
+from .curved import circular, cosine, generalised_cosine, generalised_rex, rex
 from .cycles import cosine_restarts, cyclic, one_cycle, rewarm
 from .decaying import (
-    circular,
     constant,
-    cosine,
     exponential,
-    generalised_cosine,
-    generalised_rex,
     inverse_sqrt,
     inverse_time,
     linear,
     one_minus_sqrt,
     polynomial,
-    rex,
     stepwise,
 )
 from .families import FAMILIES, parse
 from .files import ScheduleFile, read_schedule, read_schedule_file, write_schedule
-from .plateau import fast_slow, infinite, power_decay, power_lr, powercool, wsd, wsds
+from .phases import fast_slow, infinite, power_lr
+from .plateau import power_decay, powercool, wsd, wsds
 from .played import from_callable, from_torch
 from .points import smooth_nonmonotonic, two_point_linear, two_point_spline
 

@@ -14,7 +14,7 @@ from lastiterate.theory.base.validation import (
     check_positive,
 )
 
-from .decaying import cosine
+from .curved import cosine
 from .sampling import BETWEEN, clock, floored, half_cosine, is_whole, normalised, whole_steps
 
 __all__ = ["cosine_restarts", "cyclic", "one_cycle", "rewarm"]

@@ -12,23 +12,20 @@ from lastiterate.theory.base.specs import parse_spec
 from lastiterate.theory.base.validation import Array, InputError, check_count
 
 from .combine import override
+from .curved import circular, cosine, generalised_cosine, generalised_rex, rex
 from .cycles import cosine_restarts, cyclic, one_cycle, rewarm
 from .decaying import (
-    circular,
     constant,
-    cosine,
     exponential,
-    generalised_cosine,
-    generalised_rex,
     inverse_sqrt,
     inverse_time,
     linear,
     one_minus_sqrt,
     polynomial,
-    rex,
     stepwise,
 )
-from .plateau import fast_slow, infinite, power_decay, power_lr, powercool, wsd, wsds
+from .phases import fast_slow, infinite, power_lr
+from .plateau import power_decay, powercool, wsd, wsds
 from .points import smooth_nonmonotonic, two_point_linear, two_point_spline
 from .sampling import BETWEEN, POWER, RATE, normalised, ramp, whole_steps
 

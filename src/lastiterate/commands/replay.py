@@ -137,6 +137,20 @@ def replay(
         typer.echo(f"written: {out / 'report.html'}, {out / 'replay.json'}")
 
 
+def of_the_average(workload: Any) -> list[str]:
+    """Say what the average of the weights is worth beside the last iterate, where the runs kept one."""
+    import numpy as np
+
+    said: list[str] = []
+    for row in workload.table():
+        found = next(schedule for schedule in workload.schedules if schedule.name == row.schedule)
+        key = f"{workload.metric} of the average"
+        finals = [run.final[key] for run in found.runs_at(row.base_lr) if key in run.final]
+        if finals:
+            said.append(f"{row.schedule}: {key} {np.mean(finals):.4g}, of the last iterate {row.mean:.4g}")
+    return said
+
+
 def show(result: Any, sentences: dict[str, list[str]], as_json: bool) -> None:
     """Print a table of best results for each workload, and what they mean."""
     if as_json:
@@ -158,7 +172,7 @@ def show(result: Any, sentences: dict[str, list[str]], as_json: bool) -> None:
             for row in workload.table()
         ]
         emit(rows, as_json=False, title=f"{workload.workload}: {workload.metric} at the best base learning rate")
-        for sentence in sentences[workload.workload]:
+        for sentence in [*sentences[workload.workload], *of_the_average(workload)]:
             lines(Console(), f"  {sentence}")
 
 

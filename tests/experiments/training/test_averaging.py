@@ -73,3 +73,17 @@ def test_schedule_free_has_its_own():
     model = torch.nn.Linear(1, 1)
     with pytest.raises(InputError, match="evaluates at its own"):
         WeightAverage("tail", model, make_optimizer("schedule_free_sgd", model.parameters()), 4)
+
+
+def test_the_command_prints_the_average_beside_the_last_iterate():
+    from typer.testing import CliRunner
+
+    from lastiterate.cli import app
+
+    words = (
+        "replay digits_logistic -s constant -n 30 --base-lr 1 --seeds 1 --extensions 0 -j 1 --average tail:start=0.5"
+    )
+    shown = CliRunner().invoke(app, words.split())
+    assert shown.exit_code == 0, shown.output
+    assert "constant: test_loss of the average" in shown.output
+    assert "of the last iterate" in shown.output
