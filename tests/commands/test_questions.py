@@ -39,7 +39,7 @@ def found(document, path):
 @pytest.mark.parametrize("number", SECTIONS)
 def test_the_command_gives_the_numbers(number, tmp_path, monkeypatch):
     body = SECTIONS[number]
-    (command,) = re.findall(r"```sh\nlastiterate (.+)\n```", body)
+    (command,) = re.findall(r"```text\nlastiterate (.+)\n```", body)
     numbers = re.findall(r"^\| `(.+)` \| (-?[\d.e-]+) \|$", body, re.MULTILINE)
     assert numbers
     (tmp_path / "docs").symlink_to(DOCS)
