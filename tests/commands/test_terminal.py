@@ -35,6 +35,7 @@ COMMANDS = {
     "figures --list": ["figures", "--list"],
     "doctor": ["doctor"],
     "replay": ["replay"],
+    "plan": ["plan", "-n", "100"],
 }
 
 
