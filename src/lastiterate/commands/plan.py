@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from ._output import JsonFlag, emit
+from ._table import lines
 
 
 def register(app: typer.Typer) -> None:
@@ -38,9 +40,11 @@ def plan(
         return
     rows = [{"question": answer.question, "answer": answer.answer, "number": answer.number} for answer in answers]
     emit(rows, as_json=False, title="Answers", extra={})
+    console = Console()
     for answer in answers:
-        because, holds = f"because: {answer.reason}", f"holds: {answer.uncertainty}"
-        typer.echo("\n  ".join([answer.question, because, holds, f"more: {answer.command}"]))
+        lines(console, answer.question)
+        for part in (f"because: {answer.reason}", f"holds: {answer.uncertainty}", f"more: {answer.command}"):
+            lines(console, f"  {part}")
 
 
 def _is_terminal() -> bool:
