@@ -159,11 +159,6 @@ def _check(data: Data) -> list[FigureCheck]:
     return checks
 
 
-def _off(row: Any, part: slice) -> float:
-    """Largest relative error of the recursion at the norms of some matrices."""
-    return float(np.max(np.abs(np.array(row["measured"])[:, part] / np.array(row["predicted"])[:, None] - 1.0)))
-
-
 FIGURES = [
     Figure(
         "forecast-weight-norms",
