@@ -16,7 +16,7 @@ from lastiterate.experiments.statistics import (
     Response,
     as_losses,
     fit_response,
-    paired_differences,
+    paired_difference,
     rank_correlation,
     rank_over_workloads,
     where_is_best,
@@ -160,8 +160,8 @@ class WorkloadReplay(Tabular):
         }
         differences: dict[str, Difference] = {}
         if self.baseline in finals:
-            others = {name: values for name, values in finals.items() if name != self.baseline}
-            differences = paired_differences(finals[self.baseline], others) if others else {}
+            base = finals[self.baseline]
+            differences = {n: paired_difference(v, base) for n, v in finals.items() if n != self.baseline}
         rows: list[Row] = []
         for schedule in self.schedules:
             values = finals.get(schedule.name, np.array([]))
@@ -284,7 +284,7 @@ def _flat(row: Row) -> dict[str, Any]:
         "difference": difference.mean if difference else None,
         "low": difference.low if difference else None,
         "high": difference.high if difference else None,
-        "p_corrected": difference.p_corrected if difference else None,
+        "p_value": difference.p_value if difference else None,
         "grid": row.grid,
         "diverged": row.diverged,
         "fitted_lr": response.best_lr if response else None,

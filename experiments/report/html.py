@@ -92,12 +92,12 @@ def _compared(row: Row, higher_is_better: bool) -> str:
         return "not comparable"
     better = (difference.mean > 0) == higher_is_better
     word = "no difference" if difference.mean == 0 else "better" if better else "worse"
-    if math.isnan(difference.p_corrected):
+    if math.isnan(difference.p_value):
         return f"{word} by {abs(difference.mean):.3g} (one seed: no statement about certainty)"
-    sure = "significant" if difference.p_corrected < SIGNIFICANT else "not significant"
+    sure = "significant" if difference.p_value < SIGNIFICANT else "not significant"
     return (
-        f"{word} by {abs(difference.mean):.3g}, 95% interval (uncorrected) {difference.low:.3g} to "
-        f"{difference.high:.3g}, p = {difference.p_corrected:.2g} corrected for the number of schedules ({sure})"
+        f"{word} by {abs(difference.mean):.3g}, 95% interval {difference.low:.3g} to "
+        f"{difference.high:.3g}, p = {difference.p_value:.2g} ({sure})"
     )
 
 
@@ -136,12 +136,12 @@ def _section(workload: WorkloadReplay, folder: Path) -> str:
 
 def _best_table(workload: WorkloadReplay) -> str:
     header = ["schedule", "base lr", f"{workload.metric} ± std. error", f"difference to {workload.baseline} [95%]",
-              "p (corrected)", "optimum in grid", "fitted lr", "diverged", "bound / D"]  # fmt: skip
+              "p", "optimum in grid", "fitted lr", "diverged", "bound / D"]  # fmt: skip
     rows: list[list[str]] = []
     for row in workload.table():
         difference = row.difference
         interval = "" if difference is None else f"{difference.mean:+.3g} [{difference.low:.3g}, {difference.high:.3g}]"
-        p_value = "" if difference is None or math.isnan(difference.p_corrected) else f"{difference.p_corrected:.2g}"
+        p_value = "" if difference is None or math.isnan(difference.p_value) else f"{difference.p_value:.2g}"
         rows.append(
             [
                 row.schedule,

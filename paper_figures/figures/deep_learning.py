@@ -73,7 +73,7 @@ def _one(workload: str, settings: Settings) -> Data:
             "error": row.standard_error if math.isfinite(row.standard_error) else None,
             "base_lr": row.base_lr,
             "difference": None if difference is None else difference.mean,
-            "p": None if difference is None else difference.p_corrected,
+            "p": None if difference is None else difference.p_value,
         }
     return {"metric": result.metric, "higher": result.higher_is_better, "table": table}
 

@@ -165,7 +165,7 @@ def show(result: Any, sentences: dict[str, list[str]], as_json: bool) -> None:
                 "mean": f"{row.mean:.4g}",
                 "std err": "" if math.isnan(row.standard_error) else f"{row.standard_error:.2g}",
                 "to linear": "" if row.difference is None else f"{row.difference.mean:+.3g}",
-                "p": "" if row.difference is None else f"{row.difference.p_corrected:.2g}",
+                "p": "" if row.difference is None else f"{row.difference.p_value:.2g}",
                 "grid": row.grid,
                 "diverged": row.diverged,
             }
