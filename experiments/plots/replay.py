@@ -42,16 +42,26 @@ def figures(workload: WorkloadReplay) -> Iterator[tuple[str, str, Figure]]:
         yield "norms", "Gradient norms of the source runs (thin) and smoothed (thick).", _draw(_norms, workload)
     yield (
         "losses",
-        "Training loss of each schedule at its best base learning rate: mean, lowest and highest over the seeds.",
+        "Training loss of each schedule at its chosen base learning rate: mean and range over the fresh seeds.",
         _draw(_losses, workload),
     )
     yield (
         "response",
-        "Final result against base learning rate: mean and standard error over the seeds; thin lines fit "
-        "A/lr + B lr + C. A cross at the edge marks rates at which a run diverged.",
+        "What chose the base learning rates, against them: mean and standard deviation over the tuning seeds; thin "
+        "lines fit A/lr + B lr + C. A cross at the edge marks rates at which a run diverged.",
         _draw(_response, workload),
     )
-    yield "theory", "Measured result against the convex bound for the recorded norms.", _draw(_theory, workload)
+    if any(comparison.difference.n > 1 for comparison in workload.comparisons()):
+        yield (
+            "contrasts",
+            "Planned contrasts on the fresh seeds: mean of the paired differences with its 95% t interval, each pair.",
+            _draw(_contrasts, workload),
+        )
+    yield (
+        "theory",
+        "Result (mean and standard deviation over the fresh seeds) against the convex bound for the recorded norms.",
+        _draw(_theory, workload),
+    )
 
 
 def response(workload: WorkloadReplay, ax: Axes | None = None) -> Axes:
@@ -70,7 +80,8 @@ def ranks(result: Replay, ax: Axes | None = None) -> Axes:
     axes.barh(
         [literal(name) for name in names[::-1]], [ranking.mean_ranks[name] for name in names[::-1]], color=PALETTE[5]
     )
-    axes.set_xlabel(f"mean rank over {ranking.n_workloads} workloads (1 is best)")
+    reach = f"; {ranking.critical_difference:.2g} apart to differ" if np.isfinite(ranking.critical_difference) else ""
+    axes.set_xlabel(f"mean rank over {ranking.n_workloads} workloads (1 is best{reach})")
     axes.grid(axis="y", visible=False)
     return axes
 
@@ -163,8 +174,7 @@ def _norms(axes: Axes, workload: WorkloadReplay) -> None:
 def _losses(axes: Axes, workload: WorkloadReplay) -> None:
     lowest, highest = np.inf, 0.0
     for schedule in workload.schedules:
-        runs = schedule.runs_at(schedule.best_lr(workload.metric, workload.higher_is_better))
-        curves = [block_means(run.losses, CURVE_POINTS) for run in runs]
+        curves = [block_means(run.losses, CURVE_POINTS) for run in schedule.report_runs]
         if not curves:
             continue
         table = np.stack([curve[: min(map(len, curves))] for curve in curves])
@@ -180,9 +190,9 @@ def _losses(axes: Axes, workload: WorkloadReplay) -> None:
 def _response(axes: Axes, workload: WorkloadReplay) -> None:
     tops: list[tuple[ScheduleReplay, Array]] = []
     for schedule in workload.schedules:
-        scores = schedule.scores(workload.metric)
+        scores = schedule.scores(workload.tuning_metric)
         lrs, means = np.array(schedule.base_lrs), scores.mean(axis=1)
-        errors = scores.std(axis=1, ddof=1) / np.sqrt(scores.shape[1]) if scores.shape[1] > 1 else np.zeros(lrs.size)
+        errors = scores.std(axis=1, ddof=1) if scores.shape[1] > 1 else np.zeros(lrs.size)
         good = np.isfinite(means)
         look = _look(workload, schedule.name)
         axes.errorbar(lrs[good], means[good], yerr=errors[good], marker="o", markersize=4, capsize=2, **look)
@@ -193,7 +203,7 @@ def _response(axes: Axes, workload: WorkloadReplay) -> None:
             axes.plot(fine, sign * fit(fine), color=look["color"], linewidth=0.7, alpha=0.7)
         if not good.all():
             tops.append((schedule, lrs[~good]))
-    axes.set(xlabel="base learning rate", ylabel=literal(workload.metric.replace("_", " ")), xscale="log")
+    axes.set(xlabel="base learning rate", ylabel=literal(workload.tuning_metric.replace("_", " ")), xscale="log")
     _focus(axes, workload)
     for number, (schedule, lrs) in enumerate(tops):
         heights = np.full(lrs.size, 0.98 - 0.03 * number)
@@ -203,7 +213,7 @@ def _response(axes: Axes, workload: WorkloadReplay) -> None:
 
 def _focus(axes: Axes, workload: WorkloadReplay) -> None:
     """Show the range in which schedules differ; a logarithmic axis if losses span more than a decade."""
-    values = np.concatenate([s.scores(workload.metric).mean(axis=1) for s in workload.schedules])
+    values = np.concatenate([s.scores(workload.tuning_metric).mean(axis=1) for s in workload.schedules])
     values = values[np.isfinite(values)]
     if values.size == 0:
         return
@@ -215,11 +225,27 @@ def _focus(axes: Axes, workload: WorkloadReplay) -> None:
     axes.set_ylim(values.min() - 0.08 * spread, values.max() + 0.12 * spread)
 
 
+def _contrasts(axes: Axes, workload: WorkloadReplay) -> None:
+    results, rows = workload.results(), [c for c in workload.comparisons() if np.isfinite(c.difference.mean)]
+    for place, row in enumerate(reversed(rows)):
+        found, colour = row.difference, PALETTE[place % len(PALETTE)]
+        pairs = results[row.contrast.candidate] - results[row.contrast.reference]
+        axes.plot(pairs, np.full(pairs.size, place - 0.18), "|", color=colour, alpha=0.6)
+        if np.isfinite(found.low):
+            axes.plot([found.low, found.high], [place, place], color=colour, linewidth=2.5, solid_capstyle="butt")
+        axes.plot(found.mean, place, "o", color=colour)
+    axes.axvline(0.0, color="0.4", linewidth=1.0)
+    axes.set_yticks(range(len(rows)), [literal(row.contrast.name) for row in reversed(rows)])
+    direction = "above" if workload.higher_is_better else "below"
+    axes.set_xlabel(f"difference in {literal(workload.metric.replace('_', ' '))}; {direction} 0 the first is better")
+    axes.grid(axis="y", visible=False)
+
+
 def _theory(axes: Axes, workload: WorkloadReplay) -> None:
     for row in workload.table():
         if np.isfinite(row.bound) and np.isfinite(row.mean):
             look = _look(workload, row.schedule)
-            error = row.standard_error if np.isfinite(row.standard_error) else 0.0
+            error = row.spread if np.isfinite(row.spread) else 0.0
             axes.errorbar(row.bound, row.mean, yerr=error, marker="o", capsize=2, color=look["color"], linestyle="none",
                           label=literal(row.schedule))  # fmt: skip
     axes.set(xlabel="convex bound / D, base learning rate tuned", ylabel=literal(workload.metric.replace("_", " ")))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lastiterate.experiments.statistics import Contrast, Plan
 from lastiterate.experiments.training.train import RunResult
 from lastiterate.theory.base.files import existing_file, write_atomically
 from lastiterate.theory.base.validation import Array, InputError
@@ -17,7 +18,7 @@ from .result import RefinementRound, Replay, ScheduleReplay, WorkloadReplay
 
 __all__ = ["block_means", "load", "save"]
 
-SCHEMA = 1
+SCHEMA = 2
 CURVE_POINTS = 200
 
 
@@ -34,7 +35,8 @@ def load(path: str | Path) -> Replay:
     try:
         document: Any = json.loads(file.read_text(encoding="utf-8"))
         if document["schema"] != SCHEMA:
-            raise InputError("path", f"{path} of schema {document['schema']}", f"schema {SCHEMA}")
+            expected = f"schema {SCHEMA}, with results on fresh seeds: replay again"
+            raise InputError("path", f"{path} of schema {document['schema']}", expected)
         return Replay(tuple(_workload(entry) for entry in document["workloads"]), document["provenance"])
     except InputError:
         raise
@@ -56,9 +58,10 @@ def block_means(values: Array, n_points: int = CURVE_POINTS) -> Array:
 def _plain(workload: WorkloadReplay) -> dict[str, Any]:
     entry = asdict(workload)
     for schedule, plain in zip(workload.schedules, entry["schedules"], strict=True):
-        for run, plain_run in zip(schedule.runs, plain["runs"], strict=True):
-            plain_run["losses"] = block_means(run.losses)
-            plain_run["l1"] = plain_run["l2"] = np.empty(0)
+        for key in ("runs", "report_runs"):
+            for run, plain_run in zip(getattr(schedule, key), plain[key], strict=True):
+                plain_run["losses"] = block_means(run.losses)
+                plain_run["l1"] = plain_run["l2"] = np.empty(0)
     return entry
 
 
@@ -85,6 +88,8 @@ def _workload(entry: dict[str, Any]) -> WorkloadReplay:
     fields: dict[str, Any] = {**entry}
     fields["schedules"] = tuple(_schedule(schedule) for schedule in entry["schedules"])
     fields["rounds"] = tuple(_round(round_) for round_ in entry["rounds"])
+    contrasts = tuple(Contrast(**contrast) for contrast in entry["plan"]["contrasts"])
+    fields["plan"] = Plan(contrasts, entry["plan"]["level"])
     return WorkloadReplay(**fields)
 
 
@@ -92,7 +97,7 @@ def _schedule(entry: dict[str, Any]) -> ScheduleReplay:
     fields: dict[str, Any] = {
         **entry,
         "steps": _array(entry["steps"]),
-        "runs": tuple(_run(run) for run in entry["runs"]),
+        **{key: tuple(_run(run) for run in entry[key]) for key in ("runs", "report_runs")},
     }
     for key in ("bound", "bound_own"):
         fields[key] = _number(entry[key])

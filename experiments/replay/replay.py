@@ -1,6 +1,5 @@
-"""Replay: baseline, gradient norms, refined schedule, and all schedules over base learning rates and seeds."""
+"""Replay: baseline, gradient norms, refined schedule; rates chosen on tuning seeds, results on fresh ones."""
 
-import dataclasses
 import math
 import os
 import time
@@ -11,7 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lastiterate.experiments.statistics import where_is_best
+from lastiterate.experiments.statistics import Plan as StudyPlan
+from lastiterate.experiments.statistics import default_plan, read_plan
 from lastiterate.experiments.training.distributed import check_device, process_group, world
 from lastiterate.experiments.training.optimizers import optimizer_info
 from lastiterate.experiments.training.train import RunResult, TrainingSettings
@@ -33,7 +33,9 @@ from lastiterate.theory.schedules.files import read_schedule
 from .provenance import provenance
 from .recorded_norms import without_gaps
 from .result import RefinementRound, Replay, ScheduleReplay, WorkloadReplay
-from .runs import Plan, Task, counting_runs, execute
+from .runs import Plan, Task, counting_runs
+from .splits import tuning_metric
+from .tuning import centred_grid, report, theory_ratio, tune
 
 __all__ = ["replay"]
 
@@ -52,11 +54,14 @@ def replay(
     optimizer: str | None = None,
     n_steps: int | None = None,
     base_lrs: Sequence[float] | None = None,
-    n_seeds: int = 3,
+    n_seeds: int = 10,
+    n_tuning_seeds: int = 3,
+    plan: "str | Path | StudyPlan | None" = None,
     rule: Literal["sgd", "adam"] | None = None,
     smoothing: float = 0.1,
     rounds: int = 1,
-    extensions: int = 3,
+    extensions: int = 6,
+    bisections: int = 1,
     settings: TrainingSettings | None = None,
     n_jobs: int | None = None,
     vectorise: bool = False,
@@ -64,11 +69,13 @@ def replay(
     checkpoint_minutes: float = 10.0,
     progress: bool | None = None,
 ) -> Replay:
-    """Find out which schedule is best on a workload, at which base learning rate, and how sure that is.
+    """Find out which schedule is better on a workload, at which base learning rate, and how sure that is.
 
-    The baseline, linear decay, is trained over the grid of base learning rates; the gradient norms of its best runs
-    are refined into a new schedule (see `refine`); all schedules are trained over the grid and the seeds. A grid
-    whose best value lies at an end is extended. For a given seed all runs see the same data in the same order.
+    Linear decay, the baseline, is trained over the grid of base learning rates on the tuning seeds. The gradient norms
+    of its best runs are refined into a new schedule (see `refine`), and theory says where the grid of every other
+    schedule has its centre. A grid whose best value lies at an end is extended until it does not. What chooses is the
+    validation split; each schedule at its chosen rate is then trained on fresh seeds and judged on the test split.
+    For a given seed all runs see the same data in the same order.
 
     Parameters
     ----------
@@ -85,9 +92,15 @@ def replay(
     n_steps : int, optional
         Horizon, default each workload's own.
     base_lrs : sequence of float, optional
-        Grid; default each workload's own, or three decades around the optimiser's usual value.
+        Grid of linear decay; default each workload's own, or three decades around the optimiser's usual value. The
+        other schedules get its best rate and the two beside it, times theory's ratio of best rates.
     n_seeds : int
-        Seeds 0, 1, ... of every configuration.
+        Fresh seeds, which chose nothing: differences, intervals and p values are theirs.
+    n_tuning_seeds : int
+        Seeds 0, 1, ... on which base learning rates are chosen and norms recorded; the fresh seeds follow them.
+    plan : str, Path or Plan, optional
+        Contrasts that are tested, a TOML file (see `lastiterate.experiments.statistics.read_plan`). Default linear
+        decay against constant, cosine and wsd, and refined against linear, as far as they are replayed.
     rule : {"sgd", "adam"}, optional
         Refinement rule; default that of the optimiser.
     smoothing : float
@@ -96,6 +109,8 @@ def replay(
         Refinements: each further one uses the norms of the runs of the one before.
     extensions : int
         How many times the grid of a schedule may be extended.
+    bisections : int
+        How many times the gaps beside the best rate are halved.
     settings : TrainingSettings, optional
         Device, precision, clipping, ...
     n_jobs : int, optional
@@ -112,7 +127,8 @@ def replay(
     Returns
     -------
     Replay
-        ``.table()``, ``.ranking()``, ``.save(path)``; `lastiterate.write_report` makes the HTML page.
+        ``.table()``, ``.ranking()``, ``.save(path)``, ``[workload].comparisons()``; `lastiterate.write_report` makes
+        the HTML page.
 
     Raises
     ------
@@ -121,14 +137,16 @@ def replay(
 
     Examples
     --------
-    >>> result = replay("digits_logistic", ["constant"], n_steps=20, base_lrs=[1, 3], n_seeds=1, extensions=0, n_jobs=1)
-    >>> sorted(row["schedule"] for row in result.table())
-    ['constant', 'linear']
+    >>> small = {"n_steps": 20, "base_lrs": [3], "extensions": 0, "n_tuning_seeds": 1, "n_seeds": 2, "n_jobs": 1}
+    >>> result = replay("digits_logistic", ["constant"], **small)
+    >>> [found.contrast.name for found in result["digits_logistic"].comparisons()]
+    ['linear - constant']
     """
     settings = settings or TrainingSettings()
     device = check_device(settings.device)
     check_choice(size, "size", SIZES)
     check_count(n_seeds, "n_seeds")
+    check_count(n_tuning_seeds, "n_tuning_seeds")
     check_fraction(smoothing, "smoothing")
     if n_steps is not None:
         check_count(n_steps, "n_steps")
@@ -136,9 +154,11 @@ def replay(
         check_choice(rule, "rule", NORM_OF_RULE)
     check_count(rounds, "rounds")
     check_count(extensions, "extensions", minimum=0)
+    check_count(bisections, "bisections", minimum=0)
     if vectorise and checkpoints is not None:
         raise InputError("vectorise", vectorise, "False beside checkpoints, which belong to single runs")
     names = list(dict.fromkeys([BASELINE, *schedules]))
+    study = _study(plan, names)
     loaded = [_load(given, size, data) for given in _as_list(workloads)]
     begin = time.perf_counter()
     with process_group(device), counting_runs(progress) as advance:
@@ -148,15 +168,29 @@ def replay(
         workers = check_count(n_jobs, "n_jobs") if n_jobs is not None else (os.cpu_count() or 1) if alone else 1
         results: list[WorkloadReplay] = []
         plans = [
-            _plan(given, workload, size, data, optimizer, n_seeds, extensions, settings, workers, vectorise,
-                  checkpoints, checkpoint_minutes, advance)
+            _plan(given, workload, size, data, optimizer, n_tuning_seeds, n_seeds, extensions, bisections, settings,
+                  workers, vectorise, checkpoints, checkpoint_minutes, advance)
             for given, workload in loaded
         ]  # fmt: skip
         shapes = [_shapes(names, plan.workload.n_steps if n_steps is None else n_steps) for plan in plans]
         grids = [_grid(base_lrs, plan) for plan in plans]
-        for plan, steps, grid in zip(plans, shapes, grids, strict=True):
-            results.append(_replay_one(plan, steps, grid, REFINED in names, rule, smoothing, rounds))
-    return Replay(tuple(results), provenance(settings, seeds=list(range(n_seeds)), seconds=time.perf_counter() - begin))
+        for runs, steps, grid in zip(plans, shapes, grids, strict=True):
+            results.append(_replay_one(runs, study, steps, grid, REFINED in names, rule, smoothing, rounds))
+    seeds = list(range(n_tuning_seeds + n_seeds))
+    facts = provenance(settings, seeds=seeds[n_tuning_seeds:], seconds=time.perf_counter() - begin)
+    return Replay(tuple(results), {**facts, "tuning_seeds": seeds[:n_tuning_seeds]})
+
+
+def _study(plan: "str | Path | StudyPlan | None", names: Sequence[str]) -> StudyPlan:
+    """Return the contrasts to test; those of the package as far as their schedules are there, a user's all of them."""
+    if plan is None:
+        return default_plan().among(names)
+    given = plan if isinstance(plan, StudyPlan) else read_plan(plan)
+    found = given.among(names)
+    if len(found.contrasts) < len(given.contrasts):
+        wanted = sorted({name for c in given.contrasts for name in (c.candidate, c.reference)})
+        raise InputError("plan", f"contrasts of {', '.join(wanted)}", f"schedules among {', '.join(names)}")
+    return found
 
 
 def _as_list(workloads: Any) -> list[Any]:
@@ -178,8 +212,10 @@ def _plan(
     size: str,
     data: str | Path | None,
     optimizer: str | None,
+    n_tuning_seeds: int,
     n_seeds: int,
     extensions: int,
+    bisections: int,
     settings: TrainingSettings,
     n_jobs: int,
     vectorise: bool,
@@ -203,7 +239,18 @@ def _plan(
         checkpoint_minutes=check_positive(checkpoint_minutes, "checkpoint_minutes"),
     )
     optimizer_info(template.optimizer)
-    return Plan(template, workload, range(n_seeds), extensions, n_jobs, vectorise, advance)
+    return Plan(
+        template=template,
+        workload=workload,
+        tuning_metric=tuning_metric(workload),
+        tuning_seeds=range(n_tuning_seeds),
+        report_seeds=range(n_tuning_seeds, n_tuning_seeds + n_seeds),
+        extensions=extensions,
+        bisections=bisections,
+        n_jobs=n_jobs,
+        vectorise=vectorise,
+        report_progress=advance,
+    )
 
 
 def _shapes(names: Sequence[str], n_steps: int) -> dict[str, Array]:
@@ -237,6 +284,7 @@ def _grid(base_lrs: Sequence[float] | None, plan: Plan) -> list[float]:
 
 def _replay_one(
     plan: Plan,
+    study: StudyPlan,
     shapes: dict[str, Array],
     grid: list[float],
     with_refinement: bool,
@@ -247,7 +295,16 @@ def _replay_one(
     begin = time.perf_counter()
     optimizer = plan.template.optimizer
     chosen = str(rule or optimizer_info(optimizer)[1].rule)
-    done = _train_all(plan, {BASELINE: shapes[BASELINE]}, grid)
+    direction = plan.workload.higher_is_better
+    baseline = shapes[BASELINE]
+    done = tune(plan, {BASELINE: baseline}, {BASELINE: grid})
+    best = done[BASELINE].best_lr(plan.tuning_metric, direction)
+    caps = _caps(done[BASELINE], plan, chosen, smoothing)
+
+    def grids(wanted: dict[str, Array]) -> dict[str, list[float]]:
+        known = done[BASELINE].base_lrs if best is None else grid
+        return {name: centred_grid(known, best, theory_ratio(steps, baseline, caps)) for name, steps in wanted.items()}
+
     refinements: list[RefinementRound] = []
     waiting = {name: steps for name, steps in shapes.items() if name != BASELINE}
     for number in range(1, (rounds if with_refinement else 0) + 1):
@@ -258,76 +315,44 @@ def _replay_one(
             break
         refinements.append(refined)
         # the other schedules run beside the first refined one, to keep all cores busy
-        done |= _train_all(plan, {**waiting, name: refined.refinement.steps}, grid)
+        together = {**waiting, name: refined.refinement.steps}
+        done |= tune(plan, together, grids(together))
         waiting = {}
     if waiting:
-        done |= _train_all(plan, waiting, grid)
-    metric, direction = plan.workload.metric, plan.workload.higher_is_better
-    caps = _caps(done[BASELINE], metric, direction, chosen, smoothing)
+        done |= tune(plan, waiting, grids(waiting))
     names = [*shapes, *(refined.name for refined in refinements)]
+    fresh = report(plan, [done[name] for name in names])
     finished = tuple(
         ScheduleReplay(
             name=name,
             steps=done[name].steps,
             runs=done[name].runs,
+            report_runs=fresh[name],
             bound=_bound(done[name].steps, caps),
-            bound_own=_bound(done[name].steps, _caps(done[name], metric, direction, chosen, smoothing)),
+            bound_own=_bound(done[name].steps, _caps(done[name], plan, chosen, smoothing)),
         )
         for name in names
     )
     return WorkloadReplay(
         workload=plan.workload.name,
-        metric=metric,
+        metric=plan.workload.metric,
+        tuning_metric=plan.tuning_metric,
         higher_is_better=direction,
         optimizer=optimizer,
         rule=chosen,
         baseline=BASELINE,
         schedules=finished,
         rounds=tuple(refinements),
+        plan=study.among(names),
         seconds=time.perf_counter() - begin,
     )
-
-
-def _train_all(plan: Plan, shapes: dict[str, Array], grid: list[float]) -> dict[str, ScheduleReplay]:
-    """Train schedules over the grid and the seeds; extend the grid of those whose best value is at an end."""
-    runs: dict[str, list[RunResult]] = {name: [] for name in shapes}
-    wanted = {name: list(grid) for name in shapes}
-    for extension in range(plan.extensions + 1):
-        tasks = [
-            dataclasses.replace(plan.template, schedule=name, steps=shapes[name], base_lr=lr, seed=seed)
-            for name, lrs in wanted.items()
-            for lr in lrs
-            for seed in plan.seeds
-        ]
-        for task, result in zip(tasks, execute(tasks, plan), strict=True):
-            runs[task.schedule].append(result)
-        wanted = {}
-        for name, steps in shapes.items():
-            lr = _next_lr(ScheduleReplay(name, steps, tuple(runs[name])), plan.workload)
-            if lr is not None and extension < plan.extensions:
-                wanted[name] = [lr]
-        if not wanted:
-            break
-    return {name: ScheduleReplay(name, shapes[name], tuple(runs[name])) for name in shapes}
-
-
-def _next_lr(schedule: ScheduleReplay, workload: Workload) -> float | None:
-    """The base learning rate beyond the end at which the best value lies; None for an optimum in the interior."""
-    lrs = schedule.base_lrs
-    means = schedule.scores(workload.metric).mean(axis=1)
-    end = where_is_best(means, workload.higher_is_better)
-    if end == "interior":
-        return None
-    if len(lrs) == 1:
-        return 3.0 * lrs[0]
-    return lrs[-1] ** 2 / lrs[-2] if end == "high" else lrs[0] ** 2 / lrs[1]
 
 
 def _refine(
     plan: Plan, source: ScheduleReplay, name: str, source_name: str, rule: str, smoothing: float
 ) -> RefinementRound | None:
     """Refine the geometric mean over seeds of the norms at the best base learning rate."""
-    lr = source.best_lr(plan.workload.metric, plan.workload.higher_is_better)
+    lr = source.best_lr(plan.tuning_metric, plan.workload.higher_is_better)
     if lr is None:
         return None
     logs = np.array([_recorded(run, rule) for run in source.runs_at(lr)])
@@ -346,9 +371,9 @@ def _recorded(run: RunResult, rule: str) -> Array:
     return run.l1 if NORM_OF_RULE[rule] == "l1" else run.l2
 
 
-def _caps(schedule: ScheduleReplay, metric: str, higher_is_better: bool, rule: str, smoothing: float) -> Array | None:
+def _caps(schedule: ScheduleReplay, plan: Plan, rule: str, smoothing: float) -> Array | None:
     """Gradient bounds from recorded norms: the L2 norm, or for Adam the square root of the L1 norm (same weights)."""
-    runs = schedule.runs_at(schedule.best_lr(metric, higher_is_better))
+    runs = schedule.runs_at(schedule.best_lr(plan.tuning_metric, plan.workload.higher_is_better))
     if not runs or not all(np.isfinite(_recorded(run, rule)).all() and _recorded(run, rule).all() for run in runs):
         return None
     norms = smooth_norms(np.exp(np.mean([np.log(_recorded(run, rule)) for run in runs], axis=0)), smoothing)

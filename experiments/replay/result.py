@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.statistics import (
+    Comparison,
     Difference,
+    Plan,
     Ranking,
     Response,
     as_losses,
+    compare,
     fit_response,
     paired_difference,
     rank_correlation,
@@ -40,7 +43,9 @@ class ScheduleReplay:
         Specification of the schedule, or ``"refined"``, ``"refined-2"``, ...
     steps : float64[n]
     runs : tuple of RunResult
-        Over base learning rates and seeds.
+        Over base learning rates and tuning seeds, judged on the validation split.
+    report_runs : tuple of RunResult
+        At the chosen base learning rate, over the fresh seeds, judged on the test split.
     bound : float
         Convex bound for the norms of the baseline, base learning rate tuned, in units of D.
     bound_own : float
@@ -50,6 +55,7 @@ class ScheduleReplay:
     name: str
     steps: Array
     runs: tuple[RunResult, ...]
+    report_runs: tuple[RunResult, ...] = ()
     bound: float = math.nan
     bound_own: float = math.nan
 
@@ -63,7 +69,7 @@ class ScheduleReplay:
         return sorted({run.base_lr for run in self.runs})
 
     def scores(self, metric: str) -> Array:
-        """Return float64[base learning rates, seeds] of a metric, NaN where a run diverged."""
+        """Return float64[base learning rates, tuning seeds] of a metric, NaN where a run diverged."""
         seeds = sorted({run.seed for run in self.runs})
         table = np.full((len(self.base_lrs), len(seeds)), np.nan)
         for run in self.runs:
@@ -75,8 +81,13 @@ class ScheduleReplay:
         means = as_losses(self.scores(metric).mean(axis=1), higher_is_better)
         return self.base_lrs[int(np.argmin(means))] if np.isfinite(means).any() else None
 
+    def reported(self, metric: str) -> Array:
+        """Return float64[fresh seeds] of a metric at the chosen base learning rate, NaN where a run diverged."""
+        runs = sorted(self.report_runs, key=lambda run: run.seed)
+        return np.array([run.final.get(metric, math.nan) for run in runs])
+
     def runs_at(self, base_lr: float | None) -> list[RunResult]:
-        """Return the runs of one base learning rate, by seed."""
+        """Return the tuning runs of one base learning rate, by seed."""
         return sorted((run for run in self.runs if run.base_lr == base_lr), key=lambda run: run.seed)
 
 
@@ -98,13 +109,32 @@ class RefinementRound:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table of best results; differences are to the baseline, by seed."""
+    """One line of the table of results on fresh seeds.
+
+    Attributes
+    ----------
+    workload, schedule : str
+    base_lr : float or None
+        Chosen on the tuning seeds; None if a run diverged at every rate.
+    mean, spread : float
+        Mean and standard deviation over the fresh seeds; NaN if one of them diverged.
+    difference : Difference or None
+        Schedule minus baseline, seed by seed; describes, while tests are those of the planned contrasts.
+    response : Response or None
+        Fit of the validation results to theory's form.
+    grid : str
+        Where the best of the grid lies: ``"interior"``, ``"low"``, ``"high"`` or ``"none"``.
+    diverged : str
+        Number of tuning runs that diverged, of how many; the same for the fresh seeds if one of them did.
+    bound, bound_own : float
+        See `ScheduleReplay`.
+    """
 
     workload: str
     schedule: str
     base_lr: float | None
     mean: float
-    standard_error: float
+    spread: float
     difference: Difference | None
     response: Response | None
     grid: str
@@ -120,9 +150,13 @@ class WorkloadReplay(Tabular):
     Attributes
     ----------
     workload, metric, optimizer, rule : str
+    tuning_metric : str
+        What chose the base learning rates: the metric on the validation split.
     higher_is_better : bool
     baseline : str
-        Schedule that the others are compared with.
+        Schedule whose norms are refined and whose grid the others' are derived from.
+    plan : Plan
+        Contrasts that were planned.
     schedules : tuple of ScheduleReplay
     rounds : tuple of RefinementRound
     seconds : float
@@ -130,12 +164,14 @@ class WorkloadReplay(Tabular):
 
     workload: str
     metric: str
+    tuning_metric: str
     higher_is_better: bool
     optimizer: str
     rule: str
     baseline: str
     schedules: tuple[ScheduleReplay, ...]
     rounds: tuple[RefinementRound, ...]
+    plan: Plan = field(default_factory=lambda: Plan(()))
     seconds: float = 0.0
 
     def __repr__(self) -> str:
@@ -149,35 +185,50 @@ class WorkloadReplay(Tabular):
                 return schedule
         raise KeyError(name)
 
+    @property
+    def tuning_seeds(self) -> list[int]:
+        """The seeds that chose base learning rates and gave norms."""
+        return sorted({run.seed for schedule in self.schedules for run in schedule.runs})
+
+    @property
+    def report_seeds(self) -> list[int]:
+        """The seeds that chose nothing."""
+        return sorted({run.seed for schedule in self.schedules for run in schedule.report_runs})
+
+    def chosen_lr(self, name: str) -> float | None:
+        """Return the base learning rate of a schedule that the tuning seeds chose."""
+        return self[name].best_lr(self.tuning_metric, self.higher_is_better)
+
+    def results(self) -> dict[str, Array]:
+        """Return float64[fresh seeds] of the metric for each schedule that has a base learning rate."""
+        return {s.name: s.reported(self.metric) for s in self.schedules if s.report_runs}
+
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Return what the fresh seeds say on the planned contrasts, Holm's correction over them."""
+        results = self.results()
+        return compare(results, self.plan.among(results)) if results else ()
+
     def table(self) -> list[Row]:
-        """Return one row a schedule, best first."""
+        """Return one row a schedule, best mean first."""
         sign = -1.0 if self.higher_is_better else 1.0
-        best = {s.name: s.best_lr(self.metric, self.higher_is_better) for s in self.schedules}
-        finals = {
-            s.name: np.array([run.final[self.metric] for run in s.runs_at(best[s.name])])
-            for s in self.schedules
-            if best[s.name] is not None
-        }
-        differences: dict[str, Difference] = {}
-        if self.baseline in finals:
-            base = finals[self.baseline]
-            differences = {n: paired_difference(v, base) for n, v in finals.items() if n != self.baseline}
+        results = self.results()
+        base = results.get(self.baseline)
         rows: list[Row] = []
         for schedule in self.schedules:
-            values = finals.get(schedule.name, np.array([]))
-            means = schedule.scores(self.metric).mean(axis=1)
-            n_diverged = sum(run.diverged_at is not None for run in schedule.runs)
+            values = results.get(schedule.name, np.array([]))
+            means = schedule.scores(self.tuning_metric).mean(axis=1)
+            reference = base if values.size and schedule.name != self.baseline else None
             rows.append(
                 Row(
                     workload=self.workload,
                     schedule=schedule.name,
-                    base_lr=best[schedule.name],
+                    base_lr=self.chosen_lr(schedule.name),
                     mean=float(values.mean()) if values.size else math.nan,
-                    standard_error=float(values.std(ddof=1) / math.sqrt(values.size)) if values.size > 1 else math.nan,
-                    difference=differences.get(schedule.name),
+                    spread=float(values.std(ddof=1)) if values.size > 1 else math.nan,
+                    difference=None if reference is None else paired_difference(values, reference),
                     response=fit_response(schedule.base_lrs, as_losses(means, self.higher_is_better)),
                     grid=where_is_best(means, self.higher_is_better),
-                    diverged=f"{n_diverged}/{len(schedule.runs)}",
+                    diverged=_diverged(schedule),
                     bound=schedule.bound,
                     bound_own=schedule.bound_own,
                 )
@@ -200,6 +251,13 @@ class WorkloadReplay(Tabular):
         degenerate = [str(number) for number, round_ in enumerate(self.rounds, 1) if round_.refinement.degenerate]
         rounds = f", degenerate in round {', '.join(degenerate)}" if degenerate else ""
         return trend([round_.refinement.steps for round_ in self.rounds]) + rounds
+
+
+def _diverged(schedule: ScheduleReplay) -> str:
+    tuning, fresh = (
+        (sum(run.diverged_at is not None for run in runs), len(runs)) for runs in (schedule.runs, schedule.report_runs)
+    )
+    return f"{tuning[0]}/{tuning[1]}" + (f", fresh {fresh[0]}/{fresh[1]}" if fresh[0] else "")
 
 
 def trend(schedules: Sequence[Array], tolerance: float = 0.02) -> str:
@@ -280,11 +338,10 @@ def _flat(row: Row) -> dict[str, Any]:
         "schedule": row.schedule,
         "base_lr": row.base_lr,
         "mean": row.mean,
-        "std_error": row.standard_error,
+        "spread": row.spread,
         "difference": difference.mean if difference else None,
         "low": difference.low if difference else None,
         "high": difference.high if difference else None,
-        "p_value": difference.p_value if difference else None,
         "grid": row.grid,
         "diverged": row.diverged,
         "fitted_lr": response.best_lr if response else None,

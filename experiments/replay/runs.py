@@ -15,6 +15,8 @@ from lastiterate.experiments.workloads.protocol import Workload, load_workload
 from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.validation import Array
 
+from .splits import Split, evaluated_on
+
 __all__ = ["Plan", "Task", "counting_runs", "execute"]
 
 ENSEMBLE = 32
@@ -35,6 +37,7 @@ class Task:
     settings: TrainingSettings
     checkpoint_folder: str | None
     checkpoint_minutes: float
+    split: Split = "test"
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,11 @@ class Plan:
 
     template: Task
     workload: Workload
-    seeds: range
+    tuning_metric: str
+    tuning_seeds: range
+    report_seeds: range
     extensions: int
+    bisections: int
     n_jobs: int
     vectorise: bool
     report_progress: Callable[[int, int], None]
@@ -101,9 +107,9 @@ def _run(task: Task) -> RunResult:
 
 
 def _workload(task: Task) -> Workload:
-    if isinstance(task.workload, str):
-        return _loaded_once(task.workload, task.size, task.data)
-    return task.workload
+    given = task.workload
+    whole = _loaded_once(given, task.size, task.data) if isinstance(given, str) else given
+    return evaluated_on(whole, task.split)
 
 
 @lru_cache(maxsize=8)

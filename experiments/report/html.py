@@ -11,12 +11,12 @@ from string import Template
 from matplotlib.figure import Figure
 
 from lastiterate.experiments.plots.replay import figures, rank_figure
-from lastiterate.experiments.replay.result import Replay, Row, WorkloadReplay
+from lastiterate.experiments.replay.result import Replay, WorkloadReplay
 from lastiterate.theory.base.files import write_atomically
 
-__all__ = ["findings", "table", "write_report"]
+from .findings import contrast_rows, findings, interval_text
 
-SIGNIFICANT = 0.05
+__all__ = ["table", "write_report"]
 
 
 def write_report(result: Replay, path: str | Path) -> Path:
@@ -32,6 +32,20 @@ def write_report(result: Replay, path: str | Path) -> Path:
     -------
     Path
         The HTML file.
+
+    Raises
+    ------
+    OSError
+        If the place cannot be written to.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import lastiterate as li
+    >>> small = {"n_steps": 20, "base_lrs": [3], "extensions": 0, "n_tuning_seeds": 1, "n_seeds": 2, "n_jobs": 1}
+    >>> result = li.replay("digits_logistic", ["constant"], **small)
+    >>> write_report(result, Path(tempfile.mkdtemp(), "report.html")).name
+    'report.html'
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -47,72 +61,19 @@ def write_report(result: Replay, path: str | Path) -> Path:
     return target
 
 
-def findings(workload: WorkloadReplay) -> list[str]:
-    """Say in sentences what was found on one workload, and how sure it is."""
-    rows = workload.table()
-    best = rows[0]
-    if best.base_lr is None:
-        return ["Every schedule had a diverged run at every base learning rate; nothing can be compared."]
-    n_seeds = len({run.seed for schedule in workload.schedules for run in schedule.runs})
-    seeds = "1 seed" if n_seeds == 1 else f"{n_seeds} seeds"
-    metric = workload.metric.replace("_", " ")
-    sentences = [
-        f"Best on {metric}: {best.schedule}, {_plus_minus(best)} at base learning rate {best.base_lr:g} ({seeds})."
-    ]
-    for row in rows:
-        if row.schedule == "refined" and row.difference is not None:
-            sentences.append(f"Refined against {workload.baseline} decay: {_compared(row, workload.higher_is_better)}.")
-    if best.schedule == workload.baseline:
-        sentences.append("No schedule had a better mean than linear decay.")
-    elif best.difference is not None and not best.schedule.startswith("refined"):
-        compared = _compared(best, workload.higher_is_better)
-        sentences.append(f"{best.schedule} against {workload.baseline} decay: {compared}.")
-    for round_ in workload.rounds:
-        refinement = round_.refinement
-        sentences.append(
-            f"{round_.name}, from the norms of {round_.source} at {round_.base_lr:g}: predicted gain "
-            f"{refinement.gain:.3g}, maximum at {refinement.peak:.0%} of training"
-            + (", degenerate." if refinement.degenerate else ".")
-        )
-    if len(workload.rounds) > 1:
-        sentences.append(f"Refining again: {workload.verdict()}.")
-    open_ends = [row.schedule for row in rows if row.grid != "interior"]
-    if open_ends:
-        sentences.append(f"The best base learning rate lies at the end of the grid for: {', '.join(open_ends)}.")
-    for name, tau in workload.agreement().items():
-        norms = "the baseline's norms" if name == "bound" else "each schedule's own norms"
-        if not math.isnan(tau):
-            sentences.append(f"Rank correlation (Kendall) of result and convex bound with {norms}: {tau:.2f}.")
-    return sentences
-
-
-def _compared(row: Row, higher_is_better: bool) -> str:
-    difference = row.difference
-    if difference is None:
-        return "not comparable"
-    better = (difference.mean > 0) == higher_is_better
-    word = "no difference" if difference.mean == 0 else "better" if better else "worse"
-    if math.isnan(difference.p_value):
-        return f"{word} by {abs(difference.mean):.3g} (one seed: no statement about certainty)"
-    sure = "significant" if difference.p_value < SIGNIFICANT else "not significant"
-    return (
-        f"{word} by {abs(difference.mean):.3g}, 95% interval {difference.low:.3g} to "
-        f"{difference.high:.3g}, p = {difference.p_value:.2g} ({sure})"
-    )
-
-
-def _plus_minus(row: Row) -> str:
-    return f"{row.mean:.4g}" + ("" if math.isnan(row.standard_error) else f" ± {row.standard_error:.2g}")
-
-
 def _overview(result: Replay, folder: Path) -> str:
     parts: list[str] = []
     if len(result.workloads) > 1:
         ranking = result.ranking()
-        p_value = (
+        tests = (
             "" if math.isnan(ranking.p_value) else f" Friedman's test that all are alike: p = {ranking.p_value:.2g}."
         )
-        caption = f"Ranks by the best mean on each workload.{p_value}"
+        if math.isfinite(ranking.critical_difference):
+            tests += (
+                f" Two schedules whose mean ranks are less than {ranking.critical_difference:.2g} apart do not differ "
+                "(Nemenyi, level 0.05), if the workloads are independent."
+            )
+        caption = f"Ranks by the mean on each workload.{tests}"
         parts.append(_figure("ranks", caption, rank_figure(result), folder))
     return "\n".join(parts)
 
@@ -128,27 +89,24 @@ def _section(workload: WorkloadReplay, folder: Path) -> str:
     parts.append(f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in findings(workload))}</ul>")
     notes = [note for round_ in workload.rounds for note in round_.notes]
     parts.extend(f"<p class='warning'>{escape(note)}</p>" for note in notes)
-    parts.append(_best_table(workload))
+    parts.extend([_contrast_table(workload), _best_table(workload)])
     for name, caption, figure in figures(workload):
         parts.append(_figure(f"{workload.workload}_{name}", caption, figure, folder))
     return "\n".join(parts)
 
 
 def _best_table(workload: WorkloadReplay) -> str:
-    header = ["schedule", "base lr", f"{workload.metric} ± std. error", f"difference to {workload.baseline} [95%]",
-              "p", "optimum in grid", "fitted lr", "diverged", "bound / D"]  # fmt: skip
+    header = ["schedule", "base lr", f"mean of {workload.metric}", "std. deviation",
+              f"minus {workload.baseline} [95%]", "optimum in grid", "fitted lr", "diverged", "bound / D"]  # fmt: skip
     rows: list[list[str]] = []
     for row in workload.table():
-        difference = row.difference
-        interval = "" if difference is None else f"{difference.mean:+.3g} [{difference.low:.3g}, {difference.high:.3g}]"
-        p_value = "" if difference is None or math.isnan(difference.p_value) else f"{difference.p_value:.2g}"
         rows.append(
             [
                 row.schedule,
                 "" if row.base_lr is None else f"{row.base_lr:.3g}",
-                _plus_minus(row),
-                interval,
-                p_value,
+                f"{row.mean:.4g}",
+                "" if math.isnan(row.spread) else f"{row.spread:.2g}",
+                "" if row.difference is None else interval_text(row.difference),
                 row.grid,
                 "" if row.response is None or math.isnan(row.response.best_lr) else f"{row.response.best_lr:.3g}",
                 row.diverged,
@@ -156,6 +114,11 @@ def _best_table(workload: WorkloadReplay) -> str:
             ]
         )
     return table(header, rows)
+
+
+def _contrast_table(workload: WorkloadReplay) -> str:
+    rows = contrast_rows(workload)
+    return table(list(rows[0]), [list(row.values()) for row in rows]) if rows else ""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -192,7 +155,8 @@ def _provenance(result: Replay) -> str:
         ["Machine", str(facts.get("machine", ""))],
         ["Device", str(facts.get("device", ""))],
         ["Settings", settings],
-        ["Seeds", ", ".join(map(str, facts.get("seeds", [])))],
+        ["Tuning seeds", ", ".join(map(str, facts.get("tuning_seeds", [])))],
+        ["Fresh seeds", ", ".join(map(str, facts.get("seeds", [])))],
         ["Versions", versions],
     ]
     lines = "".join(f"<tr><td>{escape(name)}</td><td><code>{escape(text)}</code></td></tr>" for name, text in rows)

@@ -160,7 +160,30 @@ class Comparison:
             return f"{a} is {'better' if better else 'worse'} than {b}{small}"
         if self.matches:
             return f"{a} matches {b} within {margin}"
-        return f"{self.difference.n} seeds cannot decide between {a} and {b}"
+        seeds = "1 seed" if self.difference.n == 1 else f"{self.difference.n} seeds"
+        return f"{seeds} cannot decide between {a} and {b}"
+
+    def sentence(self, higher_is_better: bool = False) -> str:
+        """Say what was found with its numbers: difference, interval, p values, and what could have been found.
+
+        Examples
+        --------
+        >>> values = {"linear": [1.0, 1.1, 0.9], "constant": [2.0, 2.11, 1.92]}
+        >>> compare(values, Plan((Contrast("linear", "constant"),)))[0].sentence()
+        'linear is better than constant: linear - constant = -1.01 [-1.04, -0.985], p = 2.9e-05, 3 of 3 seeds below'
+        """
+        difference, words = self.difference, [self.verdict(higher_is_better)]
+        if math.isfinite(difference.mean):
+            interval = f" [{difference.low:.3g}, {difference.high:.3g}]" if math.isfinite(difference.low) else ""
+            words.append(f": {self.contrast.name} = {difference.mean:+.3g}{interval}")
+        if not math.isnan(self.p_holm):
+            words.append(f", p = {self.p_holm:.2g}")
+        if not math.isnan(self.p_equivalent):
+            words.append(f", of a match within {_margin(self.contrast)} {self.p_equivalent:.2g}")
+        words.append(f", {difference.n_below} of {difference.n} seeds below")
+        if not (self.differs or self.matches) and math.isfinite(self.detectable):
+            words.append(f"; they would have found a difference of {self.detectable:.2g}")
+        return "".join(words)
 
 
 def compare(values: Mapping[str, npt.ArrayLike], plan: Plan) -> tuple[Comparison, ...]:

@@ -7,13 +7,14 @@ import numpy as np
 
 from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.progress import progress_bar
+from lastiterate.theory.base.intervals import Interval, median_interval
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import MAX_SEED, Array, InputError, check_choice, check_count
 
 from .methods import METHODS, coordinate_descent
 from .objectives import Evaluation, Objective
 from .spaces import SPACES, AnyShape, Shape, Space, space_of
-from .statistics import Distribution, Interval, best_of, bootstrap_median, distribution
+from .statistics import Distribution, best_of, distribution
 
 __all__ = ["Candidate", "FamilyResult", "Study", "descend", "rescore", "search", "search_family"]
 
@@ -74,6 +75,11 @@ class FamilyResult(Result):
         return lrs.size > 1 and self.best.base_lr in (lrs.min(), lrs.max())
 
     @property
+    def rescored(self) -> Candidate:
+        """The shape that the search chose, scored with seeds that chose nothing."""
+        return next((candidate for candidate in self.top if candidate.shape == self.best.shape), self.best)
+
+    @property
     def distribution(self) -> Distribution:
         """The empirical distribution of the scores."""
         return distribution(self.scores)
@@ -110,15 +116,16 @@ class Study(Result, Tabular):
         """Return one row per family, best first."""
         rows: list[dict[str, float | str | None]] = []
         for found in sorted(self.families.values(), key=lambda family: family.best.score):
-            polished, interval = found.polished, found.top[0].interval
+            polished, interval = found.polished, found.rescored.interval
             rows.append(
                 {
                     "family": found.family,
                     "best": found.best.score,
                     "median": float(np.median(found.scores)),
-                    "re-scored": found.top[0].score,
+                    "re-scored": found.rescored.score,
                     "low": None if interval is None else interval.low,
                     "high": None if interval is None else interval.high,
+                    "level": None if interval is None else interval.level,
                     "after descent": None if polished is None else polished.score,
                     "base_lr": found.best.base_lr,
                     "schedule": found.best.text,
@@ -261,13 +268,14 @@ def rescore(
 ) -> tuple[Candidate, ...]:
     """Score candidates anew, at their own base learning rates, with seeds that the search has not seen.
 
-    The lowest of many noisy scores is too low; with fresh seeds this bias is gone. Returned best first, each with a
-    bootstrap interval of its median.
+    The lowest of many noisy scores is too low; with fresh seeds this bias is gone. Returned best first, each with the
+    order-statistic interval of its median and the level that it has. The first of them is again the lowest of some
+    noisy scores; `FamilyResult.rescored` is not.
     """
     seeds = range(first_seed, first_seed + check_count(n_seeds, "n_seeds"))
     lrs = np.array([[candidate.base_lr] for candidate in candidates])
     found = objective.evaluate([candidate.shape for candidate in candidates], seeds, lrs)
-    intervals = [bootstrap_median(row[0]) for row in found.losses]
+    intervals = [median_interval(row[0]) for row in found.losses]
     renewed = [
         Candidate(old.shape, interval.value, float(lr), interval)
         for old, interval, lr in zip(candidates, intervals, found.best_base_lrs, strict=True)

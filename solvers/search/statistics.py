@@ -1,4 +1,4 @@
-"""How sure a search result is: bootstrap intervals, distribution functions with bands, the best of k draws."""
+"""How sure a search result is: distribution functions with bands, the best of k draws."""
 
 from dataclasses import dataclass
 
@@ -7,53 +7,7 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_fraction, check_vector
 
-__all__ = ["Distribution", "Interval", "best_of", "bootstrap_median", "distribution"]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with a confidence interval."""
-
-    value: float
-    low: float
-    high: float
-    level: float
-
-
-def bootstrap_median(losses: npt.ArrayLike, *, level: float = 0.95, seed: int = 0) -> Interval:
-    """Return the median over seeds with its bootstrap percentile interval.
-
-    The median of few values takes few distinct values under resampling, for which the percentile method is sound
-    where the bias-corrected one is not. Infinite losses (diverged runs) are allowed.
-
-    >>> bootstrap_median([1.0, 2.0, 3.0, 4.0, 5.0])
-    Interval(value=3.0, low=1.0, high=5.0, level=0.95)
-    """
-    values = np.asarray(losses, dtype=np.float64)
-    if values.ndim != 1 or values.size == 0 or np.isnan(values).any():
-        raise InputError("losses", losses, "a one-dimensional array without NaN, at least one value")
-    check_fraction(level, "level")
-    from scipy.stats import bootstrap
-
-    median = _upper_median(values, axis=0)
-    if (values == values[0]).all():
-        return Interval(float(median), float(median), float(median), level)
-    # ranks stand for values, so that infinity minus infinity never arises inside
-    order = np.argsort(values, kind="stable")
-    found = bootstrap(
-        (np.arange(values.size, dtype=np.float64),),
-        _upper_median,
-        confidence_level=level,
-        method="percentile",
-        n_resamples=2000,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    low, high = (int(np.clip(round(float(rank)), 0, values.size - 1)) for rank in (found.low, found.high))
-    return Interval(float(median), float(values[order[low]]), float(values[order[high]]), level)
-
-
-def _upper_median(values: Array, axis: int = -1) -> Array:
-    return np.quantile(values, 0.5, axis=axis, method="higher")
+__all__ = ["Distribution", "best_of", "distribution"]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from lastiterate.theory.methods import step_matrix
 from lastiterate.theory.rates.methods import dual_averaging
 
 STEPS = [0.3, 0.2, 0.1]
-RUN = {"n_steps": 5, "base_lrs": [1.0], "n_seeds": 1, "extensions": 0, "progress": False}
+RUN = {"n_steps": 5, "base_lrs": [1.0], "n_seeds": 1, "n_tuning_seeds": 1, "extensions": 0, "progress": False}
 
 RENAMED = [
     (step_matrix.momentum, (STEPS,), {"beta": ("momentum", 0.5)}),

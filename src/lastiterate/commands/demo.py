@@ -19,12 +19,13 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything that is written.")] = Path("out/demo"),
-    n_seeds: Annotated[int, typer.Option("--seeds", help="Number of seeds of the replays.")] = 3,
+    n_seeds: Annotated[int, typer.Option("--seeds", help="Number of fresh seeds of the replays.")] = 3,
     n_steps: Annotated[int | None, typer.Option("--steps", "-n", help="Horizon of the replays.")] = None,
 ) -> None:
     """Run the main job on real data: bounds, norms recorded and refined, schedules replayed, one report."""
     from lastiterate.experiments.replay.replay import replay
-    from lastiterate.experiments.report.html import findings, write_report
+    from lastiterate.experiments.report.findings import ENOUGH_SEEDS, findings
+    from lastiterate.experiments.report.html import write_report
     from lastiterate.theory.rates.compare import DEFAULT_FAMILIES
 
     from ._schedules import load_all
@@ -40,10 +41,14 @@ def demo(
     log = _record("digits_mlp", n_steps, out / "gradient_norms.csv")
     refine(log, rule="sgd", out=out / "schedule.json", column="l2", plot=out / "refined.png")
     say(f"\n[bold]3. Replay[/]: {', '.join(SCHEDULES)} on {' and '.join(WORKLOADS)}")
-    result = replay(list(WORKLOADS), SCHEDULES, n_seeds=n_seeds, n_steps=n_steps)
+    # minutes matter more here than the third digit of a rate
+    result = replay(list(WORKLOADS), SCHEDULES, n_seeds=n_seeds, n_tuning_seeds=2, bisections=0, n_steps=n_steps)
     show(result, {workload.workload: findings(workload) for workload in result.workloads}, as_json=False)
     result.save(out / "replay.json")
     report = write_report(result, out / "report.html")
+    if n_seeds < ENOUGH_SEEDS:
+        say(f"\nThis was a demonstration: {n_seeds} fresh seeds cannot decide which of two good schedules is better.")
+        say(f"An answer: lastiterate replay {' '.join(WORKLOADS)} --out out/replay  (10 fresh seeds, a few minutes)")
     say(f"\nThe report: {report}")
 
 

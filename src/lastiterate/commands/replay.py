@@ -27,7 +27,11 @@ def replay(
     base_lrs: Annotated[
         list[float] | None, typer.Option("--base-lr", help="Base learning rate (repeat the option for a grid).")
     ] = None,
-    n_seeds: Annotated[int, typer.Option("--seeds", help="Number of seeds.")] = 3,
+    n_seeds: Annotated[int, typer.Option("--seeds", help="Number of fresh seeds, which report.")] = 10,
+    n_tuning_seeds: Annotated[
+        int, typer.Option("--tuning-seeds", help="Number of seeds that choose base learning rates.")
+    ] = 3,
+    plan: Annotated[Path | None, typer.Option(help="TOML file of planned contrasts.")] = None,
     n_steps: Annotated[int | None, typer.Option("--steps", "-n", help="Horizon; default the workload's.")] = None,
     size: Annotated[str, typer.Option(help="tiny (seconds on a CPU) or full.")] = "tiny",
     data: Annotated[Path | None, typer.Option(help="Folder with data, for the workloads that read files.")] = None,
@@ -37,7 +41,8 @@ def replay(
     rounds: Annotated[
         int, typer.Option(help="How often to refine, each time on the norms of the last refined runs.")
     ] = 1,
-    extensions: Annotated[int, typer.Option(help="How often a grid may be extended.")] = 3,
+    extensions: Annotated[int, typer.Option(help="How often a grid may be extended.")] = 6,
+    bisections: Annotated[int, typer.Option(help="How often the gaps beside the best rate are halved.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     precision: Annotated[str, typer.Option(help="float32, bf16 or fp16.")] = "float32",
     clip: Annotated[float | None, typer.Option(help="Largest L2 norm of the gradient.")] = None,
@@ -92,7 +97,8 @@ def replay(
             return
     from lastiterate.experiments.replay.replay import DEFAULT_SCHEDULES
     from lastiterate.experiments.replay.replay import replay as run
-    from lastiterate.experiments.report.html import findings, write_report
+    from lastiterate.experiments.report.findings import findings
+    from lastiterate.experiments.report.html import write_report
     from lastiterate.experiments.training.distributed import launched_rank
     from lastiterate.experiments.training.train import TrainingSettings
 
@@ -115,10 +121,13 @@ def replay(
         n_steps=n_steps,
         base_lrs=base_lrs,
         n_seeds=n_seeds,
+        n_tuning_seeds=n_tuning_seeds,
+        plan=plan,
         rule=rule,  # type: ignore[arg-type]
         smoothing=smoothing,
         rounds=rounds,
         extensions=extensions,
+        bisections=bisections,
         settings=settings,
         n_jobs=n_jobs,
         vectorise=vectorise,
@@ -145,14 +154,16 @@ def of_the_average(workload: Any) -> list[str]:
     for row in workload.table():
         found = next(schedule for schedule in workload.schedules if schedule.name == row.schedule)
         key = f"{workload.metric} of the average"
-        finals = [run.final[key] for run in found.runs_at(row.base_lr) if key in run.final]
+        finals = [run.final[key] for run in found.report_runs if key in run.final]
         if finals:
             said.append(f"{row.schedule}: {key} {np.mean(finals):.4g}, of the last iterate {row.mean:.4g}")
     return said
 
 
 def show(result: Any, sentences: dict[str, list[str]], as_json: bool) -> None:
-    """Print a table of best results for each workload, and what they mean."""
+    """Print for each workload a table of results, one of planned contrasts, and what they mean."""
+    from lastiterate.experiments.report.findings import contrast_rows, interval_text
+
     if as_json:
         rows = [{key: _json_number(value) for key, value in row.items()} for row in result.table()]
         emit(rows, as_json=True, extra={"provenance": result.provenance, "findings": sentences})
@@ -163,15 +174,17 @@ def show(result: Any, sentences: dict[str, list[str]], as_json: bool) -> None:
                 "schedule": row.schedule,
                 "base lr": "none" if row.base_lr is None else f"{row.base_lr:.3g}",
                 "mean": f"{row.mean:.4g}",
-                "std err": "" if math.isnan(row.standard_error) else f"{row.standard_error:.2g}",
-                "to linear": "" if row.difference is None else f"{row.difference.mean:+.3g}",
-                "p": "" if row.difference is None else f"{row.difference.p_value:.2g}",
+                "std dev": "" if math.isnan(row.spread) else f"{row.spread:.2g}",
+                f"minus {workload.baseline} [95%]": "" if row.difference is None else interval_text(row.difference),
                 "grid": row.grid,
                 "diverged": row.diverged,
             }
             for row in workload.table()
         ]
-        emit(rows, as_json=False, title=f"{workload.workload}: {workload.metric} at the best base learning rate")
+        emit(rows, as_json=False, title=f"{workload.workload}: {workload.metric} on fresh seeds")
+        contrasts = contrast_rows(workload)
+        if contrasts:
+            emit(contrasts, as_json=False, title="Planned contrasts")
         for sentence in [*sentences[workload.workload], *of_the_average(workload)]:
             lines(Console(), f"  {sentence}")
 
@@ -232,7 +245,8 @@ def report(
 ) -> None:
     """Write the HTML report of a saved replay."""
     from lastiterate.experiments.replay.files import load
-    from lastiterate.experiments.report.html import findings, write_report
+    from lastiterate.experiments.report.findings import findings
+    from lastiterate.experiments.report.html import write_report
 
     result = load(results)
     write_report(result, out)

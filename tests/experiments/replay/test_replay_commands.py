@@ -70,7 +70,8 @@ def test_refine_refuses_norms_of_the_other_kind_and_writes_nothing(tmp_path):
 
 
 def test_replay_report_and_their_files(tmp_path):
-    options = ["-s", "cosine", "-s", "refined", "--seeds", 2, "-n", 30, "--n-jobs", 1, "--extensions", 1]
+    options = ["-s", "cosine", "-s", "refined", "--seeds", 3, "--tuning-seeds", 2, "-n", 30, "--n-jobs", 1]
+    options += ["--extensions", 1, "--bisections", 0]
     grid = ["--base-lr", 0.3, "--base-lr", 3]
     printed = json.loads(typed("replay", "digits_logistic", *options, *grid, "--json", "-o", tmp_path / "out"))
     assert {row["schedule"] for row in printed["rows"]} == {"linear", "cosine", "refined"}

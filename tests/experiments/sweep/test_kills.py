@@ -53,8 +53,8 @@ def digests(folder, pattern):
 REPLAY = """
 import lastiterate as li
 if __name__ == "__main__":
-    result = li.replay("digits_mlp", ["cosine"], base_lrs=[0.1, 0.3], n_seeds=2, extensions=0, n_steps=300,
-                       checkpoints="runs", checkpoint_minutes=0.005, n_jobs=1, progress=False)
+    result = li.replay("digits_mlp", ["cosine"], base_lrs=[0.1, 0.3], n_seeds=1, n_tuning_seeds=2, extensions=0,
+                       n_steps=300, checkpoints="runs", checkpoint_minutes=0.005, n_jobs=1, progress=False)
     result.save("replay.json")
 """
 
@@ -64,7 +64,7 @@ def numbers(file):
     for workload in document["workloads"]:
         workload.pop("seconds", None)
         for schedule in workload["schedules"]:
-            for run in schedule["runs"]:
+            for run in schedule["runs"] + schedule["report_runs"]:
                 run.pop("seconds", None)
     return document["workloads"]
 

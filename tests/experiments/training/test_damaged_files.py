@@ -19,9 +19,9 @@ from lastiterate.theory.problems.files import read_function, write_function
 
 
 def replayed(folder):
-    li.replay("digits_logistic", [], n_steps=10, base_lrs=[1.0], n_seeds=1, extensions=0, n_jobs=1).save(
-        folder / "r.json"
-    )
+    li.replay(
+        "digits_logistic", [], n_steps=10, base_lrs=[1.0], n_seeds=1, n_tuning_seeds=1, extensions=0, n_jobs=1
+    ).save(folder / "r.json")
     return folder / "r.json", load_replay
 
 

@@ -1,4 +1,4 @@
-"""Bootstrap intervals, distribution functions and the best of k, against brute force."""
+"""Distribution functions and the best of k, against brute force."""
 
 from itertools import combinations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastiterate.solvers.search.statistics import best_of, bootstrap_median, distribution
+from lastiterate.solvers.search.statistics import best_of, distribution
 from lastiterate.theory.base.validation import InputError
 
 scores = st.lists(st.floats(-10, 10), min_size=1, max_size=9)
@@ -43,36 +43,13 @@ def test_the_band_holds_the_whole_distribution_as_often_as_it_says():
     assert held >= 400 * 0.8 - 3 * np.sqrt(400 * 0.8 * 0.2)
 
 
-def test_bootstrap_median_vs_resampling_by_hand():
-    rng = np.random.default_rng(3)
-    values = rng.standard_normal(41)
-    found = bootstrap_median(values, level=0.9)
-    draws = rng.integers(0, 41, (20_000, 41))
-    medians = np.sort(values)[np.median(np.argsort(np.argsort(values))[draws], axis=1).astype(int)]
-    low, high = np.quantile(medians, [0.05, 0.95])
-    assert found.value == np.median(values)
-    assert found.low == pytest.approx(low, abs=0.12)
-    assert found.high == pytest.approx(high, abs=0.12)
-
-
-def test_bootstrap_with_diverged_runs():
-    found = bootstrap_median([1.0, 2.0, 3.0, np.inf, np.inf])
-    assert (found.value, found.high) == (3.0, np.inf)
-    assert found.low in (1.0, 2.0)
-    assert bootstrap_median([2.0]).low == bootstrap_median([2.0, 2.0, 2.0]).high == 2.0
-    assert bootstrap_median([np.inf, np.inf]).value == np.inf
-
-
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: bootstrap_median([]),
-        lambda: bootstrap_median([np.nan, 1.0]),
         lambda: distribution([[1.0]]),
         lambda: distribution([np.nan]),
         lambda: best_of([1.0, 2.0], 3),
         lambda: best_of([1.0], 0),
-        lambda: bootstrap_median([1.0, 2.0], level=2.0),
     ],
 )
 def test_bad_input(call):
