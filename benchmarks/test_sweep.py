@@ -1,4 +1,4 @@
-"""Sweeps and searches: two workers against one, the store's cost a run, the whole published search."""
+"""Sweeps and searches: two workers against one, the store's cost a run, the whole search of all families."""
 
 from pathlib import Path
 from time import perf_counter

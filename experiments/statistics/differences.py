@@ -197,7 +197,7 @@ def detectable_difference(
     Examples
     --------
     >>> round(detectable_difference(10), 3), round(detectable_difference(3, n_contrasts=4), 1)
-    (0.996, 7.7)
+    (0.996, 6.5)
     """
     from scipy.special import nctdtrinc, stdtrit
 

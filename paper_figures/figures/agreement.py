@@ -93,9 +93,11 @@ def _check_curves(data: Data) -> list[FigureCheck]:
         claim = (
             f"{LABELS[bound]}: the WSD bound drops suddenly in the cooldown (more than three times the fifth before)"
         )
-        checks.append(holds(claim, drop > 3.0 * flat, f"{drop:.0%} against {flat:.0%}"))
+        checks.append(holds(claim, drop > 3.0 * flat, f"{drop:.0%} against {flat:.0%}", kind="theory"))
         gap = wsd[-1] / cosine[-1] - 1.0
-        checks.append(holds(f"{LABELS[bound]}: WSD ends within 7% of cosine", abs(gap) < 0.07, f"{gap:+.1%}"))
+        checks.append(
+            holds(f"{LABELS[bound]}: WSD ends within 7% of cosine", abs(gap) < 0.07, f"{gap:+.1%}", kind="regression")
+        )
     return checks
 
 
@@ -146,13 +148,18 @@ def _check_cooldown(data: Data) -> list[FigureCheck]:
         rises = float(np.max(np.diff(tuned)) / tuned[-1])
         label = LABELS[bound]
         checks.append(
-            holds(f"{label}: tuned, longer cooldown is never worse", rises < 1e-6, f"largest rise {rises:.1e}")
+            holds(
+                f"{label}: tuned, longer cooldown is never worse",
+                rises < 1e-6,
+                f"largest rise {rises:.1e}",
+                kind="theory",
+            )
         )
         claim = f"{label}: the best base learning rate grows with the cooldown, by 2 to 4 in all"
-        checks.append(holds(claim, 2.0 < lr[-1] / lr[0] < 4.0, f"{lr[-1] / lr[0]:.2f}"))
+        checks.append(holds(claim, 2.0 < lr[-1] / lr[0] < 4.0, f"{lr[-1] / lr[0]:.2f}", kind="regression"))
         best = data["fractions"][int(np.argmin(fixed))]
         claim = f"{label}: at a fixed base learning rate, some cooldown length strictly inside (0, 1) is best"
-        checks.append(holds(claim, 0.0 < best < 1.0, f"best at {best:.2f}"))
+        checks.append(holds(claim, 0.0 < best < 1.0, f"best at {best:.2f}", kind="regression"))
     return checks
 
 
@@ -188,10 +195,12 @@ def _check_transfer(data: Data) -> list[FigureCheck]:
     for bound in BOUNDS:
         slopes = [np.polyfit(np.log(data["horizons"]), np.log(values), 1)[0] for values in data["rows"][bound].values()]
         worst = max(slopes, key=lambda slope: abs(slope + 0.5))
-        checks.append(close(f"{LABELS[bound]}: slope of log base learning rate in log horizon", worst, -0.5, 0.05))
+        checks.append(
+            close(f"{LABELS[bound]}: slope of log base learning rate in log horizon", worst, -0.5, 0.05, kind="theory")
+        )
         ratio = data["rows"][bound]["cosine"][-1] / data["rows"][bound]["wsd:cooldown=0.2"][-1]
         claim = f"{LABELS[bound]}: cosine wants about twice the base learning rate of WSD-20% (1.6 to 2.2)"
-        checks.append(holds(claim, 1.6 < ratio < 2.2, f"{ratio:.2f}"))
+        checks.append(holds(claim, 1.6 < ratio < 2.2, f"{ratio:.2f}", kind="regression"))
     return checks
 
 
@@ -238,10 +247,19 @@ def _check_pep(data: Data) -> list[FigureCheck]:
         row = data["rows"][text]
         picked = np.array(data["horizons"]) - 1
         error = np.max(np.abs(np.array(row["exact"])[picked] / np.array(row["sdp"]) - 1.0))
-        checks.append(holds(f"{text}: the exact rate is the program's value", error < 1e-6, f"{error:.1e}"))
+        checks.append(
+            holds(f"{text}: the exact rate is the program's value", error < 1e-6, f"{error:.1e}", kind="theory")
+        )
         ratio = np.array(row["theorem10"])[picked] / np.array(row["sdp"])
         claim = f"{text}: Theorem 10 lies above the program, by less than 2.1"
-        checks.append(holds(claim, ratio.min() >= 1.0 and ratio.max() < 2.1, f"{ratio.min():.2f} to {ratio.max():.2f}"))
+        checks.append(
+            holds(
+                claim,
+                ratio.min() >= 1.0 and ratio.max() < 2.1,
+                f"{ratio.min():.2f} to {ratio.max():.2f}",
+                kind="theory",
+            )
+        )
     return checks
 
 
@@ -302,19 +320,29 @@ def _check_extension(data: Data) -> list[FigureCheck]:
     keep, lower, best, scratch = (row["exact"] for row in rates.values())
     return [
         holds(
-            "lowering the learning rate at the extension beats keeping it", lower < keep, f"{lower:.5f} < {keep:.5f}"
+            "lowering the learning rate at the extension beats keeping it",
+            lower < keep,
+            f"{lower:.5f} < {keep:.5f}",
+            kind="regression",
         ),
         holds(
             "the learning rate has to fall when the horizon grows: the best factor is below 0.9",
             data["factor"] < 0.9,
             f"{data['factor']:.2f}",
+            kind="regression",
         ),
         holds(
             "it comes within 3% of WSD tuned for the long horizon",
             lower < 1.03 * scratch,
             f"{lower / scratch - 1:+.2%}",
+            kind="regression",
         ),
-        holds("the optimal continuation beats every WSD extension", best < lower, f"{best:.5f} < {lower:.5f}"),
+        holds(
+            "the optimal continuation beats every WSD extension",
+            best < lower,
+            f"{best:.5f} < {lower:.5f}",
+            kind="theory",
+        ),
     ]
 
 
@@ -327,7 +355,7 @@ def _figure(name: str, shows: str, must_see: str, cost: str, functions: tuple[An
 FIGURES = [
     _figure(
         "agreement-curves",
-        "Bounds along training of WSD and cosine, as published (Theorem 10) and exact, beside real training logs.",
+        "Bounds along training of WSD and cosine, by Theorem 10 and exact.",
         "The WSD bound falls suddenly in the cooldown, as training losses do, and ends near cosine's.",
         "3 s",
         (_compute_curves, _draw_curves, _check_curves),

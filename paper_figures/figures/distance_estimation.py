@@ -14,6 +14,8 @@ from lastiterate.theory.simulators.simulate import simulate
 
 __all__ = ["FIGURES"]
 
+SOURCE = "arXiv 2306.06101, abstract, p. 1"
+
 COLORS = {"dadapt_da": "#0072B2", "prodigy_da": "#D55E00", "resetting": "#009E73"}
 LABELS = {"dadapt_da": "D-Adaptation", "prodigy_da": "Prodigy", "resetting": "Resetting"}
 SHARE = 0.3
@@ -65,10 +67,10 @@ def _check_absolute(data: Data) -> list[FigureCheck]:
     largest = max(max(d for d in row["d"] if np.isfinite(d)) for row in data["rows"].values())
     moved = max(row["x"][-1] for row in data["rows"].values())
     return [
-        close("settling value of d/D, Option I", final["1"], 0.500, 0.01),
-        close("settling value of d/D, Option II", final["2"], 0.618, 0.01),
-        holds("d never exceeds D", largest <= 1.0 + 1e-12, f"largest {largest:.4f}"),
-        holds("x tends to the minimiser", moved < 0.1, f"|x| = {moved:.3f} at the end"),
+        close("settling value of d/D, Option I", final["1"], 0.500, 0.01, kind="regression"),
+        close("settling value of d/D, Option II", final["2"], 0.618, 0.01, kind="regression"),
+        holds("d never exceeds D", largest <= 1.0 + 1e-12, f"largest {largest:.4f}", kind="theory"),
+        holds("x tends to the minimiser", moved < 0.1, f"|x| = {moved:.3f} at the end", kind="regression"),
     ]
 
 
@@ -136,7 +138,12 @@ def _check_growth(data: Data) -> list[FigureCheck]:
         a, b = row["dadapt_da"]["reached"], row["prodigy_da"]["reached"]
         passed = b is not None and (a is None or b < a)
         checks.append(
-            holds(f"{name}: Prodigy reaches 0.3 D in fewer steps than D-Adaptation", passed, f"{b} against {a}")
+            holds(
+                f"{name}: Prodigy reaches 0.3 D in fewer steps than D-Adaptation",
+                passed,
+                f"{b} against {a}",
+                kind="regression",
+            )
         )
         gaps = row["prodigy_da"]["gap"], row["dadapt_da"]["gap"]
         checks.append(
@@ -144,10 +151,19 @@ def _check_growth(data: Data) -> list[FigureCheck]:
                 f"{name}: Prodigy's averaged iterate ends closer",
                 gaps[0] < gaps[1],
                 f"{gaps[0]:.2e} against {gaps[1]:.2e}",
+                kind="published",
+                source=SOURCE,
             )
         )
         ratio = row["resetting"]["gap"] / gaps[0]
-        checks.append(holds(f"{name}: Resetting ends within 5 times Prodigy's gap", ratio < 5.0, f"ratio {ratio:.2f}"))
+        checks.append(
+            holds(
+                f"{name}: Resetting ends within 5 times Prodigy's gap",
+                ratio < 5.0,
+                f"ratio {ratio:.2f}",
+                kind="regression",
+            )
+        )
     return checks
 
 

@@ -123,21 +123,30 @@ def _check_chain(data: Data) -> list[FigureCheck]:
             "one pass gives the rate: phi(max(M_0^2, D/G)) to 1e-13",
             abs(formula / least - 1.0) < 1e-13,
             f"{formula:.12f}, {least:.12f}",
+            kind="theory",
         ),
         holds(
             "it is the minimum of R(sigma) over 4001 values of sigma, to 1e-10",
             -1e-13 < data["scanned"] / least - 1.0 < 1e-10,
             f"relative difference {data['scanned'] / least - 1.0:.1e}",
+            kind="theory",
         ),
-        close("the chain starts at the least s_0: s_0 / M_0", float(chain[0] / data["least"][0]), 1.0, 1e-13),
-        close("lambda is 1 at the last step that binds", float(ratios[binding - 1]), 1.0, 1e-12),
-        holds("no lambda is above 1", ratios.max() < 1.0 + 1e-12, f"largest {ratios.max():.6f}"),
+        close(
+            "the chain starts at the least s_0: s_0 / M_0",
+            float(chain[0] / data["least"][0]),
+            1.0,
+            1e-13,
+            kind="theory",
+        ),
+        close("lambda is 1 at the last step that binds", float(ratios[binding - 1]), 1.0, 1e-12, kind="theory"),
+        holds("no lambda is above 1", ratios.max() < 1.0 + 1e-12, f"largest {ratios.max():.6f}", kind="theory"),
         holds(
             "condition (C): every d_k >= 0, and 0 after the steps that bind",
             slack.min() > -1e-12 and abs(slack[binding:]).max() < 1e-12,
             f"least {slack.min():.1e}, largest after step {binding} {abs(slack[binding:]).max():.1e}",
+            kind="theory",
         ),
-        close("a longer free step lowers the rate by G^2 times the increase", data["gain"], 1.0, 1e-9),
+        close("a longer free step lowers the rate by G^2 times the increase", data["gain"], 1.0, 1e-9, kind="theory"),
     ]
 
 
@@ -179,21 +188,25 @@ def _check_sensitivity(data: Data) -> list[FigureCheck]:
             "the gradient is the central difference of the rate, to 1e-6 G^2",
             differences[worst] < 1e-6,
             f"largest difference {differences[worst]:.1e}, {short(worst)}",
+            kind="theory",
         ),
         holds(
             "at the best base learning rate the derivative along the schedule is zero",
             along < 1e-12,
             f"largest |<gradient, h>| / rate {along:.1e}",
+            kind="theory",
         ),
         holds(
             "linear decay without warm-up is optimal: its gradient is zero",
             abs(best.gradient).max() < 1e-13,
             f"largest {abs(best.gradient).max():.1e}",
+            kind="theory",
         ),
         holds(
             "convexity: the tangent at each schedule lies below the rate of linear decay",
             min(margins) > 0.0,
             f"margins {min(margins):.2e} to {max(margins):.2e}",
+            kind="theory",
         ),
     ]
 

@@ -92,14 +92,20 @@ def _check_curves(data: Data) -> list[FigureCheck]:
     worst = max(errors["functional_power"])
     parameters = data["parameters"]
     return [
-        close("exponent of the signal", parameters["s"], SOURCE, 0.05),
-        close("exponent of the kernel", 1.0 + parameters["q"], 2.0 - 1.0 / CAPACITY, 0.15),
-        close("power of the rate that the noise follows", parameters["m"], 1.0, 0.1),
-        holds("the functional law predicts other schedules and peaks to 0.002", worst < 0.002, f"{worst:.5f}"),
+        close("exponent of the signal", parameters["s"], SOURCE, 0.05, kind="theory"),
+        close("exponent of the kernel", 1.0 + parameters["q"], 2.0 - 1.0 / CAPACITY, 0.15, kind="theory"),
+        close("power of the rate that the noise follows", parameters["m"], 1.0, 0.1, kind="theory"),
+        holds(
+            "the functional law predicts other schedules and peaks to 0.002",
+            worst < 0.002,
+            f"{worst:.5f}",
+            kind="regression",
+        ),
         holds(
             "a law whose noise is only in the falls of the rate misses other peaks by over 0.01",
             min(errors["multi_power"][1:]) > 0.01,
             ", ".join(f"{error:.4f}" for error in errors["multi_power"][1:]),
+            kind="regression",
         ),
     ]
 
@@ -139,9 +145,11 @@ def _check_cooldown(data: Data) -> list[FigureCheck]:
         regret = row["measured"][chosen] - min(row["measured"])
         best.append(row["fractions"][int(np.argmin(row["measured"]))])
         claim = f"{name}: the predicted best cooldown is within 0.0005 of the best"
-        checks.append(holds(claim, regret < 5e-4, f"{row['fractions'][chosen]:g}, {regret:.5f} above"))
+        checks.append(
+            holds(claim, regret < 5e-4, f"{row['fractions'][chosen]:g}, {regret:.5f} above", kind="regression")
+        )
     claim = "a higher peak wants no shorter cooldown"
-    checks.append(holds(claim, best == sorted(best), ", ".join(f"{b:g}" for b in best)))
+    checks.append(holds(claim, best == sorted(best), ", ".join(f"{b:g}" for b in best), kind="regression"))
     return checks
 
 

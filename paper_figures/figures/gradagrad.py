@@ -63,7 +63,9 @@ def _check(data: Data) -> list[FigureCheck]:
         ratios = {m: float(values.max() / values.min()) for m, values in spread.items()}
         claim = f"{name}: over gamma_0/D from 1e-4 to 0.1, gaps vary by < 8x (GradaGrad) and > 50x (AdaGrad)"
         shown = f"{ratios['gradagrad']:.1f}x and {ratios['adagrad_norm']:.0f}x"
-        checks.append(holds(claim, ratios["gradagrad"] < 8.0 and ratios["adagrad_norm"] > 50.0, shown))
+        checks.append(
+            holds(claim, ratios["gradagrad"] < 8.0 and ratios["adagrad_norm"] > 50.0, shown, kind="regression")
+        )
     return checks
 
 

@@ -76,11 +76,11 @@ def _check(data: Data) -> list[FigureCheck]:
     checks: list[FigureCheck] = []
     for name, row in data["rows"].items():
         tuned = row["adam"]["mean"]
-        checks.append(close(f"{name}: tuned Adam", tuned, EXPECTED[name], 1.5))
+        checks.append(close(f"{name}: tuned Adam", tuned, EXPECTED[name], 1.5, kind="regression"))
         for method in ("dadapt_adam", "prodigy"):
             got = row[method]["mean"]
             claim = f"{name}: {METHODS[method]} at base learning rate 1 within 2 points of tuned Adam"
-            checks.append(holds(claim, got > tuned - 2.0, f"{got:.1f} against {tuned:.1f}"))
+            checks.append(holds(claim, got > tuned - 2.0, f"{got:.1f} against {tuned:.1f}", kind="regression"))
     return checks
 
 

@@ -89,17 +89,25 @@ def _check(data: Data) -> list[FigureCheck]:
         rival = max(best["momentum"], best["adam"])
         checks.append(
             holds(
-                f"{name}: tuned MADGRAD within 1 point of the better of the two", best["madgrad"] > rival - 0.01, shown
+                f"{name}: tuned MADGRAD within 1 point of the better of the two",
+                best["madgrad"] > rival - 0.01,
+                shown,
+                kind="regression",
             )
         )
         checks.append(
             holds(
-                f"{name}: tuned MDA within 1 point of SGD with momentum", best["mda"] > best["momentum"] - 0.01, shown
+                f"{name}: tuned MDA within 1 point of SGD with momentum",
+                best["mda"] > best["momentum"] - 0.01,
+                shown,
+                kind="regression",
             )
         )
     early = np.array(data["pull"]["mda"][3:6]) / np.array(data["pull"]["momentum"][3:6])
     claim = "MDA stays nearer to the start than SGD with momentum from step 10 to 50"
-    checks.append(holds(claim, early.max() < 1.0, f"ratios {', '.join(f'{ratio:.2f}' for ratio in early)}"))
+    checks.append(
+        holds(claim, early.max() < 1.0, f"ratios {', '.join(f'{ratio:.2f}' for ratio in early)}", kind="regression")
+    )
     return checks
 
 

@@ -67,7 +67,7 @@ def _check(data: Data) -> list[FigureCheck]:
         for lr in (1.0, 1000.0):
             got = row["mechanic_sgd"]["mean"][int(np.argmin(np.abs(LRS - lr)))]
             claim = f"{name}: Mechanic at base learning rate {lr:g} within 2 points of tuned SGD"
-            checks.append(holds(claim, got > tuned - 0.02, f"{got:.3f} against {tuned:.3f}"))
+            checks.append(holds(claim, got > tuned - 0.02, f"{got:.3f} against {tuned:.3f}", kind="regression"))
     return checks
 
 

@@ -64,8 +64,10 @@ def _check(data: Data) -> list[FigureCheck]:
         f"{gap}: {low:.3f} to {high:.3f}" for gap, low, high in zip(data["gap"], lower, value, strict=True)
     )
     return [
-        holds("merging every iterate is within 5% of linear decay", value[0] < 1.05, shown),
-        holds("with gaps a merge is at least a fifth worse", lower[1:].min() > 1.2 * value[0], shown),
+        holds("merging every iterate is within 5% of linear decay", value[0] < 1.05, shown, kind="regression"),
+        holds(
+            "with gaps a merge is at least a fifth worse", lower[1:].min() > 1.2 * value[0], shown, kind="regression"
+        ),
     ]
 
 

@@ -72,12 +72,16 @@ def _check(data: Data) -> list[FigureCheck]:
             f"{method} stays trained (loss < 0.1) at base learning rates 1 and 10",
             max(at(method, lr) for lr in (1.0, 10.0)) < 0.1,
             shown(method),
+            kind="regression",
         )
         for method in ("MoMo", "MoMo-Adam")
     ]
     lost = "SGD with momentum fails (loss above 1 or diverged) at base learning rate 10, Adam at 1 and 10"
     failed = at("SGD with momentum", 10.0) > 1.0 and min(at("Adam", 1.0), at("Adam", 10.0)) > 1.0
-    return [*checks, holds(lost, failed, f"SGD: {shown('SGD with momentum')}; Adam: {shown('Adam')}")]
+    return [
+        *checks,
+        holds(lost, failed, f"SGD: {shown('SGD with momentum')}; Adam: {shown('Adam')}", kind="regression"),
+    ]
 
 
 FIGURES = [

@@ -14,6 +14,8 @@ from lastiterate.theory.simulators.simulate import simulate
 
 __all__ = ["FIGURES"]
 
+SOURCE = "arXiv 2106.11851, abstract, p. 1"
+
 EPOCHS = 50
 COLORS = {"sgd": "#000000", "sp": "#E69F00", "sps_max": "#56B4E9", "taps": "#0072B2", "motaps": "#D55E00"}
 
@@ -89,16 +91,21 @@ def _check(data: Data) -> list[FigureCheck]:
             "with interpolation SP beats TAPS and MOTAPS",
             inside["sp"] < 0.1 * min(inside["taps"], inside["motaps"]),
             ", ".join(f"{m} {v:.1e}" for m, v in inside.items()),
+            kind="regression",
         ),
         holds(
             "without interpolation SP stalls and MOTAPS beats it by far",
             outside["motaps"] < 0.2 * outside["sp"],
             ", ".join(f"{m} {v:.1e}" for m, v in outside.items()),
+            kind="published",
+            source=SOURCE,
         ),
         holds(
             "breast cancer: MOTAPS beats SP",
             cancer["motaps"] < cancer["sp"],
             ", ".join(f"{m} {v:.1e}" for m, v in cancer.items()),
+            kind="published",
+            source=SOURCE,
         ),
     ]
 
@@ -156,9 +163,13 @@ def _check_map(data: Data) -> list[FigureCheck]:
             "learning the target (gamma_tau > 0) beats the target 0",
             learns,
             f"{gaps[1:].min():.1e} against {gaps[0].min():.1e}",
+            kind="regression",
         ),
         holds(
-            "a region, not a point, is good: over 5% of the grid within 3 times the best", wide > 0.05, f"{wide:.0%}"
+            "a region, not a point, is good: over 5% of the grid within 3 times the best",
+            wide > 0.05,
+            f"{wide:.0%}",
+            kind="regression",
         ),
     ]
 

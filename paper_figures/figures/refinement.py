@@ -70,17 +70,25 @@ def _check_synthetic(data: Data) -> list[FigureCheck]:
             "falling norms at the start give a warm-up: the peak is after 2% of training",
             all(row["peak"] > 0.02 for row in rows.values()),
             peaks,
+            kind="theory",
         ),
         holds(
-            "the warm-up ends by 20% of training except where norms fall to the end", rows["level"]["peak"] < 0.2, peaks
+            "the warm-up ends by 20% of training except where norms fall to the end",
+            rows["level"]["peak"] < 0.2,
+            peaks,
+            kind="regression",
         ),
         holds(
             "norms that rise at the end bring the schedule below level ones at 70%, falling norms above",
             at["rising"] < at["level"] < at["falling"],
             values,
+            kind="theory",
         ),
         holds(
-            "level norms decay linearly at the end", abs(at["level"] / 0.3 - 1.0) < 0.15, f"{at['level']:.3f} for 0.300"
+            "level norms decay linearly at the end",
+            abs(at["level"] / 0.3 - 1.0) < 0.15,
+            f"{at['level']:.3f} for 0.300",
+            kind="theory",
         ),
     ]
 
@@ -163,10 +171,13 @@ def _check_recorded(data: Data) -> list[FigureCheck]:
         late = float(row["steps"][-1])
         text = f"last value {late:.3f}, end exponent {row['end_exponent']:.2f}"
         claim = f"{name}: the refined schedule decays at the end, or is reported as degenerate"
-        checks.append(holds(claim, late < 0.15 or row["degenerate"], text))
+        checks.append(holds(claim, late < 0.15 or row["degenerate"], text, kind="regression"))
         checks.append(
             holds(
-                f"{name}: the predicted gain over linear decay is at least 1", row["gain"] >= 1.0, f"{row['gain']:.3f}"
+                f"{name}: the predicted gain over linear decay is at least 1",
+                row["gain"] >= 1.0,
+                f"{row['gain']:.3f}",
+                kind="theory",
             )
         )
     return checks
@@ -232,7 +243,9 @@ def _check_optimum(data: Data) -> list[FigureCheck]:
     checks: list[FigureCheck] = []
     for kind, row in data["rows"].items():
         error = abs(row["solved_value"] / row["closed_value"] - 1.0)
-        checks.append(holds(f"{kind}: closed form equals the cone program to 1e-6", error < 1e-6, f"{error:.1e}"))
+        checks.append(
+            holds(f"{kind}: closed form equals the cone program to 1e-6", error < 1e-6, f"{error:.1e}", kind="theory")
+        )
     return checks
 
 

@@ -15,6 +15,8 @@ from lastiterate.theory.simulators.simulate import simulate
 
 __all__ = ["FIGURES"]
 
+SOURCE = "arXiv 2308.04014, abstract, p. 1"
+
 PAPER = "Re-warming (2308.04014)"
 DIM, STEPS, LOW = 40, 3000, 0.1
 ADAM = {"beta1": 0.9, "beta2": 0.95}
@@ -111,31 +113,38 @@ def _check(data: Data) -> list[FigureCheck]:
             "re-warming beats continuing at the low learning rate downstream",
             down[main] < down["constant, low"],
             f"{down[main]:.4f} against {down['constant, low']:.4f}",
+            kind="regression",
         ),
         holds(
             "and beats training from scratch",
             down[main] < down["from scratch"],
             f"{down[main]:.4f} against {down['from scratch']:.4f}",
+            kind="published",
+            source=SOURCE,
         ),
         holds(
             "the length of the warm-up hardly matters in the end (within 15%)",
             abs(ratio - 1.0) < 0.15,
             f"ratio {ratio:.3f}",
+            kind="regression",
         ),
         holds(
             "a higher peak costs more upstream",
             up["half the peak"] < up[main] < up["double the peak"],
             f"{up['half the peak']:.3f} < {up[main]:.3f} < {up['double the peak']:.3f}",
+            kind="regression",
         ),
         holds(
             "half the peak is worse downstream",
             down["half the peak"] > down[main],
             f"{down['half the peak']:.4f} against {down[main]:.4f}",
+            kind="regression",
         ),
         holds(
             "no warm-up gives at least as high a transient",
             cold["early_peak"] >= warm["early_peak"],
             f"{cold['early_peak']:.3f} against {warm['early_peak']:.3f}",
+            kind="regression",
         ),
     ]
 
@@ -194,13 +203,20 @@ def _check_theory(data: Data) -> list[FigureCheck]:
             "the optimal continuation is never worse than re-warming or starting over",
             np.all(rows["optimal"] <= others * (1 + 1e-9)),
             f"largest ratio {np.max(rows['optimal'] / others):.3f}",
+            kind="theory",
         ),
         holds(
             "nor worse than the finished run",
             np.all(rows["optimal"] <= data["prefix"] * (1 + 1e-9)),
             f"{rows['optimal'].max():.4f} against {data['prefix']:.4f}",
+            kind="theory",
         ),
-        holds("the optimal peak lies below the old one", rows["peak"].max() < 1.0, f"peaks {shown} of the old one"),
+        holds(
+            "the optimal peak lies below the old one",
+            rows["peak"].max() < 1.0,
+            f"peaks {shown} of the old one",
+            kind="regression",
+        ),
     ]
 
 

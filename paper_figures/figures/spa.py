@@ -85,18 +85,26 @@ def _check(data: Data) -> list[FigureCheck]:
     first = int(np.flatnonzero(np.array(step["forward_c"]) < 0.05)[0])
     linear = data["rows"]["linear"]["forward_eta"]
     return [
-        holds("the two forms make the same points", worst < 1e-12, f"largest difference {worst:.1e}"),
-        close("constant: c = 1 - beta", data["rows"]["constant"]["forward_c"][-1], 0.1, 1e-9),
+        holds("the two forms make the same points", worst < 1e-12, f"largest difference {worst:.1e}", kind="theory"),
+        close("constant: c = 1 - beta", data["rows"]["constant"]["forward_c"][-1], 0.1, 1e-9, kind="theory"),
         holds(
             "a tenfold drop of the learning rate drops c at once to 0.01",
             abs(step["forward_c"][first] - 0.01) < 1e-9,
             f"{step['forward_c'][first]:.4f} at step {first}, milestone {at}",
+            kind="theory",
         ),
-        close("after the drop eta grows by (1 - c)/beta a step", float(eta[first + 1] / eta[first]), 0.99 / 0.9, 1e-9),
+        close(
+            "after the drop eta grows by (1 - c)/beta a step",
+            float(eta[first + 1] / eta[first]),
+            0.99 / 0.9,
+            1e-9,
+            kind="theory",
+        ),
         holds(
             "under linear decay eta grows without bound (over 1e6 times)",
             linear[-1] > 1e6 * linear[0],
             f"{linear[-1] / linear[0]:.1e} times",
+            kind="theory",
         ),
     ]
 

@@ -80,17 +80,36 @@ def _check_path(data: Data) -> list[FigureCheck]:
     away = max(abs(row["distance"] - 1.0) for row in data["rows"].values())
     above = max(row["convex"] for row in data["rows"].values())
     return [
-        holds("the start is at distance D from the minimiser", away < 1e-12, f"largest difference {away:.1e}"),
+        holds(
+            "the start is at distance D from the minimiser",
+            away < 1e-12,
+            f"largest difference {away:.1e}",
+            kind="theory",
+        ),
         holds(
             "||g_t|| = G and <g_t, g_r> = rho_min(t, r) for all t, r",
             largest("products") < 1e-11,
             f"largest difference {largest('products'):.1e}",
+            kind="theory",
         ),
-        holds("every answer is a subgradient: no piece is higher at x_t", above < 1e-12, f"largest excess {above:.1e}"),
         holds(
-            "from x_3 on the three coordinates move along one line", largest("bend") < 1e-12, f"{largest('bend'):.1e}"
+            "every answer is a subgradient: no piece is higher at x_t",
+            above < 1e-12,
+            f"largest excess {above:.1e}",
+            kind="theory",
         ),
-        holds("SGD ends at the rate", largest("end") < 1e-11, f"largest relative difference {largest('end'):.1e}"),
+        holds(
+            "from x_3 on the three coordinates move along one line",
+            largest("bend") < 1e-12,
+            f"{largest('bend'):.1e}",
+            kind="theory",
+        ),
+        holds(
+            "SGD ends at the rate",
+            largest("end") < 1e-11,
+            f"largest relative difference {largest('end'):.1e}",
+            kind="theory",
+        ),
     ]
 
 
@@ -156,6 +175,7 @@ def _check_values(data: Data) -> list[FigureCheck]:
                 f"{short(text)}: SGD follows s_k E_k + sum w_i E_i to {tolerance:.0e} and ends at the rate",
                 apart < tolerance and abs(simulated[-1] / row["rate"] - 1.0) < tolerance,
                 f"largest relative difference {apart:.1e}, at the end {simulated[-1] / row['rate'] - 1.0:.1e}",
+                kind="theory",
             )
         )
     excess = max(
@@ -166,6 +186,7 @@ def _check_values(data: Data) -> list[FigureCheck]:
             "no point is above the rate of the steps before it",
             excess < tolerance,
             f"largest relative excess {excess:.1e}",
+            kind="theory",
         )
     )
     return checks

@@ -130,7 +130,7 @@ class LinearRegression:
     Parameters
     ----------
     recursion : LinearRecursion, optional
-        By default the published one: 128 samples, batch 8, eigenvalues i^-1.5 with sum 1.
+        By default 128 samples, batch 8, eigenvalues i^-1.5 with sum 1.
     n_steps : int
         T.
     base_lrs : array, optional

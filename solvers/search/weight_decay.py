@@ -146,7 +146,7 @@ def weight_decay_study(
 
 
 def linear_regression_with_decay(decay: float) -> LinearRegression:
-    """Return the published linear regression with a weight decay of ``decay * step`` a step.
+    """Return the linear regression of the search with a weight decay of ``decay * step`` a step.
 
     >>> linear_regression_with_decay(0.1).name
     'linear regression, T = 100, weight decay 0.1'

@@ -28,8 +28,10 @@ def figures(
     list_only: Annotated[bool, typer.Option("--list", help="List the figures and stop.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Regenerate figures with their data, and a page that compares them with what was published."""
+    """Regenerate figures with their data, and a page that compares them with published and with our own targets."""
     from lastiterate.paper_figures.figures.table import select
+    from lastiterate.paper_figures.machinery.page import headline
+    from lastiterate.paper_figures.machinery.registry import TARGET_KINDS
     from lastiterate.paper_figures.run import FORMATS, make_figures
 
     chosen = [figure.name for figure in select(names or [], paper)]
@@ -47,9 +49,13 @@ def figures(
         {
             "figure": outcome.figure.name,
             "outcome": outcome.state,
-            "checks": f"{sum(check.passed for check in outcome.checks)}/{len(outcome.checks)}",
+            **{kind: _counted([c.passed for c in outcome.checks if c.kind == kind]) for kind in TARGET_KINDS},
             "seconds": round(outcome.seconds, 1),
         }
         for outcome in outcomes
     ]
-    emit(rows, as_json=as_json, extra={"page": str(out / "figures.md")})
+    emit(rows, as_json=as_json, extra={"page": str(out / "figures.md"), "targets": headline(outcomes)})
+
+
+def _counted(passed: list[bool]) -> str:
+    return f"{sum(passed)}/{len(passed)}" if passed else ""

@@ -20,7 +20,7 @@ def search(
     objective: Annotated[
         str,
         typer.Argument(
-            help="linear-regression (exact, the published one), rate (the exact worst-case bound), "
+            help="linear-regression (exact expected loss), rate (the exact worst-case bound), "
             "problem:KIND:DATASET or workload:NAME."
         ),
     ] = "linear-regression",

