@@ -38,7 +38,7 @@ def theory_ratio(steps: Array, baseline: Array, caps: Array | None) -> float:
     --------
     >>> from lastiterate.theory import schedules
     >>> round(theory_ratio(schedules.constant(1000), schedules.linear(1000), None), 2)
-    0.34
+    0.31
     """
     if not steps.any() or not baseline.any():
         return 1.0
