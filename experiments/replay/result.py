@@ -284,7 +284,15 @@ def _distance(first: Array, second: Array) -> float:
 
 @dataclass(frozen=True, repr=False)
 class Replay(Tabular):
-    """Everything that `replay` found, on one workload or several."""
+    """Everything that `replay` found, on one workload or several.
+
+    Attributes
+    ----------
+    workloads : tuple of WorkloadReplay
+        One a workload, in the order given; ``replay[name]`` is the one of that name.
+    provenance : dict
+        Versions, machine, device, settings, command, tuning and fresh seeds, wall time in seconds.
+    """
 
     workloads: tuple[WorkloadReplay, ...]
     provenance: dict[str, Any] = field(default_factory=dict[str, Any])

@@ -214,6 +214,9 @@ def test_rescoring_uses_fresh_seeds_and_removes_the_selection_bias():
     found = search_family(objective, SPACES["two_point_linear"], n_shapes=64, n_seeds=3, top_k=4, rescore_seeds=200)
     assert found.best.score < 1.0  # the lowest of many noisy scores is below any possible true one
     assert found.top[0].score > found.best.score
+    assert found.rescored.shape == found.best.shape
+    assert found.rescored in found.top
+    assert found.rescored.interval.level >= 0.95
     seen = set().union(*objective.seeds_seen[:1])
     assert seen == {0, 1, 2}
     fresh = next(seeds for seeds in objective.seeds_seen if len(seeds) == 200)
