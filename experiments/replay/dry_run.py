@@ -115,9 +115,11 @@ def dry_run(
     optimizer: str | None = None,
     n_steps: int | None = None,
     base_lrs: Sequence[float] | None = None,
-    n_seeds: int = 3,
+    n_seeds: int = 10,
+    n_tuning_seeds: int = 3,
     rounds: int = 1,
-    extensions: int = 3,
+    extensions: int = 6,
+    bisections: int = 1,
     settings: "TrainingSettings | None" = None,
     throughput: float = 100.0,
     budget: float | None = None,
@@ -143,7 +145,7 @@ def dry_run(
         Horizon, default each workload's own.
     base_lrs : sequence of float, optional
         Grid, default each workload's own.
-    n_seeds, rounds, extensions : int
+    n_seeds, n_tuning_seeds, rounds, extensions, bisections : int
         As in `replay`.
     settings : TrainingSettings, optional
         Of these the number of parts of a batch matters.
@@ -165,21 +167,28 @@ def dry_run(
 
     Examples
     --------
-    >>> cost = dry_run("residual_net", ["cosine"], base_lrs=[0.1], n_seeds=1, extensions=0)
+    >>> cost = dry_run("residual_net", ["cosine"], base_lrs=[0.1], n_seeds=1, n_tuning_seeds=1, bisections=0)
     >>> cost.workloads[0].n_runs, f"{cost.workloads[0].footprint.n_parameters / 1e6:.1f} million parameters"
-    (2, '11.1 million parameters')
+    (4, '11.1 million parameters')
     >>> dry_run("residual_net", budget=1.0)
     Traceback (most recent call last):
     ...
-    lastiterate.theory.base.validation.InputError: budget: expected at least 33.5 hours, for 120 runs (75 without \
-extensions of the grids, in 21 hours) at 100 TFLOP/s, got 1 hours
+    lastiterate.theory.base.validation.InputError: budget: expected at least 61.8 hours, for 221 runs (131 without \
+extensions of the grids, in 36.6 hours) at 100 TFLOP/s, got 1 hours
     """
     from .replay import BASELINE, DEFAULT_SCHEDULES, REFINED
+    from .tuning import count_runs
 
     check_choice(size, "size", SIZES)
     check_count(n_seeds, "n_seeds")
     check_count(rounds, "rounds")
     check_count(extensions, "extensions", minimum=0)
+    counted = {
+        "n_seeds": n_seeds,
+        "n_tuning_seeds": check_count(n_tuning_seeds, "n_tuning_seeds"),
+        "extensions": extensions,
+        "bisections": check_count(bisections, "bisections", minimum=0),
+    }
     if n_steps is not None:
         check_count(n_steps, "n_steps")
     check_positive(throughput, "throughput")
@@ -197,8 +206,7 @@ extensions of the grids, in 21 hours) at 100 TFLOP/s, got 1 hours
             found = footprint(outlined, chosen, accumulate=1 if settings is None else settings.accumulate)
             horizon = workload.n_steps if n_steps is None else n_steps
             grid = _grid_size(base_lrs, chosen, workload)
-            runs = n_schedules * grid * n_seeds
-            most = n_schedules * (grid + extensions) * n_seeds
+            runs, most = count_runs(n_schedules, grid, **counted)
             hours = horizon * found.flops / (throughput * 1e12 * 3600.0)
             costs.append(WorkloadCost(workload.name, chosen, horizon, runs, most, found, runs * hours, most * hours))
             update(advance=1)

@@ -14,7 +14,7 @@ from lastiterate.theory.rates.sgd import tune_base_lr
 from .result import ScheduleReplay
 from .runs import Plan, execute
 
-__all__ = ["centred_grid", "report", "theory_ratio", "tune"]
+__all__ = ["centred_grid", "count_runs", "report", "theory_ratio", "tune"]
 
 SPACING = 3.0  # between the rates of a grid that has only one
 
@@ -61,6 +61,22 @@ def centred_grid(grid: Sequence[float], best: float | None, ratio: float) -> lis
         return [ratio * best]
     spacing = (grid[-1] / grid[0]) ** (1.0 / (len(grid) - 1))
     return [ratio * best / spacing, ratio * best, ratio * best * spacing]
+
+
+def count_runs(
+    n_schedules: int, grid: int, *, n_tuning_seeds: int, n_seeds: int, extensions: int, bisections: int
+) -> tuple[int, int]:
+    """Return how many runs a workload takes if no grid is extended, and if every one is as often as is allowed.
+
+    Examples
+    --------
+    >>> count_runs(5, 5, n_tuning_seeds=3, n_seeds=10, extensions=6, bisections=1)
+    (131, 221)
+    """
+    centred = 1 if grid == 1 else 3
+    tuning = grid + (n_schedules - 1) * centred + n_schedules * 2 * bisections
+    runs = tuning * n_tuning_seeds + n_schedules * n_seeds
+    return runs, runs + n_schedules * extensions * n_tuning_seeds
 
 
 def tune(plan: Plan, shapes: dict[str, Array], grids: dict[str, list[float]]) -> dict[str, ScheduleReplay]:

@@ -149,13 +149,13 @@ def _check(data: Data) -> list[FigureCheck]:
             }
             worst = max(off, key=lambda name: off[name])
             claim = f"peak {peak:g}: the norms of {layers} follow the recursion within {tolerance:.0%} at every step"
-            checks.append(holds(claim, off[worst] < tolerance, f"{off[worst]:.1%} ({worst})"))
+            checks.append(holds(claim, off[worst] < tolerance, f"{off[worst]:.1%} ({worst})", kind="theory"))
     for move in next(iter(data["errors"].values())):
         errors = {law: row[move] for law, row in data["errors"].items()}
         best = min(errors, key=lambda law: errors[law])
         claim = f"{move}: the norm-memory law errs least"
         shown = ", ".join(f"{law} {error:.4f}" for law, error in errors.items())
-        checks.append(holds(claim, best == "norm_memory", shown))
+        checks.append(holds(claim, best == "norm_memory", shown, kind="theory"))
     return checks
 
 

@@ -16,6 +16,7 @@ from lastiterate.theory.base.validation import InputError
     "given",
     [
         {"base_lrs": [1.0, 3.0], "n_seeds": 2},
+        {"base_lrs": [1.0], "n_seeds": 2},
         {"base_lrs": [1.0, 3.0, 1.0], "n_seeds": 1, "rounds": 2},
         {"n_seeds": 1, "optimizer": "adam"},
         {"n_seeds": 1},
@@ -26,7 +27,10 @@ def test_runs_vs_those_of_a_replay(given, monkeypatch):
     done = []
     run = running._run
     monkeypatch.setattr(running, "_run", lambda task: done.append(task) or run(task))
-    schedules, given = ["cosine", "linear", "refined"], {"n_steps": 3, "extensions": 0, **given}
+    schedules, given = (
+        ["cosine", "linear", "refined"],
+        {"n_steps": 3, "extensions": 0, "bisections": 0, "n_tuning_seeds": 2, **given},
+    )
     li.replay("digits_logistic", schedules, n_jobs=1, **given)
     cost = dry_run("digits_logistic", schedules, size="tiny", **given)
     assert [each.n_runs for each in cost.workloads] == [len(done)]
@@ -34,14 +38,17 @@ def test_runs_vs_those_of_a_replay(given, monkeypatch):
 
 
 def test_hours_by_hand():
-    cost = dry_run(["digits_mlp", "digits_logistic"], ["cosine"], n_steps=100, n_seeds=2, extensions=1, throughput=0.5)
+    seeds = {"n_seeds": 4, "n_tuning_seeds": 2}
+    names, grid = ["digits_mlp", "digits_logistic"], {"extensions": 1, "bisections": 1}
+    cost = dry_run(names, ["cosine"], n_steps=100, throughput=0.5, **seeds, **grid)
     (first, second), parts = cost.workloads, cost.table()
-    assert first.n_runs == 2 * 5 * 2
-    assert first.max_runs == 2 * 6 * 2
+    # linear on the grid of five, cosine on three, both with two gaps halved, then both on four fresh seeds
+    assert first.n_runs == (5 + 3 + 2 * 2) * 2 + 2 * 4 == 32
+    assert first.max_runs == first.n_runs + 2 * 2
     assert second.footprint.flops == 2 * 2 * 32 * 64 * 10
-    assert second.hours == pytest.approx(20 * 100 * second.footprint.flops / 0.5e12 / 3600)
+    assert second.hours == pytest.approx(32 * 100 * second.footprint.flops / 0.5e12 / 3600)
     assert cost.hours == pytest.approx(first.hours + second.hours)
-    assert parts[1]["hours at most"] == pytest.approx(second.hours * 24 / 20)
+    assert parts[1]["hours at most"] == pytest.approx(second.hours * 36 / 32)
 
 
 def test_a_part_of_a_batch_at_a_time():
@@ -56,7 +63,7 @@ def test_a_part_of_a_batch_at_a_time():
 def test_a_replay_above_its_budget_is_refused():
     free = dry_run("residual_net")
     assert dry_run("residual_net", budget=free.max_hours * 1.001).hours == free.hours
-    with pytest.raises(InputError, match=r"budget: expected at least .* hours, for 120 runs \(75 without"):
+    with pytest.raises(InputError, match=r"budget: expected at least .* hours, for 221 runs \(131 without"):
         dry_run("residual_net", budget=free.max_hours * 0.999)
 
 
