@@ -103,7 +103,7 @@ def test_command(runner):
         assert text in shown.output
     as_json = run(runner, "digits_mlp", "--dry-run", "--json", "-s", "cosine", "--seeds", "1", "--extensions", "0")
     found = json.loads(as_json.output)
-    assert found["rows"][0]["runs"] == 10
+    assert found["rows"][0]["runs"] == (5 + 3 + 2 * 2) * 3 + 2
     assert found["stated TFLOP/s"] == 100.0
 
 
