@@ -21,7 +21,7 @@ from lastiterate.experiments.forecast.reading import read_losses
 from lastiterate.experiments.forecast.result import ForecastWarning, LossFit
 from lastiterate.theory.laws.registry import LAWS
 
-PUBLISHED = ("constant_24000", "cosine_24000", "wsdcon_9")
+FIRST_THREE = ("constant_24000", "cosine_24000", "wsdcon_9")
 SIZES = ("25M", "100M")
 SETTLED = 4000  # steps after which points of curves count for coverage
 SPACING = 512
@@ -60,8 +60,8 @@ def published_splits(curves: dict[str, list[LossLog]]) -> None:
 
 def published_split(size: str, logs: Sequence[LossLog]) -> None:
     """Fit three curves with every law and predict the other six."""
-    fitted = [log for log in logs if log.name in PUBLISHED]
-    others = [log for log in logs if log.name not in PUBLISHED]
+    fitted = [log for log in logs if log.name in FIRST_THREE]
+    others = [log for log in logs if log.name not in FIRST_THREE]
     began = time.process_time()
     auto = fit_losses(fitted)
     seconds = time.process_time() - began
@@ -75,7 +75,7 @@ def published_split(size: str, logs: Sequence[LossLog]) -> None:
         each = ", ".join(nats(error) for error in errors)
         rows.append((law, nats(score.in_sample), nats(np.mean(errors)), nats(score.left_out), each, f"{took:.1f}"))
     heading(f"Published split, {size}")
-    print(f"Fitted on {', '.join(PUBLISHED)}. `auto` takes {auto.law}, in {seconds:.1f} s.\n")
+    print(f"Fitted on {', '.join(FIRST_THREE)}. `auto` takes {auto.law}, in {seconds:.1f} s.\n")
     table(("law", "fitted", "test", "left out", "each of " + ", ".join(log.name for log in others), "seconds"), rows)
     began = time.process_time()
     fit_losses(logs, "norm_memory")
@@ -138,7 +138,7 @@ def coverage(curves: dict[str, list[LossLog]], finals: Sequence[LossLog], long_r
     rows: list[Sequence[object]] = []
     for size, logs in curves.items():
         names = [log.name for log in logs]
-        rows.append(covered(f"{size}, published three", logs, [[names.index(name) for name in PUBLISHED]]))
+        rows.append(covered(f"{size}, published three", logs, [[names.index(name) for name in FIRST_THREE]]))
         rows.append(covered(f"{size}, eight of nine", logs, leave_one(len(logs))))
         for count in (3, 5):
             chosen = [rng.choice(len(logs), count, replace=False).tolist() for _ in range(7)]
