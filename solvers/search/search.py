@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lastiterate.theory.base.intervals import Interval, median_interval
 from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.progress import progress_bar
-from lastiterate.theory.base.intervals import Interval, median_interval
 from lastiterate.theory.base.result import Result, result
 from lastiterate.theory.base.validation import MAX_SEED, Array, InputError, check_choice, check_count
 
