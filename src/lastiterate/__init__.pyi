@@ -81,6 +81,8 @@ from .theory.optimal.merge import optimal_merge as optimal_merge
 from .theory.optimal.refinement import Refinement as Refinement
 from .theory.optimal.refinement import RefinementWarning as RefinementWarning
 from .theory.optimal.refinement import refine as refine
+from .theory.optimal.refinement_limits import NormLimits as NormLimits
+from .theory.optimal.refinement_limits import norm_limits as norm_limits
 from .theory.problems.problem import Minimum as Minimum
 from .theory.problems.problem import Problem as Problem
 from .theory.rates.averages.interpolation import InterpolationRate as InterpolationRate

@@ -65,6 +65,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "norms_bound": lambda: li.norms_bound(STEPS, np.ones(5)),
     "trajectory_bound": trajectory,
     "refine": lambda: li.refine(1.0 + np.exp(-np.arange(60) / 9), rule="sgd"),
+    "norm_limits": lambda: li.norm_limits(1.0 + np.exp(-np.arange(60) / 9)),
     "certificate": lambda: li.exact_rate(STEPS).certificate(),
     "step-matrix certificate": lambda: li.momentum_rate(STEPS, 0.5).certificate(),
     "problem": lambda: li.problems.absolute_value(),

@@ -16,6 +16,7 @@ from lastiterate.theory.base.validation import (
     check_choice,
     check_count,
     check_fraction,
+    check_positive,
     check_vector,
 )
 
@@ -27,6 +28,7 @@ POWERS = {"sgd": 2.0, "adam": 1.0}
 NORM_OF_RULE = {"sgd": "l2", "adam": "l1"}
 
 LATE_PEAK = 0.8
+SHORT, LOW_MEAN = 0.375, 0.2
 FIT_SPAN = 0.3
 IMPLAUSIBLE_GAIN = 5.0
 """Recorded gains lie between 1 and 2; beyond this a few norms usually decide."""
@@ -58,6 +60,10 @@ class Refinement(Result, Tabular):
         Weights of the iterates, w_k proportional to norm^-2 (SGD) or norm^-1 (Adam), maximum 1.
     rule : {"sgd", "adam"}
     smoothing : float
+    known_within : float
+        The factor within which the norms were taken as known; 1 is the published algorithm.
+    guaranteed_gain : float
+        The least gain over all norms that are allowed by it, at least 1; `gain` where it is 1.
     """
 
     _columns = ("steps", "smoothed")
@@ -74,6 +80,8 @@ class Refinement(Result, Tabular):
     weights: Array
     rule: str
     smoothing: float
+    known_within: float = 1.0
+    guaranteed_gain: float = 1.0
 
     @property
     def n_steps(self) -> int:
@@ -84,7 +92,24 @@ class Refinement(Result, Tabular):
     def gain_inside(self) -> float:
         """The predicted gain without the first and the last 1% of training, where norms are often odd."""
         cut = max(self.weights.size // 100, 1)
-        return _gain(self.weights[cut:-cut]) if self.weights.size > 2 * cut else self.gain
+        costs = _costs(np.append(self.smoothed, self.smoothed[-1]), POWERS[self.rule])
+        inside = slice(cut, -cut)
+        return _gain(self.weights[inside], costs[inside]) if self.weights.size > 2 * cut else self.gain
+
+    @property
+    def effective_length(self) -> float:
+        """(sum h)^2 / (N sum h^2): the share of training that a constant schedule of this sum needs; linear: 3/4."""
+        return float(self.steps.sum() ** 2 / (self.n_steps * np.square(self.steps).sum()))
+
+    @property
+    def front_loaded(self) -> bool:
+        """Whether a few early steps carry the schedule: half of linear decay's effective length, or a mean below 0.2.
+
+        Networks whose first gradients are small (logits near zero, a plateau) do this. The cliff costs little where the
+        base learning rate is tuned anew over a wide grid, and much where that of linear decay is kept.
+        """
+        short = self.effective_length < SHORT or float(self.steps.mean()) < LOW_MEAN
+        return bool(self.n_steps >= 10 and self.peak <= 0.5 and short)
 
     def explain_gain(self) -> str:
         """Say in one line what the predicted gain rests on.
@@ -120,6 +145,7 @@ def refine(
     *,
     n_steps: int | None = None,
     positions: npt.ArrayLike | None = None,
+    known_within: float = 1.0,
 ) -> Refinement:
     """Compute the refined schedule from the gradient norms of a previous run.
 
@@ -144,6 +170,10 @@ def refine(
         smoothed norms are interpolated, linearly in their logarithm. Default: one step for every norm.
     positions : array_like, shape (n,), optional
         Increasing positions of the norms in training, in any unit. Default: equally spaced.
+    known_within : float
+        The norms of the next run lie within this factor of the smoothed ones, with the same sum of norm^p (p = 2 for
+        SGD, 1 for Adam): the schedule is then the best for the worst of such norms. 1, the default, is the published
+        algorithm; large factors lead back to linear decay. See the notes.
 
     Returns
     -------
@@ -158,6 +188,18 @@ def refine(
     -----
     RefinementWarning
         If the norms vanish so fast that the schedule does not decay, or if the predicted gain is implausible.
+
+    Notes
+    -----
+    With y_k = G_k^p the rate of weights w, at its best base learning rate, is D sqrt(sum w_k^2 y_k) / sum w_k. If
+    the y_k are known to lie in [a_k, b_k] = [y_k / rho^p, y_k rho^p] with their sum S, the weights that minimise
+    the worst rate are w_k = 1 / z_k with z_k = min(max(c, a_k), b_k), the level c such that sum z_k = S. Proof:
+    let sum w = 1. The worst case max_y sum w_k^2 y_k is convex in w and linear in y over a compact convex set, so
+    that minimum and maximum may be exchanged (Sion); for fixed y the minimum over w is 1 / sum(1 / y_k), at w
+    proportional to 1 / y. The worst y hence minimises the convex sum(1 / y_k), whose optimality conditions (-1 /
+    z_k^2 + multiplier = 0, or z_k at an end of its interval) say that all z_k strictly inside are equal: z is
+    clipped at a common level. Without the condition on the sum the worst case is b whatever w is, and the
+    published weights are already the answer.
 
     Examples
     --------
@@ -175,7 +217,12 @@ def refine(
         span = None
     smoothed = to_horizon(smooth_norms(norms, smoothing), n_steps, positions, span)
     bounds = np.append(smoothed, smoothed[-1])
-    weights = (bounds.min() / bounds) ** power
+    rho = check_positive(known_within, "known_within")
+    if rho < 1.0:
+        raise InputError("known_within", known_within, "a factor of at least 1")
+    costs = _costs(bounds, power)
+    worst = costs if rho == 1.0 else _least_favourable(costs, rho**power)
+    weights = (bounds.min() / bounds) ** power if rho == 1.0 else worst.min() / worst
     tails = np.cumsum(weights[::-1])[::-1]
     steps = weights[:-1] * tails[1:]
     steps /= steps.max()
@@ -193,7 +240,7 @@ def refine(
         )
     refinement = Refinement(
         steps=steps,
-        gain=_gain(weights),
+        gain=_gain(weights, costs),
         peak=peak,
         end_exponent=exponent,
         degenerate=degenerate,
@@ -201,6 +248,8 @@ def refine(
         weights=weights,
         rule=str(rule),
         smoothing=float(smoothing),
+        known_within=rho,
+        guaranteed_gain=float(np.sqrt(np.mean(costs) * np.mean(1.0 / worst))),
     )
     if refinement.gain > IMPLAUSIBLE_GAIN and not degenerate:
         text = f"a few norms decide the predicted gain: {refinement.explain_gain()}"
@@ -264,10 +313,31 @@ def check_norms(norms: npt.ArrayLike, name: str = "norms") -> Array:
     return values
 
 
-def _gain(weights: Array) -> float:
-    """Tuned linear decay over the weighted rate: sqrt(mean(1/w) mean(w))."""
-    with np.errstate(divide="ignore", over="ignore"):
-        return float(np.sqrt(np.mean(1.0 / weights) * np.mean(weights)))
+def _costs(bounds: Array, power: float) -> Array:
+    """norm^p over its smallest value."""
+    with np.errstate(over="ignore"):
+        return (bounds / bounds.min()) ** power
+
+
+def _gain(weights: Array, costs: Array) -> float:
+    """Tuned linear decay over the weighted rate: sqrt(mean(y)) mean(w) / sqrt(mean(w^2 y))."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        weighted = np.mean(weights * (weights * costs))
+        return float(np.sqrt(np.mean(costs) / weighted) * np.mean(weights))
+
+
+def _least_favourable(costs: Array, factor: float) -> Array:
+    """The costs within ``factor`` of the given ones, of the same sum, that leave refinement the least to gain.
+
+    They are clipped at a common level, which is read off the piecewise linear sum as a function of the level.
+    """
+    low, high = costs / factor, costs * factor
+    order = np.argsort(np.concatenate([low, high]), kind="stable")
+    levels = np.concatenate([low, high])[order]
+    slopes = np.cumsum(np.where(order < costs.size, 1.0, -1.0))
+    sums = low.sum() + np.concatenate([[0.0], np.cumsum(slopes[:-1] * np.diff(levels))])
+    level = np.interp(costs.sum(), sums, levels)
+    return np.clip(level, low, high)
 
 
 def _end_exponent(smoothed: Array, margin: float) -> float:

@@ -38,6 +38,9 @@ def refine(
         bool, typer.Option("--drop-bad", help="Leave out norms that are not positive and finite.")
     ] = False,
     salvage: Annotated[bool, typer.Option("--salvage", help="Keep the sound part of a damaged log.")] = False,
+    known_within: Annotated[
+        float, typer.Option(help="Factor within which the norms of the next run are known; 1: as published.")
+    ] = 1.0,
     snippet: Annotated[str | None, typer.Option(help="Print code that uses it: torch, hf, lightning or optax.")] = None,
     as_json: JsonFlag = False,
     plot: PlotOption = None,
@@ -48,6 +51,7 @@ def refine(
     from lastiterate.theory.base.validation import InputError
     from lastiterate.theory.optimal.refinement import NORM_OF_RULE
     from lastiterate.theory.optimal.refinement import refine as compute
+    from lastiterate.theory.optimal.refinement_limits import norm_limits
     from lastiterate.theory.schedules.files import write_schedule
 
     with warnings.catch_warnings(record=True) as caught:
@@ -61,7 +65,9 @@ def refine(
             drop_bad=drop_bad,
             salvage=salvage,
         )
-        refinement = compute(found, rule=rule, smoothing=smoothing, n_steps=n_steps)  # type: ignore[arg-type]
+        wanted: Any = {"rule": rule, "smoothing": smoothing, "n_steps": n_steps, "known_within": known_within}
+        refinement = compute(found, **wanted)
+        limits = norm_limits(found, refinement)
     other = {"l1": "l2", "l2": "l1"}[NORM_OF_RULE[rule]]
     if other in found.column.lower():
         raise InputError("rule", f"{rule} with the column {found.column!r}", f"norms of the kind {NORM_OF_RULE[rule]}")
@@ -71,10 +77,12 @@ def refine(
         "column": found.column,
         "rule": rule,
         "smoothing": smoothing,
+        "known_within": known_within,
         "gain": refinement.gain,
         "degenerate": refinement.degenerate,
         "step_column": found.step_column,
         "notes": list(found.notes),
+        "limits": list(limits.findings),
     }
     write_schedule(refinement.steps, out, provenance)
     if plot is not None:
@@ -95,6 +103,8 @@ def refine(
         "degenerate": refinement.degenerate,
         "why such a gain": refinement.explain_gain() if refinement.gain > LARGE_GAIN else None,
         "notes": "; ".join(found.notes) or None,
+        "guaranteed gain": refinement.guaranteed_gain if known_within > 1.0 else None,
+        "limits": "; ".join(limits.findings) or None,
     }
     if as_json and text is not None:
         extra["snippet"] = text
