@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .specs import RunSpec
 
-__all__ = ["code_version", "forget_stale", "package_code", "user_files"]
+__all__ = ["code_version", "forget_stale", "meaning", "package_code", "user_files"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _DECIDING = (
@@ -49,7 +49,7 @@ def code_version(spec: RunSpec) -> str:
         return package_code()
     digest = hashlib.sha256()
     for file in files:
-        digest.update(_meaning(file))
+        digest.update(meaning(file))
     return f"{package_code()}+{digest.hexdigest()[:12]}"
 
 
@@ -61,7 +61,7 @@ def package_code() -> str:
         path = _ROOT / place
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(str(file.relative_to(_ROOT)).encode())
-            digest.update(_meaning(file))
+            digest.update(meaning(file))
     versions = [f"python {'.'.join(platform.python_version_tuple()[:2])}", *map(_version, _BELOW)]
     digest.update(" ".join(versions).encode())
     return f"{version('lastiterate')}+{digest.hexdigest()[:12]}"
@@ -141,7 +141,7 @@ def _stamp(file: Path) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_size
 
 
-def _meaning(file: Path) -> bytes:
+def meaning(file: Path) -> bytes:
     """Return what a source file does: its syntax tree without docstrings, or its bytes where it does not parse."""
     return _meaning_of(file, *_stamp(file))
 

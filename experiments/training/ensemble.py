@@ -6,7 +6,7 @@ one. Each run sees its own initial weights, batches and learning rates, as `trai
 
 import math
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,6 +38,7 @@ def train_ensemble(
     *,
     optimizer: str | None = None,
     settings: TrainingSettings | None = None,
+    after_step: Callable[[int, Mapping[str, Tensor]], None] | None = None,
 ) -> list[RunResult]:
     """Train a workload once for every (steps, base_lr, seed), all at the same time.
 
@@ -52,6 +53,9 @@ def train_ensemble(
         Specification of one of `VECTORISED`; default that of the workload.
     settings : TrainingSettings, optional
         Device, clipping (of each run on its own) and threads; single precision, without accumulation and compilation.
+    after_step : callable, optional
+        ``after_step(k, parameters)`` after every step k = 1, 2, ..., with the parameters of all runs by name, the first
+        axis over the members; for averages of iterates. What it keeps it must copy.
 
     Returns
     -------
@@ -82,7 +86,7 @@ def train_ensemble(
     begin = time.perf_counter()
     with _environment(settings):
         template, stacked = _models(workload, seeds, device)
-        losses, l1, l2 = _train(workload, template, stacked, rates, seeds, spec, settings.clip)
+        losses, l1, l2 = _train(workload, template, stacked, rates, seeds, spec, settings.clip, after_step)
         finals = [_evaluate(workload, template, stacked, member) for member in range(len(seeds))]
     seconds = (time.perf_counter() - begin) / len(seeds)
     return [
@@ -141,6 +145,7 @@ def _train(
     seeds: Sequence[int],
     spec: str,
     clip: float | None,
+    after_step: Callable[[int, Mapping[str, Tensor]], None] | None,
 ) -> tuple[Array, Array, Array]:
     """Train in place; return losses, L1 and L2 norms of the gradients, each float64[n_steps, runs]."""
 
@@ -167,6 +172,8 @@ def _train(
             _clip(weights, l2, clip)
         _step(optimizer, weights, lrs)
         history.append(torch.stack([losses.detach(), l1, l2]))
+        if after_step is not None:
+            after_step(step + 1, {name: value.detach() for name, value in parameters.items()})
     table = torch.stack(history, dim=1).cpu().double().numpy()
     return table[0], table[1], table[2]
 

@@ -14,7 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from ._examples import Batch, Examples, Model
 from ._shapes import Blank, Column, Data, Shapes, blank_columns
 
-__all__ = ["batch_shapes", "create"]
+__all__ = ["Recommender", "batch_shapes", "click_loss", "create", "draw_clicks"]
 
 
 def create(size: str = "tiny", data: Data = None) -> Examples:
@@ -24,7 +24,7 @@ def create(size: str = "tiny", data: Data = None) -> Examples:
     width, examples = (8, 8000) if tiny else (64, 800_000)
     blank = isinstance(data, Blank)
     shapes = batch_shapes(size)
-    columns = blank_columns(shapes) if blank else _clicks(tables, rows, examples + examples // 8)
+    columns = blank_columns(shapes) if blank else draw_clicks(tables, rows, examples + examples // 8)
     return Examples(
         name="recommendation",
         n_steps=300 if tiny else 50_000,
@@ -54,7 +54,7 @@ def _tables(size: str) -> tuple[int, int]:
     return (4, 50) if size == "tiny" else (26, 20_000)
 
 
-def _clicks(tables: int, rows: int, examples: int) -> tuple[Tensor, Tensor, Tensor]:
+def draw_clicks(tables: int, rows: int, examples: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return dense features float32[n, 4], items int64[n, tables] and clicks float32[n]."""
     rng = np.random.default_rng(0)
     dense = rng.normal(size=(examples, 4)).astype(np.float32)
