@@ -8,6 +8,7 @@ import numpy as np
 
 from lastiterate.experiments.plots.style import panels
 from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
+from lastiterate.paper_figures.machinery.tuned import ratio
 from lastiterate.theory import problems, schedules
 from lastiterate.theory.optimal.closed_form import optimal_continuation, optimal_schedule
 from lastiterate.theory.rates.sgd import exact_rate, tune_base_lr
@@ -44,13 +45,26 @@ VARIANTS = {
 
 
 def _compute(settings: Settings) -> Data:
-    seeds = 5 if settings.quick else 20
+    seeds, instances = (5, 10) if settings.quick else (20, 40)
     result = settings.cache.get(f"rewarming-{seeds}", lambda: _two_stages(seeds))
-    return {"rows": result, "caption": f"{seeds} seeds, medians."}
+    ends = settings.cache.get(f"rewarming-others-{seeds}-{instances}", lambda: _others(seeds, instances))
+    return {"rows": result, "ends": ends, "caption": f"{seeds} seeds, medians; claims on {instances} other instances."}
 
 
-def _two_stages(seeds: int) -> Data:
-    rng = np.random.default_rng(0)
+def _others(seeds: int, instances: int) -> Data:
+    """Final losses on pairs of problems that chose no setting: by name, what, and instance."""
+    found = [_two_stages(seeds, instance) for instance in range(1, instances + 1)]
+    return {
+        name: {
+            "downstream": [float(rows[name]["downstream"][-1]) for rows in found],
+            "upstream": [rows[name]["upstream_end"] for rows in found],
+        }
+        for name in found[0]
+    }
+
+
+def _two_stages(seeds: int, instance: int = 0) -> Data:
+    rng = np.random.default_rng(instance)
     spectrum = np.arange(1, DIM + 1.0) ** -1.5
     upstream = rng.standard_normal(DIM)
     downstream = upstream + 0.7 * rng.standard_normal(DIM)
@@ -77,7 +91,6 @@ def _two_stages(seeds: int) -> Data:
             "step": run.recorded,
             "downstream": np.median(run.f[0, 0], axis=0),
             "upstream_end": float(np.median(0.5 * np.sum(spectrum * ends**2, axis=1))),
-            "early_peak": float(np.median(run.f[0, 0, :, : len(run.recorded) // 10].max(axis=1))),
         }
     return rows
 
@@ -102,50 +115,31 @@ def _draw(data: Data) -> Any:
 
 
 def _check(data: Data) -> list[FigureCheck]:
-    rows = data["rows"]
-    down = {name: row["downstream"][-1] for name, row in rows.items()}
-    up = {name: row["upstream_end"] for name, row in rows.items()}
-    warm, cold = rows["re-warm, 1% warm-up"], rows["re-warm, no warm-up"]
-    main = "re-warm, 1% warm-up"
-    ratio = down[main] / down["re-warm, no warm-up"]
+    """Claims on instances that chose nothing: geometric means of ratios with 95% t intervals over the instances."""
+    ends = data["ends"]
+    main, theory = "re-warm, 1% warm-up", "theory's continuation"
+
+    def compared(claim: str, a: str, b: str, what: str = "downstream", **target: Any) -> FigureCheck:
+        mean, low, high = ratio(ends[a][what], ends[b][what])
+        return holds(claim, high < 1.0, f"ratio {mean:.3f} [{low:.3f}, {high:.3f}]", **target)
+
+    mean, low, high = ratio(ends[main]["downstream"], ends["re-warm, no warm-up"]["downstream"])
+    own: dict[str, Any] = {"kind": "regression"}
+    published: dict[str, Any] = {"kind": "published", "source": SOURCE}
     return [
-        holds(
-            "re-warming beats continuing at the low learning rate downstream",
-            down[main] < down["constant, low"],
-            f"{down[main]:.4f} against {down['constant, low']:.4f}",
-            kind="regression",
-        ),
-        holds(
-            "and beats training from scratch",
-            down[main] < down["from scratch"],
-            f"{down[main]:.4f} against {down['from scratch']:.4f}",
-            kind="published",
-            source=SOURCE,
-        ),
+        compared("re-warming beats continuing at the low learning rate downstream", main, "constant, low", **own),
+        compared("and beats training from scratch", main, "from scratch", **published),
         holds(
             "the length of the warm-up hardly matters in the end (within 15%)",
-            abs(ratio - 1.0) < 0.15,
-            f"ratio {ratio:.3f}",
-            kind="regression",
+            low > 1.0 / 1.15 and high < 1.15,
+            f"ratio {mean:.3f} [{low:.3f}, {high:.3f}]",
+            **own,
         ),
-        holds(
-            "a higher peak costs more upstream",
-            up["half the peak"] < up[main] < up["double the peak"],
-            f"{up['half the peak']:.3f} < {up[main]:.3f} < {up['double the peak']:.3f}",
-            kind="regression",
-        ),
-        holds(
-            "half the peak is worse downstream",
-            down["half the peak"] > down[main],
-            f"{down['half the peak']:.4f} against {down[main]:.4f}",
-            kind="regression",
-        ),
-        holds(
-            "no warm-up gives at least as high a transient",
-            cold["early_peak"] >= warm["early_peak"],
-            f"{cold['early_peak']:.3f} against {warm['early_peak']:.3f}",
-            kind="regression",
-        ),
+        compared("a higher peak costs more upstream", main, "double the peak", "upstream", **own),
+        compared("and a lower one less", "half the peak", main, "upstream", **own),
+        compared("half the peak is worse downstream", main, "half the peak", **own),
+        compared("against theory: training from scratch beats its continuation", "from scratch", theory, **own),
+        compared("against re-warming: a constant high rate ends below it", "constant, high", main, **own),
     ]
 
 
@@ -229,9 +223,10 @@ FIGURES = [
         "a higher peak costs more upstream.",
         caption="Two 40-dimensional quadratics with eigenvalues i^-1.5, Adam (0.9, 0.95) with a fresh state, noise "
         "0.3, 3000 steps each, base learning rate 0.002, cosine to a tenth. "
-        "Chosen among 24 settings of learning rate, spectrum and noise as one where all orderings show; "
-        "with a rate of 0.03 and unrelated tasks three of six checks failed.",
-        cost="5 s",
+        "The drawn pair is one of 24 settings of learning rate, spectrum and noise, chosen since all orderings show "
+        "(with a rate of 0.03 and unrelated tasks half of them failed). "
+        "The claims are checked on pairs that chose nothing.",
+        cost="10 s",
         compute=_compute,
         draw=_draw,
         check=_check,
