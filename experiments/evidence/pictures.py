@@ -45,7 +45,7 @@ def _horizon(block: Block, result: Mapping[str, Any]) -> Any:
     axes.axhline(0.0, color="black", linewidth=0.8, linestyle=":")
     axes.set(
         xscale="log",
-        xlabel="steps of Adam on a stream of clicks (1,133 parameters)",
+        xlabel="steps of Adam, clicks (1,133 parameters)",
         ylabel="test loss - that of linear, %",
         title="above 0: linear decay is better",
     )
