@@ -152,7 +152,7 @@ def agreement(block: Block, result: Mapping[str, Any]) -> list[Agreement]:
         names = [name for name in cell["spec"]["options"]["schedules"] if np.isfinite(values[name]).all()]
         bounds = [cell["metrics"][f"{name}/bound"] for name in names]
         means = [values[name].mean() for name in names]
-        if len(names) >= 4:
+        if len(names) >= 3:
             test: Any = kendalltau(bounds, means, alternative="greater", method="exact")
             tau, p_value = rank_correlation(bounds, means), float(test.pvalue)
             found.append(Agreement(label_of(cell), int(cell["metrics"]["n_steps"]), len(names), tau, p_value))

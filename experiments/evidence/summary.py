@@ -97,6 +97,10 @@ def against(study: Mapping[str, Block], results: Mapping[str, Any]) -> list[str]
     low = [f"{a.cell}, {a.n_steps:,} steps ({a.tau:+.2f})" for a in orders if a.tau <= LOW_TAU]
     if orders:
         items.append(f"The bound's order was of little use (Kendall's tau at most {LOW_TAU:g}) on: {_or_nothing(low)}.")
+    if effective := _of(found.get("text", []), "effective-linear"):
+        items.append(
+            f"A linear effective rate, corrected for weight norms, against a linear rate: {counts(effective)}."
+        )
     averages = [f for f in found.get("averages", []) if f.comparison.contrast.name.startswith("tail - wsd")]
     if averages:
         items.append(
