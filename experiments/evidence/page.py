@@ -27,7 +27,8 @@ and it is below that margin; *undecided*: neither, and the last column says whic
 found with probability 0.8. A star marks a *borderline* interval, which excludes zero by less than half its width
 and may not do so with other seeds. No verdict rests on a *grid end*, a base learning rate without two neighbours,
 or on *separable* data, where every training example is told right: the loss has no minimum then, and larger rates
-are always better. These two rules were added after the run had found such data."""
+are always better. These two rules were added after the run had found such data. The whole study takes about 17
+minutes of one core."""
 
 PICTURES = {"horizon": "horizon", "refinement": "gains", "convex": "contrasts"}
 
