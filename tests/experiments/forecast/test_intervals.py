@@ -95,18 +95,21 @@ def test_a_group_of_one_run_is_not_left_out():
 
 
 @pytest.mark.slow
-def test_coverage_where_runs_drift():
-    rng = np.random.default_rng(11)
+@pytest.mark.parametrize("count", [3, 5, 8])
+def test_coverage_where_runs_drift(count):
+    """Forty fits a count: with eight, the coverage of last losses still varies by a tenth from seed to seed."""
     points, finals = [], []
-    for count in (3, 5, 8) * 8:
-        chosen = rng.choice(len(KINDS), count + 4, replace=False)
-        runs = [drifting(KINDS[i], 1e-3, 5e-4, rng) for i in chosen]
-        fit = fit_losses(runs[:count], "norm_memory")
-        for run in runs[count:]:
-            at = run.at[run.at > 0.1 * run.steps.size]
-            error = np.abs(np.log(fit.fitted.law.curve(fit.theta, run.run)[at] / run.loss[-at.size :]))
-            inside = error < fit.fitted.uncertainty.half_width(fit.log_jacobian(run.run, at), at, 0.8)
-            points.append(inside.mean())
-            finals.append(inside[-1])
+    for seed in (12, 13, 14, 15):
+        rng = np.random.default_rng([seed, count])
+        for _ in range(10):
+            chosen = rng.choice(len(KINDS), count + 4, replace=False)
+            runs = [drifting(KINDS[i], 1e-3, 5e-4, rng) for i in chosen]
+            fit = fit_losses(runs[:count], "norm_memory")
+            for run in runs[count:]:
+                at = run.at[run.at > 0.1 * run.steps.size]
+                error = np.abs(np.log(fit.fitted.law.curve(fit.theta, run.run)[at] / run.loss[-at.size :]))
+                inside = error < fit.fitted.uncertainty.half_width(fit.log_jacobian(run.run, at), at, 0.8)
+                points.append(inside.mean())
+                finals.append(inside[-1])
     assert 0.72 < np.mean(points) < 0.9
-    assert 0.7 < np.mean(finals) < 0.9
+    assert 0.72 < np.mean(finals) < 0.9
