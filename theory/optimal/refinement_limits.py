@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lastiterate.theory.base.result import Result, result
-from lastiterate.theory.base.validation import Array, InputError, check_steps
+from lastiterate.theory.base.validation import Array, InputError, check_steps, check_vector
 
 from .refinement import Refinement, RefinementWarning, check_norms, refine, smooth_norms
 
@@ -97,7 +97,8 @@ def norm_limits(
     Raises
     ------
     InputError
-        For norms that are not positive, or learning rates that are not one for every norm.
+        For norms that are not positive, positions that do not increase, or positions or learning rates that are not
+        one for every norm.
 
     Examples
     --------
@@ -109,7 +110,11 @@ def norm_limits(
     """
     values = check_norms(norms)
     positions = getattr(norms, "positions", None) if positions is None else positions
-    places = np.arange(values.size) if positions is None else np.asarray(positions, dtype=np.float64)
+    places = np.arange(values.size) if positions is None else check_vector(positions, "positions")
+    if places.size != values.size or np.any(np.diff(places) <= 0.0):
+        raise InputError("positions", positions, f"{values.size} increasing numbers, one for every norm")
+    if not (refinement is None or isinstance(refinement, Refinement)):
+        raise InputError("refinement", refinement, "a Refinement, as refine() returns it")
     span = float(places[-1] - places[0]) if values.size > 1 else 0.0
     gap = float(np.diff(places).max()) / span if span > 0.0 else 1.0
     made = _refined(norms) if refinement is None else refinement

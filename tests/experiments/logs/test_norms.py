@@ -212,7 +212,7 @@ def test_schedule_json_schema(tmp_path):
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        ("{}", "KeyError"),
+        ("{}", "no field 'schema'"),
         ('{"schema": 2, "kind": "multiplier", "values": [1]}', "schema 2"),
         ('{"schema": 1, "kind": "multiplier", "horizon": 3, "values": [1]}', "horizon 3"),
         ('{"schema": 1, "kind": "multiplier", "horizon": 1, "values": [-1]}', "values"),

@@ -104,7 +104,7 @@ def test_command(runner):
     as_json = run(runner, "digits_mlp", "--dry-run", "--json", "-s", "cosine", "--seeds", "1", "--extensions", "0")
     found = json.loads(as_json.output)
     assert found["rows"][0]["runs"] == (5 + 3 + 2 * 2) * 3 + 2
-    assert found["stated_tflop_s"] == 100.0
+    assert found["stated_TFLOP_s"] == 100.0
 
 
 def test_command_refuses_before_it_trains(runner, monkeypatch):

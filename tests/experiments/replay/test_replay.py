@@ -364,7 +364,7 @@ def test_user_workload_with_random_batches():
         ("digits_mlp:height=3", {}, "height"),
         ("digits_mlp", {"size": "huge"}, "size.*huge"),
         ("digits_mlp", {"schedules": ["sawtooth"]}, "sawtooth"),
-        ("digits_mlp", {"optimizer": "lion"}, "optimizer.*lion"),
+        ("digits_mlp", {"optimizer": "tiger"}, "optimizer.*tiger"),
         ("digits_mlp", {"n_steps": 0}, "n_steps"),
         ("digits_mlp", {"n_seeds": 0}, "n_seeds"),
         ("digits_mlp", {"base_lrs": [0.1, -1.0]}, "base_lrs"),

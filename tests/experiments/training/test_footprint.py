@@ -1,6 +1,7 @@
 """Dry runs on fake tensors against hand counts and real runs: placement, memory, arithmetic, every optimizer."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -163,7 +164,7 @@ def test_state_on_the_wrong_device_fails(monkeypatch):
                     self.state[p]["stray"] = torch.zeros(p.shape)
 
     info = OPTIMIZERS["sgd"]
-    monkeypatch.setitem(OPTIMIZERS, "sgd", type(info)(Stray, "sgd", 0.1))
+    monkeypatch.setitem(OPTIMIZERS, "sgd", replace(info, build=Stray))
     with pytest.raises(InputError, match=r"optimizer.*state on cpu"):
         footprint(outline("digits_logistic"), "sgd")
 

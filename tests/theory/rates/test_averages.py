@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import lastiterate as li
@@ -120,6 +120,7 @@ def test_function_in_the_simulator():
     st.floats(-50.0, 50.0),
     st.floats(-50.0, 50.0),
 )
+@example(([0.0, 0.0, 4.0, 1.0, 0.03125, 1.0], [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0], [1.0] * 7), 0.0, 0.0)  # a root ends
 @settings(max_examples=60, deadline=None)
 def test_wild_averages_are_proved_from_both_sides(case, log_D, log_G):
     """Twelve decades of steps, zeros, caps in any order, far units: a run reaches lower, multipliers prove value."""

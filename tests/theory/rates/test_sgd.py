@@ -395,7 +395,6 @@ BAD_STEPS = [
     ["a"],
     [1j],
     [[1.0], [1.0, 2.0]],
-    "linear",
     None,
 ]
 
@@ -405,6 +404,12 @@ BAD_STEPS = [
 def test_bad_steps_are_named(function, steps):
     with pytest.raises(InputError, match=r"^steps: expected"):
         function(steps)
+
+
+@pytest.mark.parametrize("function", [*RATES.values(), li.tune_base_lr])
+def test_a_text_of_steps_asks_for_their_number(function):
+    with pytest.raises(InputError, match=r"^n_steps: expected the number of steps of the schedule 'linear'"):
+        function("linear")
 
 
 @pytest.mark.parametrize("function", [*RATES.values(), li.tune_base_lr])

@@ -14,7 +14,7 @@ from lastiterate.theory import schedules
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.schedules import FAMILIES
 
-PUBLISHED = json.loads(Path(__file__).with_name("published_schedules.json").read_text())
+STORED = json.loads(Path(__file__).with_name("published_schedules.json").read_text())
 PAGE = Path(__file__).parents[3] / "docs" / "schedules.md"
 INSTALLED = list(installed())
 WITHOUT_NAMESAKE = {
@@ -41,7 +41,7 @@ def test_installed(expression, name, play):
     np.testing.assert_allclose(here, theirs[:N] / theirs[:N].max(), rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("row", PUBLISHED, ids=[row["namesake"] for row in PUBLISHED])
+@pytest.mark.parametrize("row", STORED, ids=[row["namesake"] for row in STORED])
 def test_published(row):
     theirs, here = np.array(row["values"][: row["n_steps"]]), ours(row["ours"], row["n_steps"])
     np.testing.assert_allclose(here / here.max(), theirs / theirs.max(), rtol=1e-12, atol=1e-14)
@@ -57,7 +57,7 @@ def test_what_is_said_to_differ_does(expression):
 
 
 def test_every_family_has_a_namesake_or_says_why_not():
-    texts = " ".join([*(row[0] for row in INSTALLED), *(row["ours"] for row in PUBLISHED)])
+    texts = " ".join([*(row[0] for row in INSTALLED), *(row["ours"] for row in STORED)])
     missing = {
         name for name in FAMILIES if f'"{name}:' not in texts and f"{name}(" not in texts and f'"{name}"' not in texts
     }
@@ -195,7 +195,7 @@ def rows_of_the_page():
     yield "|---|---|"
     for expression, name, _ in INSTALLED:
         yield f"| `{expression}` | {name.split()[0]} `{name.split(maxsplit=1)[1]}` |"
-    for row in PUBLISHED:
+    for row in STORED:
         link = f"[{row['repository']}](https://github.com/{row['repository']}/blob/{row['commit']}/{row['path']})"
         yield f"| `{row['ours']}` | {link} `{row['namesake']}` |"
 

@@ -105,7 +105,7 @@ def _closing(steps: Array, tails: Array, first: float, binding: int) -> tuple[fl
     """Return sigma and by how much v falls at most, relative (D = G = 1); ``first`` is M_0 of the emulated steps.
 
     On the free steps either root of s^2 - s_k s + e_k may follow; the smaller one is taken where the larger would make
-    v fall.
+    v fall. After a smaller one a later step may have no root, and then nothing is proved.
     """
     n = steps.size
     s = np.empty(n + 1)
@@ -119,12 +119,12 @@ def _closing(steps: Array, tails: Array, first: float, binding: int) -> tuple[fl
     above, fall = 1.0 / s[0], 0.0
     for k in range(n):
         if k >= binding:
+            if s[k] * s[k] < 4.0 * steps[k] * (1.0 - _CLOSE):
+                return s[k], 1.0
             larger = 0.5 * (s[k] + math.sqrt(max(s[k] * s[k] - 4.0 * steps[k], 0.0)))
             s[k + 1] = larger
             if k < n - 1 and tails[k] / larger < above * (1.0 - _TIE):
                 s[k + 1] = steps[k] / larger
-                if s[k + 1] ** 2 < 4.0 * steps[k + 1] * (1.0 - _CLOSE):
-                    return s[k + 1], 1.0
         if k < n - 1:
             v = tails[k] / s[k + 1]
             fall = max(fall, 1.0 - v / above)
