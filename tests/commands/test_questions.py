@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from lastiterate.cli import app
 
 DOCS = Path(__file__).parents[2] / "docs"
-SECTION = re.compile(r"^### (\d+)\. (.+)$", re.MULTILINE)
+SECTION = re.compile(r"^## (\d+)\. (.+)$", re.MULTILINE)
 WITHOUT_ANSWER = {10, 22, 24, 25}
 
 

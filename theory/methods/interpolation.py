@@ -4,8 +4,6 @@ z_{k+1} = z_k - h_k g(y_k), x_{k+1} = (1 - c_{k+1}) x_k + c_{k+1} z_{k+1}, y_k =
 0..N-1 are the points y_0..y_{N-1} at which gradients are taken, row N is x_N, the point that is used in the end.
 """
 
-from numbers import Real
-
 import numpy as np
 import numpy.typing as npt
 
@@ -124,12 +122,13 @@ def following_weights(h: Array, weights: npt.ArrayLike | None) -> Array:
     if weights is None:
         w = np.append(h, h[h > 0.0][-1] if h.any() else 1.0)
     else:
-        w = np.full(h.size + 1, float(weights)) if isinstance(weights, Real) else check_vector(weights, "weights")
+        one = isinstance(weights, int | float | np.integer | np.floating)
+        w = check_vector(np.full(h.size + 1, weights) if one else weights, "weights")
     if w.size != h.size + 1:
         raise InputError("weights", f"an array of length {w.size}", f"length {h.size + 1} for {h.size} steps")
-    if w.min() < 0.0 or w.sum() == 0.0:
-        raise InputError("weights", f"a smallest weight of {w.min()}, sum {w.sum()}", "weights, one of them positive")
-    return w
+    if w.min() < 0.0 or not w.any():
+        raise InputError("weights", f"weights from {w.min()} to {w.max()}", "none negative, one positive")
+    return np.ldexp(w, -int(np.frexp(w.max())[1]))  # only their ratios count, and their sum stays in range
 
 
 def shares_of(weights: Array) -> Array:

@@ -222,5 +222,5 @@ def rewarm(n_steps: int, finished: float = 0.5, warmup: float = 0.01, peak: floa
     it = np.arange(1, new + 1, dtype=np.float64)
     rise = whole_steps(warmup, "warmup", new)
     decay = low + (top - low) * np.cos(0.5 * np.pi * np.clip((it - rise) / max(new - rise + 1, 1), 0.0, 1.0)) ** 2
-    second = np.where(it <= rise, top * it / max(rise, 1), decay)
+    second = np.where(it <= rise, top * np.minimum(it / max(rise, 1), 1.0), decay)
     return normalised(np.concatenate([cosine(first, minimum=low), second]))

@@ -187,7 +187,7 @@ def power_decay(
     times, end = clock(n_steps, sampling)
     whole = is_whole(cooldown)
     c = whole_steps(cooldown, "cooldown", n_steps) if whole else check_fraction(cooldown, "cooldown") * end
-    left = np.minimum((end - times) / c, 1.0) if c else np.ones(n_steps)
+    left = np.minimum(end - times, c) / c if c else np.ones(n_steps)
     return normalised(floored(left ** check_positive(power, "power", allow_zero=True), minimum))
 
 

@@ -40,7 +40,11 @@ def from_callable(schedule: Callable[[int], Any], n_steps: int) -> Array:
     n = check_count(n_steps, "n_steps")
     if not callable(schedule):
         raise InputError("schedule", schedule, "a function of the step number")
-    return check_steps(np.array([_number(schedule(k), k) for k in range(n)]), "schedule")
+    try:
+        values = [_number(schedule(k), k) for k in range(n)]
+    except TypeError as error:
+        raise InputError("schedule", f"{schedule!r} ({error})", "a function of the step number") from error
+    return check_steps(np.array(values), "schedule")
 
 
 def from_torch(scheduler: Any, n_steps: int, group: int | None = None) -> Array:

@@ -76,7 +76,7 @@ def test_replay_with_checkpoints(tmp_path):
     runs = tmp_path / "killed" / "runs"
 
     def written():
-        return max((file.stat().st_mtime_ns for file in runs.glob("*.pt")), default=0)
+        return max((file.stat().st_mtime_ns for file in runs.glob("[!.]*.pt")), default=0)
 
     at_work = killed_again_and_again(REPLAY, tmp_path / "killed", random.Random(1), 5, 0.4, written)
     assert at_work > 0
