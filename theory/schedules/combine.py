@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.ranges import within_float64
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -179,6 +180,7 @@ def join(*parts: npt.ArrayLike) -> Array:
     return np.concatenate([check_steps(part, f"parts[{i}]") for i, part in enumerate(parts)])
 
 
+@within_float64
 def scale(steps: npt.ArrayLike, base_lr: float) -> Array:
     """Multiply a schedule by a base learning rate.
 
