@@ -1,5 +1,7 @@
 """Speed and memory of the exact theory, as ratios to limits measured in the same run where that is meaningful."""
 
+import subprocess
+import sys
 import time
 import tracemalloc
 
@@ -127,3 +129,17 @@ def test_theorem10_curve_against_one_rate_per_horizon(benchmark, full, least):
     benchmark.pedantic(li.rate_curve, args=(steps,), rounds=2, warmup_rounds=1)
     ratio = loop / least()
     benchmark.extra_info["loop / curve"] = ratio
+
+
+def test_the_first_line_of_the_readme_against_importing_numpy(benchmark):
+    """A process of its own each: nothing is compiled and SciPy is not imported."""
+    line = "import lastiterate as li; li.tune_base_lr(li.schedules.cosine(4_000), D=1.0, G=1.0)"
+
+    def start(code):
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+    benchmark.pedantic(start, (line,), rounds=7)
+    if benchmark.stats:
+        benchmark.extra_info["first line / import numpy, goal 2.5"] = benchmark.stats.stats.min / fastest(
+            start, "import numpy"
+        )
