@@ -6,7 +6,7 @@ EXTRAS := torch,tensorboard,parquet,data,cluster,optimizers,integrations,noteboo
 # two workers suit two cores; a file stays on one worker, so that its compiled kernels and fixtures are made once
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test test-slow lint docs bench bench-once figures gpu clean
+.PHONY: demo test test-slow lint docs bench bench-once performance rot mutate figures gpu clean
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -48,6 +48,20 @@ figures: $(VENV)/.test
 	$(BIN)/python -m lastiterate figures --quick --out out/figures
 	mkdir -p docs/figures && cp out/figures/*.png docs/figures/
 	sed 's#](\([a-z0-9-]*\)\.png)#](figures/\1.png)#' out/figures/figures.md > docs/figures.md
+
+# ratios to peers and limits, with the previous run beside: an idle machine, please
+performance: $(VENV)/.test
+	mkdir -p out
+	$(BIN)/python -m pytest benchmarks --benchmark-only -m "not gpu" --benchmark-json=out/benchmarks.json
+	$(BIN)/python benchmarks/performance_page.py out/benchmarks.json
+
+# oldest and newest dependencies, other interpreters, coverage, the build, known vulnerabilities
+rot: $(VENV)/.test
+	$(BIN)/nox
+
+# which small changes of the sources no test notices: by hand, an hour
+mutate: $(VENV)/.test
+	$(BIN)/nox -s mutate
 
 # needs a CUDA device: one table in under ten minutes
 gpu: $(VENV)/.demo

@@ -7,6 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from peers import fastest
 
 import lastiterate as li
 from lastiterate.theory.schedules import constant, cosine, linear, wsd
@@ -23,16 +24,6 @@ SHAPES = {"linear": linear, "cosine": cosine, "constant": constant, "wsd": wsd, 
 
 def scaled(name, n_steps):
     return SHAPES[name](n_steps) / np.sqrt(n_steps)
-
-
-def fastest(function, *arguments, rounds=7):
-    """Least seconds of several calls."""
-    times = []
-    for _ in range(rounds):
-        started = time.perf_counter()
-        function(*arguments)
-        times.append(time.perf_counter() - started)
-    return min(times)
 
 
 @pytest.mark.parametrize("name", SHAPES)

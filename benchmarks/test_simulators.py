@@ -10,17 +10,9 @@ from time import perf_counter
 import numba
 import numpy as np
 import pytest
+from peers import BATCH, logistic, numpy_loop, torch_loop
 
-from lastiterate.theory import problems
 from lastiterate.theory.simulators.simulate import simulate
-
-BATCH = 16
-
-
-def logistic(n: int, d: int) -> problems.Problem:
-    rng = np.random.default_rng(0)
-    matrix = rng.standard_normal((n, d))
-    return problems.logistic(matrix, np.where(matrix[:, 0] + 0.5 * rng.standard_normal(n) > 0.0, 1.0, -1.0))
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -37,29 +29,6 @@ def interleaved(functions: dict[str, Callable[[], object]], repeats: int = 11) -
         for name, function in functions.items():
             times[name].append(seconds(function))
     return {name: min(values) for name, values in times.items()}
-
-
-def numpy_loop(problem: problems.Problem, n_steps: int) -> None:
-    rng, w = np.random.default_rng(0), np.zeros(problem.dim)
-    X, y = problem.matrix, problem.targets
-    for _ in range(n_steps):
-        rows = rng.integers(0, len(y), BATCH)
-        a, b = X[rows], y[rows]
-        w -= 0.1 * (a.T @ (-b / (1.0 + np.exp(b * (a @ w))))) / BATCH
-
-
-def torch_loop(problem: problems.Problem, n_steps: int) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    X, y = torch.tensor(problem.matrix), torch.tensor(problem.targets)
-    w = torch.zeros(problem.dim, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.SGD([w], lr=0.1)
-    for _ in range(n_steps):
-        rows = torch.randint(0, len(y), (BATCH,))
-        optimizer.zero_grad()
-        torch.nn.functional.softplus(-y[rows] * (X[rows] @ w)).mean().backward()
-        optimizer.step()
 
 
 @pytest.mark.parametrize("d", [8, 64])

@@ -4,39 +4,9 @@ import time
 
 import numpy as np
 import pytest
+from peers import METHODS, pepit
 
 import lastiterate as li
-
-
-def linear(n_steps):
-    return (1 - np.arange(1, n_steps + 1) / (n_steps + 1)) / np.sqrt(n_steps + 1)
-
-
-METHODS = {
-    "sgd": lambda n: li.step_matrix.sgd(linear(n)),
-    "momentum 0.9": lambda n: li.step_matrix.momentum(linear(n), 0.9),
-    "dual averaging": lambda n: li.step_matrix.dual_averaging(np.ones(n), 2.0 * np.sqrt(np.arange(1, n + 1))),
-}
-
-
-def pepit(H):
-    """The same problem in PEPit, end to end."""
-    from PEPit import PEP
-    from PEPit.functions import ConvexLipschitzFunction
-
-    problem = PEP()
-    f = problem.declare_function(ConvexLipschitzFunction, M=1.0)
-    minimiser, start = f.stationary_point(), problem.set_initial_point()
-    problem.set_initial_condition((start - minimiser) ** 2 <= 1.0)
-    gradients, value = [], None
-    for k in range(len(H)):
-        x = start
-        for j in range(k):
-            x = x - float(H[k, j]) * gradients[j]
-        gradient, value = f.oracle(x)
-        gradients.append(gradient)
-    problem.set_performance_metric(value - f(minimiser))
-    return problem.solve(wrapper="cvxpy", solver="CLARABEL", verbose=0)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -24,6 +24,13 @@ settings.register_profile("ci", parent=settings.get_profile("default"), derandom
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
+if os.environ.get("NUMBA_DISABLE_JIT") == "1":  # for coverage: what is written in LLVM's own words has no Python twin
+    from lastiterate.theory.simulators.kernels import loop, oracles
+
+    loop.borrow = lambda array: array
+    oracles.VECTORISED = ()
+
+
 @pytest.fixture(autouse=True)
 def no_figures_left():
     """Pictures are drawn on pyplot's current axes: every test begins without any."""

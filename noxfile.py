@@ -1,0 +1,113 @@
+"""Checks against rot, each in an environment of its own: `nox -s oldest`, or all of them with `nox`.
+
+A session that cannot run here (no interpreter, no network) is skipped and says so.
+"""
+
+import json
+import os
+import tempfile
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "virtualenv"
+nox.options.error_on_missing_interpreters = False
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["oldest", "newest", "pythons", "coverage", "build", "audit"]
+
+PROJECT = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+# the build for CPUs that every environment takes: any other range admits a build for GPUs of several gigabytes
+TORCH = next(line for line in Path("constraints.txt").read_text().splitlines() if line.startswith("torch=="))
+EVERYTHING = ".[torch,tensorboard,parquet,data,cluster,optimizers,integrations,notebook,test]"
+IN_PARALLEL = ("-n", "2", "--dist", "loadfile")
+QUIET = ("-q", "--no-header", "-r", "fE")
+# tests of compiled functions that are small enough to run as Python, where coverage sees them
+INTERPRETED = [
+    "simulators/test_interpreted.py",
+    *(f"rates/test_{name}.py" for name in ("averages", "pivots", "recorded_run", "sgd", "varying")),
+    *(f"rates/methods/test_{name}.py" for name in ("blocks", "intervals", "last_row", "momentum")),
+    *(f"optimal/test_{name}.py" for name in ("closed_form", "merge")),
+    "laws",
+]
+FLOORS = {"theory": 95, "solvers": 95, "experiments": 85, "paper_figures": 85, "commands": 85}
+
+
+@nox.session(python="3.11")
+def oldest(session: nox.Session) -> None:
+    """The oldest versions that pyproject.toml admits, from a folder with spaces and without a home to write to."""
+    session.env["CI"] = "1"
+    folder = Path(tempfile.mkdtemp(), "a path with spaces")
+    session.run("git", "clone", "--quiet", ".", str(folder), external=True)
+    with session.chdir(folder):
+        session.install(TORCH)
+        session.install("--editable", EVERYTHING, "--constraint", "constraints-oldest.txt")
+        # nobody, not even root, can create a file below /proc
+        nowhere = {"HOME": "/proc", "XDG_CACHE_HOME": "/proc/cache", "XDG_CONFIG_HOME": "/proc/config"}
+        session.run("pytest", *IN_PARALLEL, *QUIET, *session.posargs, env=nowhere if os.name == "posix" else {})
+
+
+@nox.session(python="3.11")
+def newest(session: nox.Session) -> None:
+    """The newest versions there are, tests in random order."""
+    session.env["CI"] = "1"
+    session.install(TORCH)
+    session.install("--upgrade", "--upgrade-strategy", "eager", "--editable", EVERYTHING, TORCH)
+    session.run("pytest", *IN_PARALLEL, *QUIET, "--random-order", *session.posargs)
+
+
+@nox.session(python=["3.12", "3.13"])
+def pythons(session: nox.Session) -> None:
+    """Newer interpreters, without torch: what needs it skips."""
+    session.env["CI"] = "1"
+    tools = [tool for tool in PROJECT["optional-dependencies"]["test"] if not tool.startswith("dog-optimizer")]
+    session.install("--editable", ".", *tools, "--constraint", "constraints.txt")
+    session.run("pytest", *IN_PARALLEL, *QUIET, "tests/theory", "tests/solvers", "tests/contracts", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def coverage(session: nox.Session) -> None:
+    """Lines that the default tests reach; compiled functions run as Python on small sizes where they can."""
+    data = Path("out", "coverage").absolute()
+    data.mkdir(parents=True, exist_ok=True)
+    command = ("python", "-m", "pytest", *QUIET, "--cov=lastiterate", "--cov-report=", "--cov-append")
+    session.env.update(CI="1", COVERAGE_FILE=str(data / "data"))
+    session.run("python", "-m", "coverage", "erase")
+    session.run(*command, *IN_PARALLEL, *session.posargs)
+    small = [f"tests/theory/{name}" for name in INTERPRETED]
+    # as Python, 64-bit counters say that they wrap around
+    session.run(*command, *IN_PARALLEL, *small, "-W", "ignore::RuntimeWarning", env={"NUMBA_DISABLE_JIT": "1"})
+    session.run("python", "-m", "coverage", "html", "--quiet", "--directory", str(data / "html"))
+    for room, floor in FLOORS.items():
+        session.run("python", "-m", "coverage", "report", f"--include=*/{room}/*", f"--fail-under={floor}")
+
+
+@nox.session(python="3.11")
+def build(session: nox.Session) -> None:
+    """The source archive and the wheel, and what the index would say of them."""
+    session.install("build", "twine")
+    folder = session.create_tmp()
+    session.run("python", "-m", "build", "--outdir", folder)
+    session.run("twine", "check", "--strict", *map(str, Path(folder).iterdir()))
+
+
+@nox.session(python="3.11")
+def audit(session: nox.Session) -> None:
+    """Known vulnerabilities of what constraints.txt pins."""
+    session.install("pip-audit")
+    found = Path(session.create_tmp(), "audit.json")
+    pinned = ("--requirement", "constraints.txt", "--no-deps", "--disable-pip", "--progress-spinner", "off")
+    session.run("pip-audit", *pinned, "--format", "json", "--output", str(found), success_codes=[0, 1], silent=True)
+    packages = json.loads(found.read_text())["dependencies"] if found.exists() else []
+    if not any("vulns" in package for package in packages):
+        session.skip("no database of vulnerabilities can be reached from here")
+    known = [f"{package['name']} {entry['id']}" for package in packages for entry in package.get("vulns", [])]
+    if known:
+        session.error("known vulnerabilities: " + ", ".join(known))
+
+
+@nox.session(venv_backend="none")
+def mutate(session: nox.Session) -> None:
+    """Small changes of the sources that no test notices, against the list of those that change no result."""
+    session.run("python", "-m", "pip", "install", "--quiet", "mutmut>=3.8,<4")
+    session.run("python", "tests/mutation.py", *session.posargs)
