@@ -5,6 +5,7 @@ A session that cannot run here (no interpreter, no network) is skipped and says 
 
 import json
 import os
+import sys
 import tempfile
 import tomllib
 from pathlib import Path
@@ -15,6 +16,10 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["oldest", "newest", "pythons", "coverage", "build", "audit"]
+
+# pyenv's shims answer only for the version that is chosen; its other interpreters are there all the same
+for folder in Path.home().glob(".pyenv/versions/3.1[23].*/bin"):
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())["project"]
 # the build for CPUs that every environment takes: any other range admits a build for GPUs of several gigabytes
@@ -70,16 +75,16 @@ def coverage(session: nox.Session) -> None:
     """Lines that the default tests reach; compiled functions run as Python on small sizes where they can."""
     data = Path("out", "coverage").absolute()
     data.mkdir(parents=True, exist_ok=True)
-    command = ("python", "-m", "pytest", *QUIET, "--cov=lastiterate", "--cov-report=", "--cov-append")
+    command = (sys.executable, "-m", "pytest", *QUIET, "--cov=lastiterate", "--cov-report=", "--cov-append")
     session.env.update(CI="1", COVERAGE_FILE=str(data / "data"))
-    session.run("python", "-m", "coverage", "erase")
+    session.run(sys.executable, "-m", "coverage", "erase")
     session.run(*command, *IN_PARALLEL, *session.posargs)
     small = [f"tests/theory/{name}" for name in INTERPRETED]
     # as Python, 64-bit counters say that they wrap around
     session.run(*command, *IN_PARALLEL, *small, "-W", "ignore::RuntimeWarning", env={"NUMBA_DISABLE_JIT": "1"})
-    session.run("python", "-m", "coverage", "html", "--quiet", "--directory", str(data / "html"))
+    session.run(sys.executable, "-m", "coverage", "html", "--quiet", "--directory", str(data / "html"))
     for room, floor in FLOORS.items():
-        session.run("python", "-m", "coverage", "report", f"--include=*/{room}/*", f"--fail-under={floor}")
+        session.run(sys.executable, "-m", "coverage", "report", f"--include=*/{room}/*", f"--fail-under={floor}")
 
 
 @nox.session(python="3.11")
@@ -109,5 +114,5 @@ def audit(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def mutate(session: nox.Session) -> None:
     """Small changes of the sources that no test notices, against the list of those that change no result."""
-    session.run("python", "-m", "pip", "install", "--quiet", "mutmut>=3.8,<4")
-    session.run("python", "tests/mutation.py", *session.posargs)
+    session.run(sys.executable, "-m", "pip", "install", "--quiet", "mutmut>=3.8,<4")
+    session.run(sys.executable, "tests/mutation.py", *session.posargs)

@@ -15,6 +15,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+MUTMUT = str(Path(sys.executable).with_name("mutmut"))
 LISTED = ROOT / "tests" / "survivors.toml"
 ROOMS = {
     "rates": (
@@ -51,8 +52,8 @@ def survivors(room: str, workers: int) -> list[tuple[str, str]]:
             sources=[f"src/lastiterate/{path}" for path in sources], tests=[f"tests/{path}" for path in tests]
         )
         (folder / "pyproject.toml").write_text(settings)
-        subprocess.run(["mutmut", "run", "--max-children", str(workers)], cwd=folder, check=True)
-        listed = subprocess.run(["mutmut", "results"], cwd=folder, check=True, capture_output=True, text=True).stdout
+        subprocess.run([MUTMUT, "run", "--max-children", str(workers)], cwd=folder, check=True)
+        listed = subprocess.run([MUTMUT, "results"], cwd=folder, check=True, capture_output=True, text=True).stdout
         names = [
             line.split(":")[0].strip() for line in listed.splitlines() if line.endswith((": survived", ": no tests"))
         ]
@@ -61,7 +62,7 @@ def survivors(room: str, workers: int) -> list[tuple[str, str]]:
 
 def _change(folder: Path, name: str) -> tuple[str, str] | None:
     """Return the function and the changed lines of a survivor; None where only the words of an error differ."""
-    shown = subprocess.run(["mutmut", "show", name], cwd=folder, check=True, capture_output=True, text=True).stdout
+    shown = subprocess.run([MUTMUT, "show", name], cwd=folder, check=True, capture_output=True, text=True).stdout
     lines = [line for line in shown.splitlines() if re.match(r"[-+](?![-+])", line)]
     old, new = (" ".join(line[1:].strip() for line in lines if line[0] == sign) for sign in "-+")
     if "raise " in old or "InputError(" in old or _words(old) == _words(new):
