@@ -61,7 +61,9 @@ def gap_table(
 
 
 def ratio(candidate: Sequence[float | None], reference: Sequence[float | None]) -> tuple[float, float, float]:
-    """Return the geometric mean over seeds of candidate / reference with its 95% t interval; infinite if one diverged.
+    """Return the geometric mean of candidate / reference with its 95% t interval; infinite if one diverged.
+
+    The values are paired by what was drawn independently: seeds, or instances of a problem.
 
     >>> mean, low, high = ratio([2.0, 4.0, 8.0], [1.0, 2.0, 4.1])
     >>> round(mean, 2), low < 2.0 < high
