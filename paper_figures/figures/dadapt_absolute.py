@@ -54,7 +54,7 @@ def _runs(n_steps: int) -> Data:
                 "constant",
                 n_steps=n_steps,
                 diagnostics=("D_estimate", "distance"),
-                record=n_steps,
+                record=n_steps + 1,  # every step
                 **options,
             )
             d, x = (run.diagnostics[name][0, 0, 0, :n_steps] / D for name in ("D_estimate", "distance"))
@@ -102,7 +102,9 @@ def _check(data: Data) -> list[FigureCheck]:
     first, second = (ratio(settled[option], [1.0] * INSTANCES) for option in OPTIONS)
     return [
         holds("d never exceeds D", largest <= 1.0 + 1e-12, f"largest d/D {largest:.4f}", kind="theory"),
-        holds("both options settle at D / (1 + sqrt 3) or above", least >= LEAST, f"least d/D {least:.4f}", kind="theory"),
+        holds(
+            "both options settle at D / (1 + sqrt 3) or above", least >= LEAST, f"least d/D {least:.4f}", kind="theory"
+        ),
         holds(
             "Option II settles at (sqrt 5 - 1) / 2 D = 0.618 D (to 1%), or above where its first steps overshot",
             low > 0.99 * GOLDEN,
@@ -128,7 +130,8 @@ FIGURES = [
         "the minimiser.",
         caption="D and d_0 / D drawn log-uniformly from 0.1 to 10 and from 1e-6 to 0.3, no other setting; "
         "deterministic. Once x stays at the minimiser, ||s_k|| is D sqrt k, and a level d no longer grows if it equals "
-        "its own estimate: d = (D - 2 d^2/D)/2 for Option I, d = D - d^2/D for Option II; it never falls, and may settle above.",
+        "its own estimate: d = (D - 2 d^2/D)/2 for Option I, d = D - d^2/D for Option II; it never falls, and may "
+        "settle above.",
         cost="3 s",
         compute=_compute,
         draw=_draw,

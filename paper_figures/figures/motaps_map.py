@@ -27,7 +27,9 @@ WITHIN = 3.0
 def _compute(settings: Settings) -> Data:
     size, seeds = (9, 2) if settings.quick else (25, 5)
     result = settings.cache.get(f"motaps-map-{size}-{seeds}", lambda: _map(size, seeds))
-    caption = f"{size} x {size} grid, {seeds} seeds an instance; a cell was chosen on {len(TUNING)} instances, drawn and "
+    caption = (
+        f"{size} x {size} grid, {seeds} seeds an instance; a cell was chosen on {len(TUNING)} instances, drawn and "
+    )
     return {**result, "caption": f"{caption}checked are {len(FRESH)} others."}
 
 
@@ -73,7 +75,9 @@ def _ratios(problem: Problem, gammas: Array, taus: Array, seeds: int) -> Array:
 def _draw(data: Data) -> Any:
     figure, axis = panels(1, height=3.0)
     gaps = np.exp(np.log(np.array(data["gaps"])).mean(axis=0))
-    image = axis.imshow(np.log10(np.where(np.isfinite(gaps), gaps, np.nan)), origin="lower", cmap="cividis", aspect="auto")
+    image = axis.imshow(
+        np.log10(np.where(np.isfinite(gaps), gaps, np.nan)), origin="lower", cmap="cividis", aspect="auto"
+    )
     every = -(-len(data["gammas"]) // 5)
     ticks = range(0, len(data["gammas"]), every)
     axis.set_xticks(ticks, [f"{data['gammas'][i]:.2f}" for i in ticks])
@@ -110,7 +114,7 @@ def _check(data: Data) -> list[FigureCheck]:
         holds(
             f"the chosen cell is within {MARGIN:g} times the gap of tuned SGD",
             sgd[2] <= MARGIN,
-            f"ratio {shown(sgd)}",
+            f"ratio {shown(sgd, MARGIN)}",
             kind="published",
             source=SOURCE,
         ),

@@ -28,7 +28,12 @@ CONSTANTS = {  # of Theorem 10 of arXiv 2310.07831, as this toolkit computed the
     "inverse_sqrt": 2.570,
     "constant": 2.913,
 }
-SHORT = {"polynomial:power=0.5": "sqrt(1-z)", "wsd:cooldown=0.2": "wsd 20%", "one_minus_sqrt": "1-sqrt(z)", "inverse_sqrt": "1/sqrt(t)"}
+SHORT = {
+    "polynomial:power=0.5": "sqrt(1-z)",
+    "wsd:cooldown=0.2": "wsd 20%",
+    "one_minus_sqrt": "1-sqrt(z)",
+    "inverse_sqrt": "1/sqrt(t)",
+}
 
 
 def profile_at(text: str, n: int) -> Any:
@@ -102,12 +107,20 @@ def _draw(data: Data) -> Any:
     top.legend()
     names = sorted(data["rows"], key=lambda text: data["rows"][text]["exact"])
     y = np.arange(len(names))[::-1]
-    for key, offset, color, label in (("exact", 0.15, "#D55E00", "exact"), ("theorem10", -0.15, "#0072B2", "Theorem 10")):
+    for key, offset, color, label in (
+        ("exact", 0.15, "#D55E00", "exact"),
+        ("theorem10", -0.15, "#0072B2", "Theorem 10"),
+    ):
         excess = [100.0 * (data["rows"][name][key] / data["optimum"][key] - 1.0) for name in names]
         bottom.plot(excess, y + offset, "o", color=color, label=label, ms=4)
         for x, place, name in zip(excess, y + offset, names, strict=True):
             bottom.annotate(
-                f"{data['rows'][name][key]:.3f}", (x, place), (4, 0), textcoords="offset points", va="center", fontsize=6
+                f"{data['rows'][name][key]:.3f}",
+                (x, place),
+                (4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=6,
             )
     bottom.set_xscale("symlog", linthresh=0.1)
     bottom.set_xticks([0.0, 0.1, 1.0, 10.0, 100.0], ["0", "0.1", "1", "10", "100"])
@@ -139,16 +152,16 @@ def _check(data: Data) -> list[FigureCheck]:
             f"largest relative difference {attained:.1e}",
             kind="theory",
         ),
-        close(
-            "exact constant of linear decay", rows["linear"]["exact"], 1.0, 1e-9, kind="published", source=SOURCE
-        ),
+        close("exact constant of linear decay", rows["linear"]["exact"], 1.0, 1e-9, kind="published", source=SOURCE),
         holds(
             "no profile's bound is below the optimum of Theorem 10",
             above >= -1e-12,
             f"the nearest is {above:.2%} above",
             kind="theory",
         ),
-        holds("REX is within 1% of linear decay, the worst-case optimum", ratio < 1.01, f"{ratio:.4f}", kind="regression"),
+        holds(
+            "REX is within 1% of linear decay, the worst-case optimum", ratio < 1.01, f"{ratio:.4f}", kind="regression"
+        ),
         *(
             close(f"Theorem 10 constant of {text}", rows[text]["theorem10"], value, 0.001, kind="regression")
             for text, value in CONSTANTS.items()
@@ -162,8 +175,8 @@ FIGURES = [
         name="rex-constants",
         paper="REX (2107.04197) under Theorem 10 of 2310.07831",
         shows="The REX profile among the common ones, and how far their worst-case rates are above the least one.",
-        must_see="How near REX comes to linear decay, which is optimal. The constants are ours: the paper of 2021 has no "
-        "theory.",
+        must_see="How near REX comes to linear decay, which is optimal. The constants are ours: the paper of 2021 "
+        "has no theory.",
         caption=f"T = {HORIZON}, D = G = 1, each profile at its best base learning rate. Theorem 10 in its own "
         "convention (all T values of the schedule are in the bound); the exact rate for the T - 1 steps between the T "
         "iterates. Deterministic.",
