@@ -17,7 +17,7 @@ __all__ = ["FIGURES"]
 
 SOURCE = "arXiv 2107.04197, abstract, p. 1"
 
-# sets whose classes cannot be separated: without a ridge, which would favour faster decays, their minimum is attained
+# sets whose classes cannot be separated, so that a gap means something without a ridge, which favours faster decays
 SETS = ("vehicle", "vowel", "segment", "contraceptive", "hayes-roth", "tae", "pima", "bupa", "saheart")
 METHODS: dict[str, dict[str, Any]] = {"momentum": {"beta": 0.9}, "adam": {}}
 BUDGETS = (2, 5, 10, 25, 100)

@@ -162,10 +162,11 @@ def test_gradagrad_that_is_no_better_is_told():
 
 
 def test_prodigy_that_is_no_better_is_told():
-    runs = [{"gap": 1.0 + 0.1 * i, "reached": [i + 1] * len(prodigy.SHARES), "d": [1.0]} for i in range(INSTANCES)]
-    row = {"fixed": [{"gap": 100.0 + i} for i in range(INSTANCES)], **dict.fromkeys(prodigy.COLORS, runs)}
-    found = verdicts(prodigy._check({"rows": {"logistic": row}}))
-    assert not found["logistic: Prodigy ends with a smaller gap than D-Adaptation"]
+    names = ("gap after 3,000 steps", "steps to 0.3 D", "steps to 0.01 D")
+    runs = [dict.fromkeys(names, 1.0 + 0.1 * i) for i in range(INSTANCES)]
+    row = {"fixed": [{names[0]: 100.0 + i} for i in range(INSTANCES)], **dict.fromkeys(prodigy.COLORS, runs)}
+    found = verdicts(prodigy._check({"rows": {"logistic": row}, "horizons": (3000,)}))
+    assert not found["logistic: after 3,000 steps Prodigy has a smaller gap than D-Adaptation"]
     assert not found["logistic: Prodigy reaches 0.3 D in fewer steps than D-Adaptation"]
     assert found["logistic: control, D-Adaptation held at d_0 ends with a gap more than 10 times as large"]
 
