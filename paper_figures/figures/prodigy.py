@@ -102,8 +102,8 @@ def _draw(data: Data) -> Any:
             for method in ("prodigy_da", "resetting")
         }
         draw_ratios(axis, found, colors=[COLORS["prodigy_da"], COLORS["resetting"]] * len(data["rows"]))
-        axis.set(title=f"{what}, over D-Adaptation's")
-    axes[-1].set_xlabel("ratio")
+        axis.set(title=what)
+    axes[-1].set_xlabel("ratio to D-Adaptation")
     figure.set_size_inches(3.4, 1.75 * len(axes))
     return figure
 

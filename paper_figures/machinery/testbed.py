@@ -40,7 +40,7 @@ def convex_problem(name: str, instance: int = 0) -> Problem:
     Examples
     --------
     >>> convex_problem("|x|").D, round(convex_problem("|x|", 1).D, 3)
-    (1.0, 1.055)
+    (1.0, 1.056)
     """
     check_choice(name, "name", CONVEX)
     drawn = check_count(instance, "instance", minimum=0, maximum=INSTANCES)
