@@ -144,9 +144,9 @@ def rex(n_steps: int, minimum: float = 0.0, sampling: str = BETWEEN) -> Array:
 def generalised_rex(n_steps: int, b: float = 0.5, minimum: float = 0.0, sampling: str = BETWEEN) -> Array:
     """Reflected exponential with a free constant, (1 - s)/(1 - (1 - b) s) (arXiv 2603.10301).
 
-    b = 1 is linear, b -> 0 constant, b > 1 convex: below linear. b = inf is the limit of the schedules, divided by their
-    maximum: (1 - s)/s where no step is at s = 0 and there is no floor, otherwise one step of 1 (if one is at s = 0) and
-    the floor.
+    b = 1 is linear, b -> 0 constant, b > 1 convex: below linear. b = inf is the limit of the schedules at maximum 1:
+    (1 - s)/s where no step is at s = 0 and there is no floor, otherwise one step of 1 (if one is at s = 0) and the
+    floor.
 
     Parameters
     ----------

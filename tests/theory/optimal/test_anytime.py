@@ -1,7 +1,6 @@
 """Open horizons: the kernels against the library's rates, the designs against cone programs and the full program."""
 
 import pickle
-import time
 
 import cvxpy as cp
 import numpy as np
