@@ -45,6 +45,8 @@ def _tune(k, x, g, start, delta, update, scalars, options, first):
         beta = options[first + i]
         if k == 0 and package:
             scalars[M + i] = 1e-6
+        if beta == 0.0:  # nothing is kept, not even what has overflowed
+            scalars[M + i] = scalars[V + i] = scalars[R + i] = 0.0
         scalars[M + i] = max(beta * scalars[M + i], abs(reward))
         scalars[V + i] = beta * beta * scalars[V + i] + reward * reward
         scalars[R + i] = max(0.0, beta * scalars[R + i] - scalars[S + i] * reward)
