@@ -31,6 +31,7 @@ such files start with ``# pyright: reportMissingParameterType=false``.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import FunctionType
 from typing import Any
 
@@ -97,7 +98,11 @@ def _no_theorem(facts: RunFacts) -> Bound:
 
 def no_bound(reason: str) -> Callable[[RunFacts], Bound]:
     """Return a bound function that only says why there is none."""
-    return lambda facts: Bound(None, reason=reason)
+    return partial(_without, reason)
+
+
+def _without(reason: str, facts: RunFacts) -> Bound:
+    return Bound(None, reason=reason)
 
 
 Option = float | bool | str | tuple[float, ...]

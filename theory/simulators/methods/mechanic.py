@@ -113,7 +113,7 @@ _ADAM = {**_TUNER, "beta1": 0.9, "beta2": 0.999, "adam_eps": 1e-8}
 _BETAS = {"mechanic_betas": (0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999)}  # a list comes last
 _ROW: dict[str, Any] = {
     "scalars": 1 + 4 * TUNERS,
-    "bound": no_bound("the practical tuner clips and sums six discounts; no theorem has its constants"),
+    "bound": no_bound("the practical tuner clips and sums several discounts; no theorem has its constants"),
 }
 
 METHODS = {
