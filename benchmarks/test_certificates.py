@@ -1,11 +1,14 @@
 """Cost of proofs and of momentum bounds, against the semidefinite program where there is one."""
 
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 
 import lastiterate as li
+from lastiterate.theory.certificates import check_certificate
 
 
 def shortest(call, rounds=3):
@@ -36,6 +39,19 @@ def test_both_sides_of_a_thousand_steps(benchmark, full, family):
     benchmark.extra_info["relative width"] = float(1 - low / high)
     benchmark.extra_info["bytes"] = len(certificate.two_sided().to_json())
     assert low <= high
+
+
+@pytest.mark.parametrize("family", ["linear", "cosine", "wsd"])
+def test_file_of_a_thousand_steps_from_making_to_the_verdict(benchmark, full, tmp_path, family):
+    """Limit: 60 s for both sides, the file, and the stand-alone checker in a process of its own."""
+    steps = li.tune_base_lr(li.schedules.parse(family, 1000 if full else 100), D=30.0).steps
+    command = [sys.executable, "-I", check_certificate.__file__, tmp_path / "c.json"]
+
+    def make_and_check():
+        li.exact_rate(steps, D=30.0).certificate().two_sided().to_json(tmp_path / "c.json")
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert f"N = {steps.size}" in benchmark.pedantic(make_and_check, rounds=1)
 
 
 @pytest.mark.parametrize("n_steps", [10, 20])

@@ -121,6 +121,11 @@ def _over_optimum(text: str, n: int) -> float:
     return tune_base_lr(text, n_steps=m).value * math.sqrt(m + 1.0)
 
 
+def _judged(n: int) -> str:
+    """What the number holds for, and the length at which it was found where that is not the run's own."""
+    return EXACT if n <= MOST_STEPS else f"{EXACT}; judged at {MOST_STEPS:,} steps instead of {n:,}, where it settles"
+
+
 def _shape(n: int) -> list[Answer]:
     cosine, wsd = (_over_optimum(text, n) for text in ("cosine", "wsd:cooldown=0.2"))
     none = "real losses decay faster than worst cases: the best cooldowns of arXiv 2501.18965 take 40 to 60%"
@@ -133,7 +138,7 @@ def _shape(n: int) -> list[Answer]:
         Answer(
             "What do the usual shapes cost?",
             f"cosine to zero costs {cosine - 1:.1%}, WSD with 20% cooldown {wsd - 1:.1%}",
-            cosine, "exact rates at the best base learning rate of each, over the optimum", f"{EXACT}; {none}",
+            cosine, "exact rates at the best base learning rate of each, over the optimum", f"{_judged(n)}; {none}",
             f"lastiterate compare cosine wsd:cooldown=0.2 -n {n}",
         ),
     ]  # fmt: skip
@@ -144,7 +149,7 @@ def _warmup(n: int) -> Answer:
     return Answer(
         "How long a warm-up?", f"as short as is stable: 1% costs {cost[0.01] - 1:.1%}, 5% costs {cost[0.05] - 1:.1%}",
         cost[0.05], "exact rate of a warm-up before linear decay, over the optimum",
-        f"{EXACT}; what a warm-up gains, stability, is not in the model",
+        f"{_judged(n)}; what a warm-up gains, stability, is not in the model",
         f"lastiterate bound linear:warmup=0.05 -n {n}",
     )  # fmt: skip
 
@@ -166,7 +171,7 @@ def _capped(n: int, cap: float, scale: float) -> Answer:
     if peak <= cap:
         words, number = "the cap does not bind: the best peak lies below it", peak / cap
         return Answer("What if the learning rate has a cap?", words, number, "best peak of linear decay over the cap",
-                      EXACT, f"lastiterate bound linear -n {n}")  # fmt: skip
+                      _judged(n), f"lastiterate bound linear -n {n}")  # fmt: skip
     found: dict[float, float] = {}
     for share in np.linspace(0.05, 1.0, 20).tolist():
         shape = parse(f"wsd:cooldown={share!r}", m)
@@ -176,7 +181,7 @@ def _capped(n: int, cap: float, scale: float) -> Answer:
     return Answer(
         "What if the learning rate has a cap?", f"stay at the cap and cool down over the last {best:.0%}", found[best],
         "least exact rate of WSD below the cap, over the optimum without one",
-        f"{EXACT}; the best schedule of any shape is that of lastiterate design --max-step",
+        f"{_judged(n)}; the best schedule of any shape is that of lastiterate design --max-step",
         f"lastiterate design -n {n} --max-step {cap:g}",
     )  # fmt: skip
 
@@ -250,19 +255,22 @@ def _played(log: str | Path) -> Array | None:
 def _of_the_log(log: str | Path, played: Array | None) -> list[Answer]:
     answers: list[Answer] = []
     if played is not None and played.max() > 0.0:
-        steps = played[:: max(1, played.size // MOST_STEPS)]
+        every = max(1, played.size // MOST_STEPS)
+        steps = played[::every]
+        thinned = EXACT if every == 1 else f"{EXACT}; judged on one of {every} rates, {steps.size:,} steps"
         tuned = tune_base_lr(steps).value * math.sqrt(steps.size + 1.0)
         more = optimal_continuation(prefix=steps / steps.max(), n_steps=max(steps.size // 2, 1), D=_distance(steps))
         answers += [
             Answer(
                 "How good was the schedule of the last run?", f"{tuned - 1:.1%} over the optimum of its length", tuned,
-                "exact rate of the logged learning rates at their best factor", EXACT, f"lastiterate bound {log}",
+                "exact rate of the logged learning rates at their best factor", thinned,
+                f"lastiterate bound {log}",
             ),
             Answer(
                 "Train on from there for half as long: at which rate?",
                 f"re-warm to {more.steps.max():.2f} of its peak, then linear to zero", float(more.steps.max()),
                 "optimal continuation of the logged steps",
-                f"{EXACT}; for the same data: a change of distribution is not in the model",
+                f"{thinned}; for the same data: a change of distribution is not in the model",
                 f"lastiterate continue {log} -n {max(played.size // 2, 1)}",
             ),
         ]  # fmt: skip

@@ -37,6 +37,13 @@ def installed(name: str) -> str | None:
 def show_versions() -> None:
     """Print the versions that a bug report needs.
 
+    Raises
+    ------
+    OSError
+        If the text cannot be written, as to a pipe whose reader has ended.
+
+    Examples
+    --------
     >>> show_versions()  # doctest: +ELLIPSIS
     lastiterate ...
     python ...

@@ -33,7 +33,7 @@ class Reference:
 BETAS = {"betas": "beta1, beta2"}
 ADAM = {**BETAS, "decoupled_weight_decay": "decouple"}
 DADAPT = {**BETAS, "use_bias_correction": "bias_correction"}
-MECHANIC = Reference("mechanic_pytorch.mechanize", {"Base": "the method's name"}, {"betas": "the six discounts"})
+MECHANIC = Reference("mechanic_pytorch.mechanize", {"Base": "the method's name", "betas": "mechanic_betas"})
 MADGRAD = {"decouple_decay": "decouple"}
 MOMO = {"lb": "lower_bound", "use_fstar": "estimate"}
 ALWAYS = {"params", "lr", "learning_rate", "log_every", "log_func"}  # problem, base_lr, diagnostics
@@ -62,14 +62,14 @@ REFERENCES = {
     "gradagrad_coordinate": Reference("arXiv 2206.06900"),
     "normalized_sgd": Reference("optax.normalize_by_update_norm", {"scale_factor": "base_lr"}),
     "sign_sgd": Reference("optax.sign_sgd"),
-    "lion": Reference("optax.lion", {"b1": "beta1", "b2": "beta2"}, {"mask": "decay of a part of x"}),
+    "lion": Reference("optax.lion", {"b1": "beta1", "b2": "beta2"}),
     "muon": Reference("torch.optim.Muon", {"ns_coefficients": "ns_a, ns_b, ns_c", "adjust_lr_fn": "match_rms"}),
     "muon_exact": Reference(
         "torch.optim.Muon",
         dict.fromkeys(("ns_coefficients", "ns_steps", "eps"), "exact instead") | {"adjust_lr_fn": "match_rms"},
     ),
     "polyak": Reference("arXiv 1905.00313"),
-    "sp": Reference("arXiv 2106.11851", gaps={"beta": "momentum of the authors' code"}),
+    "sp": Reference("arXiv 2106.11851"),
     "sps_max": Reference("arXiv 2002.10542"),
     "taps": Reference("arXiv 2106.11851"),
     "motaps": Reference("arXiv 2106.11851"),
@@ -84,9 +84,9 @@ REFERENCES = {
     "prodigy_gd": Reference("arXiv 2306.06101"),
     "prodigy_da": Reference("arXiv 2306.06101"),
     "resetting": Reference("arXiv 2306.06101"),
-    "dog": Reference("dog.DoG", gaps={"init_eta": "the first step itself"}),
-    "dog_layerwise": Reference("dog.LDoG", gaps={"init_eta": "the first step itself"}),
-    "dowg": Reference("optax.contrib.dowg", gaps={"mask": "decay of a part of x"}),
+    "dog": Reference("dog.DoG"),
+    "dog_layerwise": Reference("dog.LDoG"),
+    "dowg": Reference("optax.contrib.dowg"),
     "dadapt_sgd": Reference("dadaptation.DAdaptSGD"),
     "dadapt_adam": Reference("dadaptation.DAdaptAdam", DADAPT),
     "dadapt_lion": Reference("dadaptation.DAdaptLion", BETAS),

@@ -100,7 +100,7 @@ def largest_difference(
     problem, row, rng = problem or vector_problem(), METHODS[method], np.random.default_rng(0)
     assert not set(options) - set(row.options)
     chosen = {**row.options, **options}
-    values = np.array([float(getattr(problem, v) if isinstance(v, str) else v) for v in chosen.values()])
+    values = np.hstack([getattr(problem, v) if isinstance(v, str) else v for v in chosen.values()]).astype(float)
     x, state, scalars = problem.x0.copy(), np.zeros((row.vectors, problem.dim)), np.zeros(FIRST + row.scalars)
     advance, worst = start(problem.x0.copy(), rates), 0.0
     for k, lr in enumerate(rates.tolist()):

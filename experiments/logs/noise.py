@@ -131,6 +131,16 @@ def read_noise(
     ------
     InputError
         If a column or a size is missing, and as in `estimate_noise`.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder, "log.csv")
+    ...     _ = file.write_text("step,grad_norm_l2,grad_norm_first\\n0,3.0,4.0\\n1,3.0,4.0\\n")
+    ...     log = read_noise(file, batch=2, micro_batch=1)
+    >>> (log.norms**2).round(9), (log.noise**2).round(9)
+    (array([2., 2.]), array([14., 14.]))
     """
     whole, part = read_norms(path, column=column), read_norms(path, column=first_column)
     sizes = [_size(path, name, given) for name, given in (("batch", batch), ("micro_batch", micro_batch))]

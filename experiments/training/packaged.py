@@ -12,6 +12,7 @@ import torch
 from lastiterate.theory.base.validation import InputError
 
 from .extras import require
+from .muon import MuonWithAuxiliary
 
 __all__ = [
     "Builder",
@@ -50,14 +51,16 @@ def own(module: str, attribute: str) -> Builder:
     return build
 
 
-def muon(params: Any, **options: Any) -> torch.optim.Optimizer:
-    """Torch's Muon, which takes matrices only; the message says which parameter is none."""
+def muon(params: Any, *, aux: str | None = None, **options: Any) -> torch.optim.Optimizer:
+    """Torch's Muon, which takes matrices only; with ``aux`` another optimizer takes the rest."""
+    if aux is not None:
+        return MuonWithAuxiliary(params, aux=aux, **options)
     listed = list(params)
     for entry in listed:
         for p in entry["params"] if isinstance(entry, dict) else [entry]:
             if p.ndim != 2:
                 shape = f"a parameter of shape {tuple(p.shape)}"
-                raise InputError("params", shape, "matrices alone for muon; give the others an optimizer of their own")
+                raise InputError("params", shape, "matrices alone for muon; muon:aux=adamw gives the others to AdamW")
     return of_class("torch.optim", "Muon")(listed, **options)
 
 

@@ -14,7 +14,17 @@ __all__ = ["FreeShape", "Parameter", "SPACES", "Shape", "Space", "WIDE", "space_
 
 @dataclass(frozen=True)
 class Parameter:
-    """A shape parameter and its range; ``log`` draws it log-uniformly."""
+    """A shape parameter and its range; ``log`` draws it log-uniformly.
+
+    A range without an upper end is drawn as low + u/(1 - u): its ends are u = 0 and u = 1, where the value is infinite,
+    and half of the draws lie within 1 of ``low``.
+
+    Examples
+    --------
+    >>> beta = Parameter("b", 0.0, np.inf)
+    >>> [beta.from_unit(u) for u in (0.0, 0.5, 0.75, 1.0)], beta.to_unit(np.inf)
+    ([0.0, 1.0, 3.0, inf], 1.0)
+    """
 
     name: str
     low: float
@@ -23,12 +33,16 @@ class Parameter:
 
     def from_unit(self, u: float) -> float:
         """Map the unit interval to the range."""
+        if np.isinf(self.high):
+            return float(self.low + u / (1.0 - u)) if u < 1.0 else self.high
         if self.log:
             return float(self.low * (self.high / self.low) ** u)
         return float(self.low + (self.high - self.low) * u)
 
     def to_unit(self, value: float) -> float:
         """Map the range to the unit interval."""
+        if np.isinf(self.high):
+            return 1.0 if value == self.high else (value - self.low) / (1.0 + value - self.low)
         if self.log:
             return float(np.log(value / self.low) / np.log(self.high / self.low))
         return (value - self.low) / (self.high - self.low)
@@ -176,15 +190,15 @@ _FLOOR = Parameter("minimum", 0.0, 1.0)
 WIDE: dict[str, Space] = {
     space.name: space
     for space in (
-        Space("generalised_rex_wide", (Parameter("b", 0.01, 100.0, log=True), _WARMUP), "generalised_rex"),
+        Space("generalised_rex_wide", (Parameter("b", 0.0, np.inf), _WARMUP), "generalised_rex"),
         Space("cosine_y", (_FLOOR, _WARMUP), "cosine"),
         Space("generalised_cosine_y", (Parameter("power", 0.1, 10.0, log=True), _FLOOR, _WARMUP), "generalised_cosine"),
         Space("two_point_linear_y", (*_TWO_POINTS, _Y_END), "two_point_linear"),
         Space("two_point_spline_y", (*_TWO_POINTS, _Y_END), "two_point_spline"),
     )
 }
-"""Larger spaces, searched where they are named: beta on both sides of linear (the published family has [0, inf)), and
-the families whose last value is searched too."""
+"""Larger spaces, searched where they are named: beta in all of [0, inf], as the published family has it, and the
+families whose last value is searched too."""
 
 
 def space_of(text: str) -> Space:

@@ -1,9 +1,11 @@
 import json
 import math
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import lastiterate as li
 from lastiterate.cli import app
 
 
@@ -94,3 +96,69 @@ def test_bound_says_in_words_what_binds_and_where_a_schedule_loses(tmp_path):
     assert picture.stat().st_size > 1000
     assert "nothing" in json.loads(run("bound", "linear", "-n", 60, "--json").output)["would_help"]
     assert isinstance(run("bound", "wsd", "--where", "where.txt").exception, ValueError)
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """A file as the recorder writes it, with both norms of every step, and the L2 norms."""
+    norms = np.exp(np.linspace(0.3, -1.2, 12)).round(6)
+    rows = [f"{k + 1},0.1,{30 * g},{g}" for k, g in enumerate(norms)]
+    path = tmp_path / "norms.csv"
+    path.write_text("\n".join(["step,lr,grad_norm_l1,grad_norm_l2", *rows]))
+    return path, norms
+
+
+def test_bound_and_compare_take_the_recorders_file(recorded, tmp_path):
+    path, norms = recorded
+    unit = li.optimal_schedule(12, 3.0, norms).value
+    found = json.loads(run("bound", "cosine", "-G", path, "-D", 3, "--json").output)
+    assert found["n_steps"] == 12
+    np.testing.assert_allclose(found["G"], norms)
+    assert found["optimum_D_sqrt_sum_1_G_k_2"] == pytest.approx(unit, rel=1e-12)
+    for row in found["rows"]:
+        tuned = li.tune_base_lr("cosine", 3.0, norms, row["bound"], n_steps=12)
+        assert row["rate"] == pytest.approx(tuned.value, rel=1e-12)
+        assert row["over_optimum"] == pytest.approx(tuned.value / unit, rel=1e-12)
+    rows = json.loads(run("compare", "linear", "cosine", "-G", path, "-D", 3, "--json").output)["rows"]
+    assert {row["schedule"]: row["exact"] for row in rows}["cosine"] == pytest.approx(
+        found["rows"][0]["over_optimum"], rel=1e-12
+    )
+    best = tmp_path / "best.json"
+    assert run("optimal", "-n", 12, "-G", path, "-D", 3, "--out", best).exit_code == 0
+    rows = json.loads(run("compare", best, "-G", path, "-D", 3, "--json").output)["rows"]
+    assert rows[0]["exact"] == pytest.approx(1.0, rel=1e-9)
+    assert "12 bounds, 0.301194 to 1.34986, from" in run("bound", "cosine", "-G", path).output
+    assert run("bound", "cosine", "-G", path, "--plot", tmp_path / "bound.png").exit_code == 0
+
+
+def test_worst_case_takes_the_recorders_file(recorded):
+    path, norms = recorded
+    words = ("worst-case", "linear", "-G", path, "--base-lr", 0.2)
+    found = json.loads(run(*words, "--json").output)
+    exact = li.exact_rate(0.2 * li.schedules.linear(12), G=norms)
+    assert exact.kind == "exact"
+    assert found["rows"][0]["worst_case"] == pytest.approx(exact.value, rel=1e-6)
+    over = found["rows"][0]["over_D_sqrt_sum_1_G_k_2"]
+    assert over == pytest.approx(exact.value / li.optimal_schedule(12, 1.0, norms).value, rel=1e-6)
+    assert json.loads(run(*words, "--method", "momentum", "--json").output)["n_steps"] == 12
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("bound", "linear", "-n", 13), "G: expected a number, or an array of length 14 or 13"),
+        (("bound", "linear", "--base-lr", 0.1, "--momentum", 0.5), "without momentum"),
+        (("anytime", "--from", 3, "--to", 9), "for an open horizon are known for one bound"),
+    ],
+)
+def test_where_a_file_of_bounds_has_no_meaning_the_error_says_why(recorded, words, said):
+    result = run(*words, "-G", recorded[0])
+    assert result.exit_code != 0
+    assert said in str(result.exception)
+
+
+@pytest.mark.parametrize("command", [("bound", "linear"), ("compare",), ("worst-case", "linear")])
+def test_a_file_of_bounds_that_cannot_be_read_is_named(command, tmp_path):
+    (tmp_path / "empty.csv").write_text("step\n1\n")
+    for path in (tmp_path / "absent.csv", tmp_path / "empty.csv"):
+        assert str(run(*command, "-G", path).exception).startswith("--gradient: expected")

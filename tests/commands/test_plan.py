@@ -79,6 +79,19 @@ def test_it_asks_in_a_terminal_only_and_only_for_what_is_missing(monkeypatch):
     assert len(asked) == 1
 
 
+def test_a_long_run_says_at_which_length_it_was_judged(tmp_path):
+    log = tmp_path / "long.csv"
+    log.write_text("lr\n" + "\n".join("1.0" for _ in range(45_000)))
+    shown = CliRunner().invoke(app, ["plan", "-n", "30000", "--cap", "1e-4", "--log", str(log)], terminal_width=400)
+    assert "judged at 20,000 steps instead of 30,000" in " ".join(shown.stdout.split())
+    found = answers("-n", 30_000, "--cap", 1e-4, "--log", log)
+    told = {question for question, row in found.items() if "judged at 20,000 steps" in row["uncertainty"]}
+    assert told == {"What do the usual shapes cost?", "How long a warm-up?", "What if the learning rate has a cap?"}
+    again = found["How good was the schedule of the last run?"]
+    assert "judged on one of 2 rates, 22,500 steps" in again["uncertainty"]
+    assert not any("judged" in row["uncertainty"] for row in answers("-n", 20_000).values())
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -1,5 +1,6 @@
 """One contract for all members of each table: families, methods, problems, optimizers, workloads, figures."""
 
+import pickle
 from importlib import import_module
 
 import numpy as np
@@ -38,6 +39,8 @@ def test_method(name):
     alone = simulate(problem, name, "linear", n_steps=12, base_lr=1e-2, progress=False)
     assert np.isfinite(runs[0].f).all()
     np.testing.assert_array_equal(runs[0].f, runs[1].f)
+    again = pickle.loads(pickle.dumps(alone))
+    assert (again.bound, again.bound_reason) == (alone.bound, alone.bound_reason)
     np.testing.assert_array_equal(runs[0].f[:, 1:], alone.f)
     assert runs[0].f[0, 0, 0, 0] == pytest.approx(problem.value(problem.x0), rel=1e-12)
 

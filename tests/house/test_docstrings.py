@@ -2,15 +2,12 @@
 
 import inspect
 import re
-from pathlib import Path
 
 import pytest
 from numpydoc.docscrape import get_doc_object
 
 import lastiterate as li
 
-EXCEPTIONS = Path(__file__).with_name("docstring_exceptions.txt")
-ALLOWED = {tuple(line.split()) for line in EXCEPTIONS.read_text().splitlines() if line and line[0] != "#"}
 NAMESPACES = ("schedules", "problems", "step_matrix", "momentum", "dual_averaging")
 SIZED = re.compile(r"shape|float64\[|\bint64\[")
 
@@ -62,11 +59,4 @@ def lacks(name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_docstring_is_complete(name):
-    allowed = {what for where, what in ALLOWED if where == name}
-    found = lacks(name)
-    assert found <= allowed, f"{name} lacks {', '.join(sorted(found - allowed))}"
-    assert allowed <= found, f"{name} has {', '.join(sorted(allowed - found))} now: take it off the list"
-
-
-def test_the_list_of_exceptions_names_public_things():
-    assert {where for where, _ in ALLOWED} <= set(PUBLIC)
+    assert not lacks(name)

@@ -3,7 +3,9 @@
 Their common parameters are those of `lastiterate.theory.schedules.decaying`.
 """
 
-from lastiterate.theory.base.validation import Array, check_positive
+import numpy as np
+
+from lastiterate.theory.base.validation import Array, check_fraction, check_positive, is_number
 
 from .sampling import BETWEEN, floored, half_cosine, normalised, progress
 
@@ -142,14 +144,16 @@ def rex(n_steps: int, minimum: float = 0.0, sampling: str = BETWEEN) -> Array:
 def generalised_rex(n_steps: int, b: float = 0.5, minimum: float = 0.0, sampling: str = BETWEEN) -> Array:
     """Reflected exponential with a free constant, (1 - s)/(1 - (1 - b) s) (arXiv 2603.10301).
 
-    b = 1 is linear, b -> 0 constant, b > 1 convex: below linear.
+    b = 1 is linear, b -> 0 constant, b > 1 convex: below linear. b = inf is the limit of the schedules at maximum 1:
+    (1 - s)/s where no step is at s = 0 and there is no floor, otherwise one step of 1 (if one is at s = 0) and the
+    floor.
 
     Parameters
     ----------
     n_steps : int
         Number of steps N.
     b : float
-        Constant, at least zero; the beta of the published family.
+        Constant, at least zero, infinity included; the beta of the published family.
     minimum : float
         Floor, between 0 and 1.
     sampling : {"(k+1)/(N+1)", "k/N"}
@@ -171,7 +175,11 @@ def generalised_rex(n_steps: int, b: float = 0.5, minimum: float = 0.0, sampling
     array([1.  , 0.75, 0.5 , 0.25])
     >>> generalised_rex(4, b=3.0, sampling="k/N")
     array([1.  , 0.5 , 0.25, 0.1 ])
+    >>> generalised_rex(4, b=np.inf)
+    array([1.        , 0.375     , 0.16666667, 0.0625    ])
     """
     s = progress(n_steps, sampling)
-    profile = (1.0 - s) / (1.0 - s + check_positive(b, "b", allow_zero=True) * s)
-    return normalised(floored(profile, minimum))
+    if is_number(b) and b == np.inf:
+        away = s[0] > 0.0 and not check_fraction(minimum, "minimum")
+        return normalised((1.0 - s) / s if away else floored((s == 0.0).astype(np.float64), minimum))
+    return normalised(floored((1.0 - s) / (1.0 - s + check_positive(b, "b", allow_zero=True) * s), minimum))

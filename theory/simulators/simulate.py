@@ -98,7 +98,7 @@ def simulate(
     progress : bool, optional
         Show a progress bar on standard error; by default when it is a terminal and the run is long.
     **options
-        The method's own options; an array of N values is read step by step.
+        The method's own options; an array of N values is read step by step (but `mechanic_betas`, a list).
 
     Returns
     -------
@@ -134,7 +134,7 @@ def simulate(
     diagnostics = read_diagnostics(diagnostics)
     averaging = read_averaging(average, N)
     weights, ratios = read_weights(to_last_iterate, N)
-    values, series, slots = read_options(row, method, problem, options, N)
+    values, series, slots, chosen = read_options(row, method, problem, options, N)
 
     loop = _compiled_loop()
     channels = ["f", *(["f_average"] if average is not False or row.averages else []), *dict.fromkeys(diagnostics)]
@@ -204,8 +204,6 @@ def simulate(
     for name in ("f", "f_average"):
         if name in channels:
             store[:, :, channels.index(name)][(stopped >= 0) & (record_at >= stopped)] = np.inf
-    chosen = {name: values[i] for i, name in enumerate(row.options)}
-    chosen |= {name: series[j] for j, name in enumerate(list(row.options)[i] for i in slots)}
     _check_minimum(row, chosen, extras[:, loop.BEST])
     run = Simulation(
         problem=problem,

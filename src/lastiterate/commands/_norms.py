@@ -43,8 +43,11 @@ def gradient_bounds(text: str, option: str = "--gradient") -> Any:
     return to_horizon(found.norms, found.horizon, found.positions, found.span)
 
 
-def gradient_bound(text: str, option: str = "--gradient") -> float:
-    """Return the number where a file would have no meaning.
+NO_MOMENTUM = "bounds that vary are for schedules without momentum"
+
+
+def gradient_bound(text: str, option: str = "--gradient", why: str = NO_MOMENTUM) -> float:
+    """Return the number where a file would have no meaning; ``why`` says so.
 
     >>> gradient_bound("2")
     2.0
@@ -54,4 +57,11 @@ def gradient_bound(text: str, option: str = "--gradient") -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise InputError(option, text, "a number here: bounds that vary are for schedules without momentum") from error
+        raise InputError(option, text, f"a number here: {why}") from error
+
+
+def told(G: Any, text: str, *, as_json: bool) -> Any:
+    """Return the bounds as the output tells them: a number, all of them as JSON, or where they came from."""
+    if isinstance(G, float):
+        return G
+    return G.tolist() if as_json else f"{G.size} bounds, {G.min():g} to {G.max():g}, from {text}"

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ._norms import gradient_bound
 from ._output import JsonFlag, PlotOption, emit
 
 
@@ -29,7 +30,7 @@ def anytime(
         bool, typer.Option("--compare", help="Price the raw iterate, two cooldowns and an average beside each other.")
     ] = False,
     D: Annotated[float, typer.Option("-D", "--distance", help="Distance from the start to a minimiser.")] = 1.0,
-    G: Annotated[float, typer.Option("-G", "--gradient", help="Bound on the subgradient norm.")] = 1.0,
+    G: Annotated[str, typer.Option("-G", "--gradient", help="Bound on the subgradient norm, a number.")] = "1",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Schedule file: .json, .csv or .npy.")] = None,
     as_json: JsonFlag = False,
     plot: PlotOption = None,
@@ -40,11 +41,12 @@ def anytime(
 
     if compare and (branch is not None or average is not None):
         raise InputError("--compare", True, "neither --branch nor --average beside it")
+    cap = gradient_bound(G, why="the steps for an open horizon are known for one bound, not for bounds that vary")
     stops = None if releases is None else _integers(releases)
     ways: dict[str, dict[str, Any]] = {_name(branch, average): {"branch": branch, "average": average or False}}
     if compare:
         ways |= {_name(share, None): {"branch": share} for share in (0.1, 0.2)} | {_name(None, 4.0): {"average": 4.0}}
-    plans = {name: anytime_schedule(first, last, stops, D=D, G=G, **way) for name, way in ways.items()}
+    plans = {name: anytime_schedule(first, last, stops, D=D, G=cap, **way) for name, way in ways.items()}
     rows = [
         {
             "returned at the stop": name,

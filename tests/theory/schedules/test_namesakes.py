@@ -4,6 +4,7 @@ The numbers of ``published_schedules.json`` were computed once with the code of 
 """
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,20 @@ WITHOUT_NAMESAKE = {
 """Families that no library of the table has, and what they are tested against."""
 
 
+LONGER = {
+    'powercool(n, power=1.2, flat=6 / 24, end=29 / 24, sampling="k/N")': (
+        'powercool(n, power=1.2, flat=6 / 25, end=29 / 25, sampling="k/N")'
+    )
+}
+"""Expressions of n = 24 steps whose lengths are fractions of the run, and the same shape for one step more."""
+NO_SUCH_STEP = {
+    "google/init2winit": "none: an array of n values",
+    "KellerJordan/modded-nanogpt": "none: it asserts that the step is below n",
+}
+EXTRAPOLATED = {name for _, name, _ in INSTALLED if "OneCycleLR" in name}
+"""Namesakes that continue the curve of their last phase past its end."""
+
+
 def ours(expression, n=N):
     return np.asarray(eval(expression, {**vars(schedules), "np": np, "n": n}))
 
@@ -45,6 +60,49 @@ def test_installed(expression, name, play):
 def test_published(row):
     theirs, here = np.array(row["values"][: row["n_steps"]]), ours(row["ours"], row["n_steps"])
     np.testing.assert_allclose(here / here.max(), theirs / theirs.max(), rtol=1e-12, atol=1e-14)
+
+
+def past_the_end(expression, name, theirs, n):
+    """Say what the namesake has at step n, the first that a schedule of n steps does not have.
+
+    It is, to 1e-12, the next step of a shape that goes on, or the end of the profile, s = 1: the floor, or zero.
+    """
+    if theirs.size <= n:
+        return NO_SUCH_STEP[name]
+    value, here = theirs[n] / theirs[:n].max(), ours(expression, n)
+    try:
+        longer = ours(LONGER.get(expression, expression), n + 1)
+    except InputError:  # the shape has a fixed length
+        longer = here
+    ahead = np.append(here, value * here.max())
+    if longer.size == n + 1 and np.allclose(longer, ahead, rtol=1e-12, atol=1e-14):
+        return f"goes on, {value:.4g}"
+    floor = 0.0 if "override" in expression else float((re.findall(r"minimum=([\d.]+)", expression) or [0])[0])
+    if name in EXTRAPOLATED:
+        assert abs(value - floor) > 1e-4
+        return f"extrapolates, {value:.4g}"
+    np.testing.assert_allclose(value, floor / here.max(), rtol=1e-12, atol=1e-14)
+    return f"ends, {value:.4g}"
+
+
+def everything():
+    """All rows: the expression, the namesake in words, a name for what it does past the end, its values."""
+    for expression, name, play in INSTALLED:
+        yield expression, f"{name.split()[0]} `{name.split(maxsplit=1)[1]}`", name, play(), N
+    for row in STORED:
+        link = f"[{row['repository']}](https://github.com/{row['repository']}/blob/{row['commit']}/{row['path']})"
+        yield row["ours"], f"{link} `{row['namesake']}`", row["repository"], np.array(row["values"]), row["n_steps"]
+
+
+@pytest.mark.parametrize("row", STORED, ids=[row["namesake"] for row in STORED])
+def test_published_past_the_end(row):
+    past_the_end(row["ours"], row["repository"], np.array(row["values"]), row["n_steps"])
+
+
+@pytest.mark.parametrize(("expression", "name", "play"), INSTALLED, ids=[f"{row[1]}" for row in INSTALLED])
+def test_installed_past_the_end(expression, name, play):
+    pytest.importorskip({"optax": "optax", "transformers": "transformers"}.get(name.split()[0], "torch"))
+    past_the_end(expression, name, play(), N)
 
 
 @pytest.mark.parametrize("expression", DIFFERENT)
@@ -191,16 +249,15 @@ def test_floors_are_where_they_are_said_to_be(sampling):
 
 def rows_of_the_page():
     """The table of the documentation, from the rows that these tests hold."""
-    yield "| here | there |"
-    yield "|---|---|"
-    for expression, name, _ in INSTALLED:
-        yield f"| `{expression}` | {name.split()[0]} `{name.split(maxsplit=1)[1]}` |"
-    for row in STORED:
-        link = f"[{row['repository']}](https://github.com/{row['repository']}/blob/{row['commit']}/{row['path']})"
-        yield f"| `{row['ours']}` | {link} `{row['namesake']}` |"
+    yield "| here | there | step n there |"
+    yield "|---|---|---|"
+    for expression, shown, name, theirs, n in everything():
+        yield f"| `{expression}` | {shown} | {past_the_end(expression, name, theirs, n)} |"
 
 
 def test_the_page_prints_this_table():
+    for package in ("torch", "transformers", "optax"):
+        pytest.importorskip(package)
     text = PAGE.read_text()
     assert "\n".join(rows_of_the_page()) in text
     for name, why in WITHOUT_NAMESAKE.items():

@@ -206,3 +206,13 @@ def test_combinators_refuse_bad_steps(steps):
             combine(steps)
     with pytest.raises(InputError, match="at most the 1 steps"):
         schedules.warmup([1.0], 2)
+
+
+@pytest.mark.parametrize("sampling", ["(k+1)/(N+1)", "k/N"])
+@pytest.mark.parametrize("minimum", [0.0, 0.2])
+def test_infinite_beta_is_the_limit_of_rex(sampling, minimum):
+    """At b = 1e12 the schedule is its limit up to 1e-10, whether or not the first step is at s = 0."""
+    near = schedules.generalised_rex(40, 1e12, minimum, sampling)
+    np.testing.assert_allclose(schedules.generalised_rex(40, np.inf, minimum, sampling), near, atol=1e-9)
+    text = f"generalised_rex:b=inf,minimum={minimum},sampling={sampling}"
+    np.testing.assert_allclose(schedules.parse(text, 40), near, atol=1e-9)

@@ -41,7 +41,7 @@ def both(
     row = METHODS[name]
     assert not set(options) - set(row.options)
     chosen = {**row.options, **options}
-    values = np.array([float(value) for value in chosen.values()])
+    values = np.hstack([*chosen.values()]).astype(float)
     x, scalars = problem.x0.copy(), np.zeros(FIRST + row.scalars)
     state, memory = np.zeros((row.vectors, problem.dim)), np.zeros(problem.n_samples)
     parameter = torch.nn.Parameter(torch.tensor(problem.x0))

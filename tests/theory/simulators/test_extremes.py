@@ -51,17 +51,32 @@ EXTREMES = {
 }
 
 
+WITH_OPTIONS = [
+    ("sp", {"beta": 0.9}),
+    ("taps", {"beta": 0.9}),
+    ("motaps", {"beta": 0.9, "package": True}),
+    ("dog", {"init_eta": 0.5}),
+    ("dog_layerwise", {"init_eta": 0.5}),
+    ("mechanic_sgd", {"mechanic_betas": (0.0, 1.0)}),
+    ("mechanic_adam", {"mechanic_betas": 0.5, "package": True}),
+]
+CASES = [*((name, {}) for name in METHODS), *WITH_OPTIONS]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [None, 1])
 @pytest.mark.parametrize("extreme", EXTREMES)
-@pytest.mark.parametrize("method", METHODS)
-def test_no_method_yields_nan(method, extreme, batch_size):
+@pytest.mark.parametrize(
+    ("method", "options"), CASES, ids=[f"{name} {options or ''}".strip() for name, options in CASES]
+)
+def test_no_method_yields_nan(method, options, extreme, batch_size):
     problem = EXTREMES[extreme]()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a run warns of is tested elsewhere
-        run = simulate(problem, method, SCHEDULES, batch_size=batch_size, record=N, average="ema:decay=0.5")
+        run = simulate(problem, method, SCHEDULES, batch_size=batch_size, record=N, average="ema:decay=0.5", **options)
         assert not np.isnan(run.f).any()
         assert not np.isnan(run.diagnostics["f_average"]).any()
         assert not np.isnan(run.points).any()
         still = run.points[2, 0, 0]
-        assert np.allclose(still, problem.x0) or run.stopped_at[2, 0, 0] >= 0
+        moved = run.stopped_at[2, 0, 0] >= 0 or "init_eta" in options  # which is a step whatever the rate
+        assert np.allclose(still, problem.x0) or moved

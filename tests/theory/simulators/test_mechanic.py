@@ -17,7 +17,7 @@ def run(name: str, n_steps: int, **options: float):
     rng = np.random.default_rng(0)
     problem = problems.logistic(rng.normal(size=(80, 5)), np.sign(rng.normal(size=80)), l2=0.01, x0=np.ones(5))
     row = METHODS[name]
-    values = np.array([float(value) for value in {**row.options, **options}.values()])
+    values = np.hstack([*{**row.options, **options}.values()]).astype(float)
     x, scalars, state = problem.x0.copy(), np.zeros(FIRST + row.scalars), np.zeros((row.vectors, 5))
     for k in range(n_steps):
         rows = rng.integers(0, 80, 4)

@@ -33,6 +33,13 @@ from lastiterate.theory.simulators.options import RANGES
         ("adam", "bias_correction", [1, 0, 2, 0]),
         ("prodigy", "d0", np.nan),
         ("prodigy", "d0", "1e-6"),
+        ("sp", "beta", 1.0),
+        ("taps", "beta", 1.0),
+        ("dog", "init_eta", -1.0),
+        ("mechanic_sgd", "mechanic_betas", (0.9, 1.5)),
+        ("mechanic_sgd", "mechanic_betas", ()),
+        ("mechanic_adam", "mechanic_betas", [0.5] * 13),
+        ("mechanic_adam", "mechanic_betas", "fast"),
     ],
 )
 def test_values_outside_their_range_are_named(method, option, value):
@@ -44,4 +51,4 @@ def test_every_default_lies_in_its_range():
     for row in METHODS.values():
         for name, default in row.options.items():
             if name in RANGES and not isinstance(default, str):
-                assert RANGES[name][1](np.array([float(default)])).all(), name
+                assert RANGES[name][1](np.atleast_1d(default).astype(float)).all(), name

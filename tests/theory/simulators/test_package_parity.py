@@ -121,17 +121,29 @@ def test_mechanic(method, base, ours, theirs, store_delta, rates):
     assert largest_difference(method, start, RATES[rates], package=True, **chosen, **ours) < 1e-11
 
 
+@pytest.mark.parametrize("betas", [(0.5,), (0.99, 0.7, 0.999), (0.1, 0.2, 0.4, 0.8, 0.9, 0.95, 0.99, 0.995)])
+@pytest.mark.parametrize(("method", "base"), [("mechanic_sgd", "SGD"), ("mechanic_adam", "Adam")])
+def test_mechanic_with_discounts_of_its_own(method, base, betas, rates):
+    package = pytest.importorskip("mechanic_pytorch")
+    kind = package.mechanize(getattr(torch.optim, base), betas=betas, s_init=1e-4, store_delta=True)
+    start = in_torch(lambda parameters: kind(parameters, lr=1.0))
+    options = {"mechanic_betas": betas, "s_init": 1e-4, "package": True}
+    assert largest_difference(method, start, RATES[rates], **options) < 1e-11
+
+
 @pytest.mark.parametrize(("method", "name"), [("dog", "DoG"), ("dog_layerwise", "LDoG")])
-@pytest.mark.parametrize("decay", [0.0, 0.2])
-def test_dog(method, name, decay, rates):
-    options = {"reps_rel": 1e-4, "eps": 1e-3, "weight_decay": decay}
+@pytest.mark.parametrize(("decay", "first"), [(0.0, None), (0.2, None), (0.2, 1e-3)])
+def test_dog(method, name, decay, first, rates):
+    options = {"reps_rel": 1e-4, "eps": 1e-3, "weight_decay": decay, "init_eta": first}
     start = in_torch(named("dog", name, **options), blocks=-3)
-    assert largest_difference(method, start, RATES[rates], matrix_problem(), **options) < 1e-12
+    ours = {**options, "init_eta": first or 0.0}
+    assert largest_difference(method, start, RATES[rates], matrix_problem(), **ours) < 1e-12
 
 
 OPTAX = [
     ("lion", 0.01, {"beta1": 0.6, "beta2": 0.9, "weight_decay": 0.3},
      lambda o, lr: o.lion(lr, b1=0.6, b2=0.9, weight_decay=0.3)),
+    ("lion", 0.01, {"weight_decay": 0.0}, lambda o, lr: o.lion(lr, weight_decay=0.3, mask=False)),
     ("sign_sgd", 0.01, {}, lambda o, lr: o.sign_sgd(lr)),
     ("sign_sgd", 0.01, {"beta": 0.7},
      lambda o, lr: o.chain(o.ema(0.7, debias=False), o.scale_by_sign(), o.scale_by_learning_rate(lr))),

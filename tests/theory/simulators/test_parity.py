@@ -29,7 +29,7 @@ def largest_difference(method: str, lrs: np.ndarray, make: Callable, **options: 
     data = problems.dataset("breast_cancer")
     problem = problems.logistic(data.features, data.one_against_rest(), x0=0.1 * rng.normal(size=31))
     assert not set(options) - set(row.options)
-    values = np.array([float(value) for value in {**row.options, **options}.values()])
+    values = np.hstack([*{**row.options, **options}.values()]).astype(float)
     x, state, scalars = problem.x0.copy(), np.zeros((row.vectors, problem.dim)), np.zeros(FIRST + row.scalars)
     parameter = torch.nn.Parameter(torch.tensor(problem.x0))
     optimizer, worst = make([parameter]), 0.0

@@ -31,6 +31,7 @@ such files start with ``# pyright: reportMissingParameterType=false``.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import FunctionType
 from typing import Any
 
@@ -97,19 +98,27 @@ def _no_theorem(facts: RunFacts) -> Bound:
 
 def no_bound(reason: str) -> Callable[[RunFacts], Bound]:
     """Return a bound function that only says why there is none."""
-    return lambda facts: Bound(None, reason=reason)
+    return partial(_without, reason)
+
+
+def _without(reason: str, facts: RunFacts) -> Bound:
+    return Bound(None, reason=reason)
+
+
+Option = float | bool | str | tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Method:
     """One row of the table of methods.
 
-    ``options`` maps each option to its default: a number, a bool, or a string that names the attribute of the problem
-    it is taken from (``{"f_star": "f_star"}``).
+    ``options`` maps each option to its default: a number, a bool, a string that names the attribute of the problem
+    it is taken from (``{"f_star": "f_star"}``), or, last of all, a tuple: a list of numbers, of which the kernel
+    receives as many as are given.
     """
 
     step: Any
-    options: Mapping[str, float | bool | str] = field(default_factory=dict[str, "float | bool | str"])
+    options: Mapping[str, Option] = field(default_factory=dict[str, "Option"])
     vectors: int = 0
     scalars: int = 0
     output: int = -1  # the row of ``state`` that the method returns; -1 is x itself

@@ -11,7 +11,7 @@ Scalars from FIRST on: d, r, norm of s, sum of weights; then each method's own.
 """
 
 import math
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -247,23 +247,19 @@ def resetting(k, lr, loss, x, g, rows, state, memory, scalars, options):
 DETERMINISTIC = "d depends on the gradients, so the analysis is for deterministic subgradients"
 
 
-def _regret_bound(largest: bool, source: str) -> Callable[[RunFacts], Bound]:
+def _regret_bound(largest: bool, source: str, facts: RunFacts) -> Bound:
     """Return the bound (D ||s|| - r) / sum of weights, D = ||x_0 - x*||, or in the maximum norm if ``largest``."""
-
-    def bound(facts: RunFacts) -> Bound:
-        if facts.stochastic:
-            return Bound(None, "average", reason=DETERMINISTIC)
-        if facts.D is None:
-            return Bound(None, "average", reason="the bound needs D")
-        total = facts.scalars[TOTAL]
-        if not total > 0.0:
-            return Bound(None, "average", reason="no step was taken")
-        problem = facts.problem
-        distance = float(np.max(np.abs(problem.x0 - problem.x_star))) if largest else facts.D
-        regret = distance * facts.scalars[NORM] - facts.scalars[NUMERATOR]
-        return Bound(max(0.0, float(regret / total)), "average", source)
-
-    return bound
+    if facts.stochastic:
+        return Bound(None, "average", reason=DETERMINISTIC)
+    if facts.D is None:
+        return Bound(None, "average", reason="the bound needs D")
+    total = facts.scalars[TOTAL]
+    if not total > 0.0:
+        return Bound(None, "average", reason="no step was taken")
+    problem = facts.problem
+    distance = float(np.max(np.abs(problem.x0 - problem.x_star))) if largest else facts.D
+    regret = distance * facts.scalars[NORM] - facts.scalars[NUMERATOR]
+    return Bound(max(0.0, float(regret / total)), "average", source)
 
 
 def _resetting_bound(facts: RunFacts) -> Bound:
@@ -287,7 +283,7 @@ _DADAPT = "regret of D-Adaptation (arXiv 2301.07733)"
 _PRODIGY = "regret of Prodigy (arXiv 2306.06101)"
 _GROWTH = {"growth_rate": np.inf}
 _AVERAGED: dict[str, Any] = {"averages": True, "posterior": True}
-_DADAPT_BOUND, _PRODIGY_BOUND = _regret_bound(False, _DADAPT), _regret_bound(False, _PRODIGY)
+_DADAPT_BOUND, _PRODIGY_BOUND = (partial(_regret_bound, False, source) for source in (_DADAPT, _PRODIGY))
 
 METHODS = {
     "dadapt_da": Method(
@@ -306,7 +302,7 @@ METHODS = {
         {"d0": 1e-6, "G_inf": "G_inf", **_GROWTH},
         vectors=4,
         scalars=6,
-        bound=_regret_bound(True, _DADAPT),
+        bound=partial(_regret_bound, True, _DADAPT),
         **_AVERAGED,
     ),
     "prodigy_gd": Method(
