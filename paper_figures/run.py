@@ -11,7 +11,7 @@ from lastiterate.paper_figures.figures.table import select
 from lastiterate.paper_figures.machinery.cache import Cache
 from lastiterate.paper_figures.machinery.numbers import write_numbers
 from lastiterate.paper_figures.machinery.page import write_page
-from lastiterate.paper_figures.machinery.registry import Figure, FigureOutcome, Settings
+from lastiterate.paper_figures.machinery.registry import Figure, FigureOutcome, MissingData, Settings
 from lastiterate.theory.base.files import replacing
 from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.validation import InputError, check_choice
@@ -99,10 +99,6 @@ def _make(figure: Figure, settings: Settings, target: Path, formats: Sequence[st
             with replacing(target / f"{figure.name}.{suffix}") as partial:
                 canvas.savefig(partial, metadata=_UNDATED.get(suffix))
     return FigureOutcome(figure, data, figure.check(data), seconds=time.perf_counter() - start)
-
-
-class MissingData(InputError):
-    """A figure needs data that is not there; the figure is skipped and the page says what to provide."""
 
 
 def _telling(update: Callable[..., None], name: str) -> Callable[[str], None]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 
-from lastiterate.experiments.plots.style import look, panels
+from lastiterate.experiments.forecast.reading import read_losses
+from lastiterate.experiments.plots.style import PALETTE, look, panels
+from lastiterate.paper_figures.machinery.recorded import files_of, read_runs
 from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, close, holds
 from lastiterate.theory import schedules
 from lastiterate.theory.optimal.closed_form import optimal_continuation
@@ -22,6 +23,7 @@ RATES = {"theorem10": theorem10_rate, "exact": exact_rate}
 LABELS = {"theorem10": "Theorem 10", "exact": "exact"}
 COMPARED = ("cosine", "wsd:cooldown=0.2")
 PAPER = "Surprising agreement (2501.18965)"
+ABSTRACT = "arXiv 2501.18965, abstract, p. 1"
 
 
 def _tuned(text: str, n: int, bound: str) -> Any:
@@ -49,19 +51,9 @@ def _curves() -> Data:
 
 
 def _training_logs(settings: Settings) -> Data:
-    """Read validation losses from JSON logs with a ``history`` of ``train/val_loss``-like series, if there are any."""
-    if settings.data is None:
-        return {}
-    logs: Data = {}
-    for path in sorted(settings.data.rglob("*.json")):
-        try:
-            history = json.loads(path.read_text())["history"]
-            part = next(value for key, value in history.items() if key.startswith("val"))
-            loss = next(value for key, value in part.items() if key.endswith("loss"))
-            logs[path.stem] = {"iter": part["iter"][: len(loss)], "loss": loss}
-        except (ValueError, KeyError, TypeError, StopIteration, AttributeError):
-            continue
-    return logs
+    """Read the losses along training of the user's ``llm_runs``, if there are any."""
+    logs = [read_losses(path) for path in files_of(settings.data, "llm_runs", (".json", ".csv"))]
+    return {log.name: {"iter": log.at.tolist(), "loss": log.loss.tolist()} for log in logs}
 
 
 def _draw_curves(data: Data) -> Any:
@@ -98,7 +90,22 @@ def _check_curves(data: Data) -> list[FigureCheck]:
         checks.append(
             holds(f"{LABELS[bound]}: WSD ends within 7% of cosine", abs(gap) < 0.07, f"{gap:+.1%}", kind="regression")
         )
-    return checks
+    return [*checks, *(_sudden_drop(name, data["logs"]) for name in data["logs"] if "wsd" in name)]
+
+
+def _sudden_drop(name: str, logs: Data) -> FigureCheck:
+    """Compare the fall of a recorded loss in the last fifth of training with that in the fifth before.
+
+    A log that starts at its cooldown is continued backwards by the constant run that it comes from.
+    """
+    log, trunk = logs[name], next((other for key, other in logs.items() if "constant" in key), logs[name])
+    end = log["iter"][-1]
+    before = log if log["iter"][0] <= 0.6 * end else trunk
+    start, middle = np.interp([0.6 * end, 0.8 * end], before["iter"], before["loss"])
+    drop = float(np.interp(0.8 * end, log["iter"], log["loss"])) - log["loss"][-1]
+    claim = f"{name}: the recorded loss falls over three times as much in the last fifth as in the fifth before"
+    told = f"{drop:.3f} against {start - middle:.3f}"
+    return holds(claim, drop > 3.0 * (start - middle), told, kind="published", source=ABSTRACT)
 
 
 # Cooldown length and learning-rate transfer
@@ -107,7 +114,9 @@ def _check_curves(data: Data) -> list[FigureCheck]:
 def _compute_cooldown(settings: Settings) -> Data:
     points = 21 if settings.quick else 101
     result = settings.cache.get(f"agreement-cooldown-{points}", lambda: _cooldown(points))
-    return {**result, "caption": f"N = {HORIZON}, {points} cooldown fractions."}
+    runs = [vars(run) for run in read_runs(settings.data, "cooldowns")]
+    beside = f"{len(runs)} recorded runs beside" if runs else "no recorded cooldowns were given (--data)"
+    return {**result, "runs": runs, "caption": f"N = {HORIZON}, {points} cooldown fractions; {beside}."}
 
 
 def _cooldown(points: int) -> Data:
@@ -126,7 +135,7 @@ def _cooldown(points: int) -> Data:
 
 
 def _draw_cooldown(data: Data) -> Any:
-    figure, (top, bottom) = panels(2)
+    figure, (top, bottom, *recorded) = panels(3 if data["runs"] else 2)
     fractions = data["fractions"]
     for bound, color in zip(BOUNDS, ("#0072B2", "#D55E00"), strict=True):
         row = data["rows"][bound]
@@ -137,7 +146,27 @@ def _draw_cooldown(data: Data) -> Any:
     top.legend()
     bottom.set(xlabel="cooldown fraction", ylabel="best base learning rate · √N / (D/G)")
     bottom.legend()
+    for axis in recorded:
+        _draw_recorded(axis, data["runs"])
     return figure
+
+
+def _draw_recorded(axis: Any, runs: list[Data]) -> None:
+    """Draw final losses over the cooldown length, a line for each horizon and peak."""
+    kinds = sorted({(run["n_steps"], run["peak_lr"]) for run in runs})
+    colors = dict(zip(sorted({n for n, _ in kinds}), PALETTE, strict=False))
+    peaks = sorted({peak for _, peak in kinds})
+    for n, peak in kinds:
+        own = sorted(
+            (run for run in runs if (run["n_steps"], run["peak_lr"]) == (n, peak)), key=lambda r: r["cooldown"]
+        )
+        mark = "os^Dv"[peaks.index(peak) % 5] + ("-", "--", ":")[peaks.index(peak) % 3]
+        axis.plot([run["cooldown"] for run in own], [run["final_loss"] for run in own], mark, color=colors[n], ms=3,
+                  label=f"{n:,} steps, {peak:g}")  # fmt: skip
+    axis.set(xlabel="cooldown fraction", ylabel="final loss", title="recorded runs (steps, peak rate)")
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high + 0.3 * (high - low))  # room for the legend
+    axis.legend(ncols=2, fontsize=5.5, loc="upper center")
 
 
 def _check_cooldown(data: Data) -> list[FigureCheck]:
@@ -160,7 +189,22 @@ def _check_cooldown(data: Data) -> list[FigureCheck]:
         best = data["fractions"][int(np.argmin(fixed))]
         claim = f"{label}: at a fixed base learning rate, some cooldown length strictly inside (0, 1) is best"
         checks.append(holds(claim, 0.0 < best < 1.0, f"best at {best:.2f}", kind="regression"))
-    return checks
+    return [*checks, *_check_recorded(data["runs"])]
+
+
+def _check_recorded(runs: list[Data]) -> list[FigureCheck]:
+    """Check that recorded losses, too, are lowest at a length inside the range, for each horizon and peak."""
+    best: list[str] = []
+    inside = 0
+    kinds = sorted({(run["n_steps"], run["peak_lr"]) for run in runs})
+    for kind in kinds:
+        own = sorted((run for run in runs if (run["n_steps"], run["peak_lr"]) == kind), key=lambda r: r["cooldown"])
+        place = int(np.argmin([run["final_loss"] for run in own]))
+        inside += 0 < place < len(own) - 1
+        best.append(f"{own[place]['cooldown']:.0%}")
+    claim = "recorded: at a kept base learning rate some cooldown length inside the range is best, at every horizon"
+    told = f"best at {', '.join(best)}"
+    return [holds(claim, inside == len(kinds), told, kind="published", source=ABSTRACT)] if runs else []
 
 
 def _compute_transfer(settings: Settings) -> Data:

@@ -1,18 +1,16 @@
-"""Refinement (arXiv 2310.07831): from gradient norms to schedules, on synthetic and on recorded norms."""
+"""Refinement (arXiv 2310.07831): from synthetic gradient norms to schedules, and the optimum they approximate."""
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from lastiterate.experiments.plots.style import look, panels
 from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
-from lastiterate.theory import schedules
 from lastiterate.theory.base.validation import Array
 from lastiterate.theory.optimal.closed_form import theorem10_optimum
-from lastiterate.theory.optimal.refinement import RefinementWarning, refine
+from lastiterate.theory.optimal.refinement import refine
 from lastiterate.theory.rates.sgd import theorem10_rate
 
 __all__ = ["FIGURES"]
@@ -93,96 +91,6 @@ def _check_synthetic(data: Data) -> list[FigureCheck]:
     ]
 
 
-def _compute_recorded(settings: Settings) -> Data:
-    logs: Data = {}
-    if settings.data is not None:
-        logs = {path.stem: _refined_log(path) for path in sorted(settings.data.rglob("*.csv"))}
-    own = settings.cache.get(f"refine-recorded-{'quick' if settings.quick else 'full'}", lambda: _own(settings))
-    caption = f"Own runs: {', '.join(own)}, seed 0, linear decay; logs: {', '.join(logs) or 'none given (--data)'}."
-    return {"rows": {**own, **logs}, "caption": caption}
-
-
-def _own(settings: Settings) -> Data:
-    from lastiterate.experiments.training.train import train
-    from lastiterate.experiments.workloads.protocol import load_workload
-
-    names = (
-        ("digits_mlp", "digits_logistic") if settings.quick else ("digits_mlp", "language_model", "vision_transformer")
-    )
-    rows: Data = {}
-    for name in names:
-        settings.progress(f"recording {name}")
-        workload = load_workload(name, size="tiny" if settings.quick else "full")
-        base_lr = workload.base_lrs[len(workload.base_lrs) // 2]
-        run = train(workload, schedules.linear(workload.n_steps), base_lr)
-        rule = "sgd" if workload.optimizer.startswith(("sgd", "momentum")) else "adam"
-        rows[name] = _refined(run.l2 if rule == "sgd" else run.l1, rule)
-    return rows
-
-
-def _refined_log(path: Any) -> Data:
-    from lastiterate.experiments.logs.norms import read_norms
-
-    norms = read_norms(path, positions="rows")  # as published
-    return _refined(norms, "adam" if "l1" in path.stem.lower() else "sgd")
-
-
-def _refined(norms: Any, rule: Any) -> Data:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RefinementWarning)
-        refined = refine(norms, rule=rule)
-    raw = np.asarray(norms)
-    thin = np.unique(np.linspace(0, raw.size - 1, 800).round().astype(int))
-    place = np.unique(np.linspace(0, refined.steps.size - 1, 800).round().astype(int))
-    return {
-        "rule": rule,
-        "at": thin / raw.size,
-        "norms": raw[thin],
-        "place": place / refined.steps.size,
-        "smoothed": refined.smoothed[place],
-        "steps": refined.steps[place],
-        "gain": refined.gain,
-        "peak": refined.peak,
-        "degenerate": refined.degenerate,
-        "end_exponent": refined.end_exponent,
-    }
-
-
-def _draw_recorded(data: Data) -> Any:
-    rows = data["rows"]
-    figure, axes = panels(len(rows), 2, height=1.5)
-    for (left, right), (name, row) in zip(np.atleast_2d(axes), rows.items(), strict=True):
-        left.semilogy(row["at"], row["norms"], color="#888888", linewidth=0.4)
-        left.semilogy(row["place"], row["smoothed"], color="#D55E00")
-        right.plot(row["place"], row["steps"], **look("refined"))
-        right.plot([0, 1], [1, 0], color="black", linestyle=":", linewidth=0.8)
-        left.set_title(name.replace("_", " "))
-        right.set_title(f"gain {row['gain']:.2f}{', degenerate' if row['degenerate'] else ''}")
-        left.set_ylabel("L1 norm" if row["rule"] == "adam" else "L2 norm")
-    axes = np.atleast_2d(axes)
-    axes[-1, 0].set_xlabel("progress")
-    axes[-1, 1].set_xlabel("progress")
-    return figure
-
-
-def _check_recorded(data: Data) -> list[FigureCheck]:
-    checks: list[FigureCheck] = []
-    for name, row in data["rows"].items():
-        late = float(row["steps"][-1])
-        text = f"last value {late:.3f}, end exponent {row['end_exponent']:.2f}"
-        claim = f"{name}: the refined schedule decays at the end, or is reported as degenerate"
-        checks.append(holds(claim, late < 0.15 or row["degenerate"], text, kind="regression"))
-        checks.append(
-            holds(
-                f"{name}: the predicted gain over linear decay is at least 1",
-                row["gain"] >= 1.0,
-                f"{row['gain']:.3f}",
-                kind="theory",
-            )
-        )
-    return checks
-
-
 def _compute_optimum(settings: Settings) -> Data:
     n = 200 if settings.quick else 1000
     return {**settings.cache.get(f"theorem10-optimum-{n}", lambda: _optimum(n)), "caption": f"N = {n}."}
@@ -260,17 +168,6 @@ FIGURES = [
         compute=_compute_synthetic,
         draw=_draw_synthetic,
         check=_check_synthetic,
-    ),
-    Figure(
-        name="refine-recorded",
-        paper=PAPER,
-        shows="Recorded gradient norms, smoothed, and the refined schedules (dotted: linear decay).",
-        must_see="Refined schedules decay towards zero, most of them after a warm-up; vanishing norms degenerate.",
-        caption="Median filter of 10% of training.",
-        cost="10 s",
-        compute=_compute_recorded,
-        draw=_draw_recorded,
-        check=_check_recorded,
     ),
     Figure(
         name="theorem10-optimum",

@@ -14,12 +14,14 @@ _ARXIV = re.compile(r"\d{4}\.\d{5}")
 
 MODULES = (
     "refinement",
+    "refine_recorded",
     "logistic_suite",
     "deep_learning",
     "exact_vs_known",
     "exact_rate",
     "worst_function",
     "agreement",
+    "agreement_runs",
     "rex",
     "rex_budget",
     "dadapt_absolute",

@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 
     from .cache import Cache
 
-__all__ = ["TARGET_KINDS", "Figure", "FigureCheck", "FigureOutcome", "Settings", "TargetKind", "close", "holds"]
+__all__ = [
+    "TARGET_KINDS",
+    "Figure",
+    "FigureCheck",
+    "FigureOutcome",
+    "MissingData",
+    "Settings",
+    "TargetKind",
+    "close",
+    "holds",
+]
 
 Data = dict[str, Any]
 TargetKind = Literal["published", "theory", "regression"]
@@ -74,6 +84,10 @@ class FigureCheck:
         if self.kind == "published" and not PLACE.match(self.source):
             expected = "paper, table or figure, and page of a published target, such as "
             raise InputError("source", self.source, f"{expected}'arXiv 2310.07831, figure 3, p. 12'")
+
+
+class MissingData(InputError):
+    """A figure needs data that is not there; the figure is skipped and the page says what to provide."""
 
 
 @dataclass(frozen=True)
