@@ -82,6 +82,8 @@ def _run_each(tasks: list[Task]) -> list[RunResult]:
 def _run_together(tasks: list[Task]) -> list[RunResult]:
     from lastiterate.experiments.training.ensemble import train_ensemble
 
+    if len(tasks) == 1:  # nothing to gain, and torch.func.vmap refuses some convolutions over one member
+        return _run_each(tasks)
     members = [(task.steps, task.base_lr, task.seed) for task in tasks]
     first = tasks[0]
     return train_ensemble(_workload(first), members, optimizer=first.optimizer, settings=first.settings)

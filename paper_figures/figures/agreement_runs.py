@@ -52,6 +52,8 @@ def _draw(data: Data) -> Any:
         else:
             for place, run in enumerate(own):
                 _points(axis, [run], place, _short(run["name"]))
+            low, high = axis.get_xlim()
+            axis.set_xlim(low - 0.4 * (high - low), high)  # room for the legend
         axis.legend(fontsize=5.5, loc="upper left")
         axis.margins(x=0.12, y=0.12)
         axis.ticklabel_format(axis="x", style="sci", scilimits=(0, 0))

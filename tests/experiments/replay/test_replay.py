@@ -201,6 +201,16 @@ def test_vectorised_replay_vs_separate_runs(small):
         np.testing.assert_allclose(mine[:2][stable], alone[:2][stable], rtol=1e-3)
 
 
+def test_a_vectorised_run_alone_is_a_separate_run(monkeypatch):
+    """An extension by one rate and one seed leaves one member, over which torch.func.vmap refuses some models."""
+    from lastiterate.experiments.training import ensemble
+
+    monkeypatch.setattr(ensemble, "train_ensemble", lambda *_, **__: pytest.fail("an ensemble of one"))
+    options = {**SMALL, "n_steps": 10, "base_lrs": [3.0], "n_tuning_seeds": 1, "n_seeds": 1, "extensions": 0}
+    result = li.replay("digits_logistic", ["linear"], vectorise=True, **options)
+    assert len(result["digits_logistic"]["linear"].report_runs) == 1
+
+
 def test_saved_results_read_back_to_the_same_table_and_report(small, tmp_path):
     loaded = Replay.load(small.save(tmp_path / "replay.json"))
     assert repr(loaded.table()) == repr(small.table())
