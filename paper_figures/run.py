@@ -44,7 +44,7 @@ def make_figures(
     quick : bool
         Small sizes (minutes on two cores), or the full study.
     data : path, optional
-        Folder with recorded logs (CSV of gradient norms, JSON of training runs) for the figures that can use them.
+        Folder with recorded runs for the figures that can use them: see `machinery.recorded.files_of` for its parts.
     progress : bool, optional
         Show a progress bar with an estimate; by default on a terminal and in Jupyter only.
     formats : sequence of str

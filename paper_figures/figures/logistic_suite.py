@@ -12,7 +12,6 @@ from lastiterate.experiments.plots.style import PALETTE, panels
 from lastiterate.experiments.statistics import Comparison, Contrast, Plan, compare, paired_difference, t_interval
 from lastiterate.paper_figures.machinery.centred import Choice, tune_all, tuned
 from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
-from lastiterate.paper_figures.machinery.testbed import accuracy
 from lastiterate.paper_figures.machinery.tuned import ratio
 from lastiterate.theory import problems, schedules
 from lastiterate.theory.base.validation import Array
@@ -91,12 +90,18 @@ def _one_set(name: str, l2: float, epochs: int, seeds: int) -> Data:
     table: Data = {}
     for label, choice in choices.items():
         final = run({"linear": linear, **shapes}[label], [choice.base_lr], range(100, 100 + seeds))
-        told = 100.0 * accuracy(data.features, data.targets, final.points[0, 0])
+        told = _accuracy(data.features, data.targets, final.points[0, 0])
         entry: Data = {"losses": final.final[0, 0], "accuracy": told, "base_lr": choice.base_lr}
         if l2 > 0.0:
             entry["gaps"] = final.final[0, 0] - problem.f_star
         table[label] = {**entry, "grid": choice.grid, "inside": choice.inside}
     return {"n": n, "table": table}
+
+
+def _accuracy(features: Array, targets: Array, points: Array) -> Array:
+    """Return the percentage of rows that multinomial weights [run][class * feature] classify as labelled."""
+    weights = points.reshape(len(points), -1, features.shape[1])
+    return 100.0 * np.mean(np.argmax(weights @ features.T, axis=1) == targets, axis=1)
 
 
 def _refined(norms: Array, rule: Rule) -> Array:

@@ -73,7 +73,7 @@ def read_runs(data: Path | None, part: str) -> list[RecordedRun]:
     """Read the runs of one part and compute their bounds, with one D for the runs of a folder.
 
     D is the median over the runs of the distance for which a run's own learning rate is theory's best one; no loss
-    enters it. Logs of gradient norms alone, without a final loss of a cooldown, are left out of ``cooldowns``.
+    enters it. Runs without a cooldown are left out of ``cooldowns``.
 
     Raises
     ------
@@ -82,9 +82,9 @@ def read_runs(data: Path | None, part: str) -> list[RecordedRun]:
     """
     groups: dict[str, list[tuple[Path, LossLog]]] = {}
     for path in files_of(data, part, (".json", ".csv")):
-        if part == "cooldowns" and path.name.startswith("constant"):
-            continue
-        groups.setdefault(path.parent.name, []).append((path, read_losses(path, on="final")))
+        log = read_losses(path, on="final")
+        if part != "cooldowns" or _cooldown(log.steps) > 0.0:
+            groups.setdefault(path.parent.name, []).append((path, log))
     return [run for folder, logs in groups.items() for run in _with_bounds(folder, logs)]
 
 

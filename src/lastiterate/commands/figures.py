@@ -17,7 +17,9 @@ def figures(
     names: Annotated[list[str] | None, typer.Argument(help="Figures to make; all of them if none is named.")] = None,
     quick: Annotated[bool, typer.Option("--quick/--full", help="Minutes on two cores, or the full study.")] = True,
     out: Annotated[Path, typer.Option(help="Folder for pictures, page and cache.")] = Path("out/figures"),
-    data: Annotated[Path | None, typer.Option(help="Folder with recorded logs (CSV, JSON).")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with recorded runs: gradient_norms, llm_runs, cooldowns, loss_curves.")
+    ] = None,
     paper: Annotated[
         str | None, typer.Option(help="Only figures of this paper: an arXiv number such as 2310.07831.")
     ] = None,
