@@ -52,7 +52,7 @@ def _compute(settings: Settings) -> Data:
         rows[workload] = settings.cache.get(key, lambda workload=workload: _one(workload, settings))
     size = (
         f"Tiny sizes, {QUICK_STEPS} steps, 1 tuning seed and 5 fresh seeds, without {' and '.join(RECURRENT)}: too "
-        "short and too few to decide between close schedules"
+        "short for a decay to pay, and too few to decide between close schedules (see the horizons in docs/evidence.md)"
         if settings.quick
         else "Full sizes, 3 tuning seeds and 10 fresh seeds"
     )
@@ -116,6 +116,7 @@ def _problems(data: Data) -> list[str]:
 
 def _draw(data: Data) -> Any:
     figure, (top, bottom) = panels(2)
+    top.get_gridspec().set_height_ratios([3.0, 1.0])
     labels = list(data["rows"])
     y = np.arange(len(labels))[::-1]
     others = [name for name in SCHEDULES if name != "linear"]
@@ -134,22 +135,19 @@ def _draw(data: Data) -> Any:
             label = name if height == y[0] else None
             top.plot(found.mean / unit, at, "os^"[place], color=color, ms=3, fillstyle=fill, label=label)
     top.axvline(0.0, color="black", linewidth=0.6)
-    sizes = [
-        f"{name.replace('language_model:scale=', 'LM ')}, {data['rows'][name]['n_parameters']:,}" for name in labels
-    ]
+    sizes = [f"{name.replace(':scale=', ' ')}, {data['rows'][name]['n_parameters']:,}" for name in labels]
     top.set_yticks(y, sizes, fontsize=5.5)
     top.set_xscale("symlog", linthresh=1.0)
-    top.set(xlabel="% worse than linear decay, 95% t interval")
-    top.set_title("filled: differs from linear decay (Holm, 5%)", fontsize=7)
+    top.set_xticks(ticks := [-10.0, -1.0, 0.0, 1.0, 10.0], [f"{tick:g}" for tick in ticks])  # linear inside ±1
+    top.set(xlabel="% worse than linear decay")
+    top.set_title("filled: differs (Holm, 5%)", fontsize=7)
     ranking = _ranking(data)
     order = sorted(ranking.mean_ranks, key=ranking.mean_ranks.__getitem__)
     bottom.barh(order[::-1], [ranking.mean_ranks[name] for name in order][::-1], color="#56B4E9")
-    bottom.set(
-        xlabel=f"mean rank over {ranking.n_workloads} workloads; {ranking.critical_difference:.1f} apart to differ"
-    )
+    bottom.set(xlabel=f"mean rank ({ranking.critical_difference:.1f} apart to differ)")
     bottom.grid(axis="y", visible=False)
     figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=4)
-    figure.set_size_inches(3.4, 6.0)
+    figure.set_size_inches(3.4, 5.0)
     return figure
 
 
