@@ -8,7 +8,7 @@ import numpy as np
 
 from lastiterate.experiments.forecast.reading import read_losses
 from lastiterate.experiments.plots.style import PALETTE, look, panels
-from lastiterate.paper_figures.machinery.recorded import files_of, read_runs
+from lastiterate.paper_figures.machinery.recorded import files_of, read_each, read_runs
 from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, close, holds
 from lastiterate.theory import schedules
 from lastiterate.theory.optimal.closed_form import optimal_continuation
@@ -52,8 +52,8 @@ def _curves() -> Data:
 
 def _training_logs(settings: Settings) -> Data:
     """Read the losses along training of the user's ``llm_runs``, if there are any."""
-    logs = [read_losses(path) for path in files_of(settings.data, "llm_runs", (".json", ".csv"))]
-    return {log.name: {"iter": log.at.tolist(), "loss": log.loss.tolist()} for log in logs}
+    logs = read_each(files_of(settings.data, "llm_runs", (".json", ".csv")), read_losses)
+    return {log.name: {"iter": log.at.tolist(), "loss": log.loss.tolist()} for _, log in logs}
 
 
 def _draw_curves(data: Data) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.plots.style import PALETTE, look
-from lastiterate.paper_figures.machinery.recorded import files_of
+from lastiterate.paper_figures.machinery.recorded import files_of, read_each
 from lastiterate.paper_figures.machinery.registry import Data, Figure, FigureCheck, Settings, holds
 from lastiterate.paper_figures.machinery.tuned import ratio
 from lastiterate.theory import schedules
@@ -34,7 +34,8 @@ def _compute(settings: Settings) -> Data:
     for name in names:
         settings.progress(name)
         rows[name] = settings.cache.get(f"refine-recorded-{name}", lambda name=name: _own(name))
-    logs = {path.stem: _refined_log(path) for path in files_of(settings.data, "gradient_norms", (".csv",))}
+    files = files_of(settings.data, "gradient_norms", (".csv",))
+    logs = {path.stem: row for path, row in read_each(files, _refined_log)}
     study = _study()
     caption = (
         f"Own runs, tiny sizes: {', '.join(rows)}; recorded logs: {', '.join(logs) or 'none given (--data)'}; "

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +16,14 @@ from lastiterate.experiments.forecast.reading import read_losses
 from lastiterate.theory.base.validation import Array, InputError
 from lastiterate.theory.rates.sgd import exact_rate, tune_base_lr
 
-__all__ = ["PARTS", "RecordedRun", "agreement", "files_of", "read_runs"]
+__all__ = ["PARTS", "RecordedRun", "agreement", "files_of", "read_each", "read_runs"]
 
 PARTS = ("gradient_norms", "llm_runs", "cooldowns", "loss_curves")
 """Names of the folders inside the data folder."""
 
 PERMUTATIONS = 9999
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,20 +72,23 @@ def files_of(data: Path | None, part: str, endings: Sequence[str]) -> list[Path]
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings)
 
 
+def read_each(paths: Iterable[Path], read: Callable[[Path], T]) -> Iterator[tuple[Path, T]]:
+    """Yield what can be read, with its path; a file that cannot is left out with a warning that says why."""
+    for path in paths:
+        try:
+            yield path, read(path)
+        except InputError as error:
+            warnings.warn(f"{path.name} left out: {error}", stacklevel=2)
+
+
 def read_runs(data: Path | None, part: str) -> list[RecordedRun]:
     """Read the runs of one part and compute their bounds, with one D for the runs of a folder.
 
     D is the median over the runs of the distance for which a run's own learning rate is theory's best one; no loss
-    enters it. Runs without a cooldown are left out of ``cooldowns``.
-
-    Raises
-    ------
-    InputError
-        For a log that cannot be read; the message names the file.
+    enters it. Runs without a cooldown are left out of ``cooldowns``, and logs that cannot be read with a warning.
     """
     groups: dict[str, list[tuple[Path, LossLog]]] = {}
-    for path in files_of(data, part, (".json", ".csv")):
-        log = read_losses(path, on="final")
+    for path, log in read_each(files_of(data, part, (".json", ".csv")), lambda path: read_losses(path, on="final")):
         if part != "cooldowns" or _cooldown(log.steps) > 0.0:
             groups.setdefault(path.parent.name, []).append((path, log))
     return [run for folder, logs in groups.items() for run in _with_bounds(folder, logs)]
