@@ -22,6 +22,7 @@ MODULES = (
     "worst_function",
     "agreement",
     "agreement_runs",
+    "agreement_transfer",
     "rex",
     "rex_budget",
     "dadapt_absolute",
