@@ -7,7 +7,7 @@ import numpy as np
 from lastiterate.experiments.sweep.specs import RunSpec
 
 from .cells import Cell, shape_of
-from .protocol import report, tune
+from .protocol import predicted_ratio, report, tune
 from .runners import horizon_of, runner_of
 
 __all__ = ["WRONG_RATE", "run_controls"]
@@ -23,7 +23,8 @@ def run_controls(spec: RunSpec) -> Cell:
     n = spec.n_steps or horizon_of(options["workload"], options["epochs"])
     tuning, seeds = options["tuning_seeds"], options["report_seeds"]
     shapes = {text: shape_of(text, n) for text in ("linear", "reversed-linear")}
-    choices = tune(run, shapes, dict.fromkeys(shapes, spec.base_lr), tuning)
+    starts = {text: spec.base_lr * predicted_ratio(shape(1.0)) for text, shape in shapes.items()}
+    choices = tune(run, shapes, starts, tuning)
     wrong = replace(choices["linear"], base_lr=WRONG_RATE * choices["linear"].base_lr)
     shapes["linear-wrong-rate"], choices["linear-wrong-rate"] = shapes["linear"], wrong
     cell: Cell = {"n_steps": n}

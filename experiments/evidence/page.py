@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.stats import kstest
 from .averages import ARMS
 from .controls import WRONG_RATE
 from .findings import DRAWS, SAMPLE, Finding, agreement, false_alarms, findings, label_of, rate_errors, values_of
+from .repetition import compare_seeds
 from .study import Block
 from .summary import RANKED, against, counted, summary
 
@@ -30,6 +32,7 @@ or on *separable* data, where every training example is told right: the loss has
 are always better. These two rules were added after the run had found such data. The whole study takes about 17
 minutes of one core."""
 
+ROUNDS = ("l1", "l1-second-round", "l1-third-round")
 PICTURES = {"horizon": "horizon", "refinement": "gains", "convex": "contrasts"}
 
 
@@ -131,7 +134,8 @@ def _horizon(block: Block, result: Mapping[str, Any]) -> list[str]:
     for name in dict.fromkeys(f.comparison.contrast.candidate for f in found):
         own = sorted((f for f in found if f.comparison.contrast.candidate == name), key=lambda f: f.n_steps)
         course = ", ".join(f"{f.percent(f.comparison.difference.mean):+.1f}% at {f.n_steps:,}" for f in own)
-        sentences.append(f"{name} against linear: {course} steps.")
+        clear = ", ".join(f"{f.n_steps:,}" for f in own if f.solid) or "no horizon"
+        sentences.append(f"{name} against linear: {course} steps; clear of zero at {clear}.")
     return [_contrasts(found), " ".join(sentences)]
 
 
@@ -192,7 +196,21 @@ def _refinement(block: Block, result: Mapping[str, Any]) -> list[str]:
         "effective length",
         "flag",
     )
-    return [_contrasts(found), counted(found), _table(head, rows)]
+    return [_contrasts(found), counted(found), _table(head, rows), _rounds(result)]
+
+
+def _rounds(result: Mapping[str, Any]) -> str:
+    """Whether refining on the norms of the refined run goes towards a fixed point."""
+    texts: list[str] = []
+    for cell in result["cells"]:
+        steps = [cell["curves"][f"{name}/steps"] for name in ROUNDS]
+        changes = [float(np.abs(after - before).max()) for before, after in pairwise(steps)]
+        texts.append(f"{label_of(cell)} {' and '.join(f'{change:.2f}' for change in changes)}")
+    return (
+        "A schedule changes the norms that the next one is made from, and rounds of recording and refining go towards "
+        "the schedule that is refined by its own norms. The largest change of a step, in units of the largest step, "
+        f"in the second and in the third round: {'; '.join(texts)}."
+    )
 
 
 def _averages(block: Block, result: Mapping[str, Any]) -> list[str]:
@@ -232,7 +250,7 @@ def _controls(block: Block, result: Mapping[str, Any]) -> list[str]:
 
 def _agreement(study: Mapping[str, Block], results: Mapping[str, Any]) -> list[str]:
     rows: list[list[str]] = []
-    for name in RANKED:
+    for name in (*RANKED, "averages"):
         if name in results:
             rows += [
                 [name, a.cell, f"{a.n_steps:,}", str(a.n_schedules), f"{a.tau:+.2f}", f"{a.p_value:.3f}"]
@@ -241,7 +259,8 @@ def _agreement(study: Mapping[str, Block], results: Mapping[str, Any]) -> list[s
     text = (
         "Kendall's tau between the exact rate of each schedule at its best base learning rate (constant gradient "
         "bounds) and its mean loss; p by permutation, one-sided. With four schedules no p "
-        "is below 1/24, with three none below 1/6."
+        "is below 1/24, with three none below 1/6. The averages of a constant rate are ranked together with the "
+        "schedules beside them."
     )
     return [text, _table(("block", "workload", "steps", "schedules", "tau", "p"), rows)]
 
@@ -259,36 +278,8 @@ def _rates(results: Mapping[str, Any]) -> list[str]:
 
 
 def _repeated(study: Mapping[str, Block], results: Mapping[str, Any], repeated: Mapping[str, Any]) -> list[str]:
-    rows: list[list[str]] = []
-    lost: list[str] = []
-    for name in repeated:
-        if name not in results:
-            continue
-        again = {(f.cell, f.n_steps, f.comparison.contrast.name): f for f in findings(study[name], repeated[name])}
-        pairs = [
-            (f, again[key])
-            for f in findings(study[name], results[name])
-            if (key := (f.cell, f.n_steps, f.comparison.contrast.name)) in again
-        ]
-        solid = [(f, g) for f, g in pairs if f.solid]
-        weak = [(f, g) for f, g in pairs if f.excludes_zero and not f.solid]
-        rows.append(
-            [name, *(text for group in (solid, weak) for text in (str(len(group)), str(sum(map(_same_sign, group)))))]
-        )
-        lost += [
-            f"{f.cell}, {f.n_steps:,} steps, {f.comparison.contrast.name}" for f, g in solid if not _same_sign((f, g))
-        ]
-    text = (
-        "All seeds, those that tune and those that report, were replaced. Every contrast whose interval excluded zero "
-        f"by more than half its width should keep its sign. It did not in: {'; '.join(lost) if lost else 'no case'}."
-    )
-    head = ("block", "clear of zero", "same sign again", "borderline", "same sign again")
-    return [text, _table(head, rows)]
-
-
-def _same_sign(pair: tuple[Finding, Finding]) -> bool:
-    first, second = (f.comparison.difference.mean for f in pair)
-    return first * second > 0.0
+    text, rows = compare_seeds(study, results, repeated)
+    return [text, _table(("block", "clear of zero", "same sign again", "borderline", "same sign again"), rows)]
 
 
 _EXTRAS: dict[str, Any] = {

@@ -12,6 +12,8 @@ from .study import Block
 
 __all__ = ["draw"]
 
+HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
+
 
 def draw(study: Mapping[str, Block], results: Mapping[str, Any], folder: Path) -> list[Path]:
     """Draw the pictures whose blocks are there and return their files."""
@@ -43,8 +45,10 @@ def _horizon(block: Block, result: Mapping[str, Any]) -> Any:
             **look(name),
         )
     axes.axhline(0.0, color="black", linewidth=0.8, linestyle=":")
+    horizons = sorted({f.n_steps for f in found})
+    axes.set_xscale("log")
+    axes.set_xticks(horizons, [f"{n:,}" for n in horizons])
     axes.set(
-        xscale="log",
         xlabel="steps of Adam, clicks (1,133 parameters)",
         ylabel="test loss - that of linear, %",
         title="above 0: linear decay is better",
@@ -59,18 +63,21 @@ def _gains(block: Block, result: Mapping[str, Any]) -> Any:
     for index, cell in enumerate(result["cells"]):
         metrics, values = cell["metrics"], values_of(cell, block.metric)
         names = [key.removesuffix("/gain") for key in metrics if key.endswith("/gain")]
-        axes.plot(
-            [metrics[f"{name}/gain"] for name in names],
-            [values["linear"].mean() / values[name].mean() for name in names],
-            "os^Dvp"[index % 6],
-            markersize=4,
-            color=PALETTE[index % len(PALETTE)],
-            label=f"{label_of(cell)}, {int(metrics['n_steps']):,} steps",
-        )
+        robust = [name for name in names if name.endswith("robust")]
+        label = f"{label_of(cell)}, {int(metrics['n_steps']):,} steps"
+        for group, extra in (([n for n in names if n not in robust], {"label": label}), (robust, HOLLOW)):
+            axes.plot(
+                [metrics[f"{name}/gain"] for name in group],
+                [values["linear"].mean() / values[name].mean() for name in group],
+                "os^Dvp"[index % 6],
+                markersize=4,
+                color=PALETTE[index % len(PALETTE)],
+                **extra,
+            )
     axes.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
     axes.axline((1.0, 1.0), slope=1.0, color="#888888", linewidth=0.8)
     axes.set(xlabel="gain that the bound predicts", ylabel="loss of linear / loss of refined")
-    axes.set_title("on the grey line the bound would be right")
+    axes.set_title("on the grey line the bound would be right\nhollow: robust variants")
     axes.legend(fontsize=5.5)
     return figure
 
@@ -80,13 +87,15 @@ def _contrasts(block: Block, result: Mapping[str, Any]) -> Any:
     names = [contrast.candidate for contrast in block.plan.contrasts]
     found = [f for f in findings(block, result) if f.decides]
     figure, all_axes = panels(len(names), height=1.7)
+    all_axes[0].set_title("right of 0: linear decay is better\ngrey: not clear of 0")
     for name, axes in zip(names, all_axes, strict=True):
+        axes.set_xscale("symlog", linthresh=1.0)  # before the intervals are drawn, whose margins follow the scale
+        axes.xaxis.set_major_formatter("{x:g}")
         own = [f for f in found if f.comparison.contrast.candidate == name]
         for row, finding in enumerate(own):
             _interval(axes, row, finding)
         axes.axvline(0.0, color="black", linewidth=0.8, linestyle=":")
         axes.set_yticks(range(len(own)), [f"{f.cell}, {f.n_steps:,}" for f in own])
-        axes.set_xscale("symlog", linthresh=1.0)
         axes.set_xlabel(f"loss of {name.partition(':')[0]} - that of linear, %")
     return figure
 

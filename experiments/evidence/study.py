@@ -1,6 +1,5 @@
 """The study: blocks of cells from one TOML file, run through the store of sweeps, their results as small JSON files."""
 
-import hashlib
 import json
 import math
 import platform
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lastiterate.experiments.statistics import Contrast, Plan
-from lastiterate.experiments.sweep.code import meaning, package_code
+from lastiterate.experiments.sweep.code import code_version
 from lastiterate.experiments.sweep.specs import RunSpec
 from lastiterate.experiments.sweep.store import Store
 from lastiterate.experiments.sweep.sweep import run_sweep
@@ -23,14 +22,13 @@ from lastiterate.theory.base.errors import LastIterateError
 from lastiterate.theory.base.files import write_atomically
 from lastiterate.theory.base.validation import InputError, check_count
 
-__all__ = ["Block", "StudyError", "read_results", "read_study", "run_block", "study_code"]
+__all__ = ["Block", "StudyError", "read_results", "read_study", "run_block"]
 
 TARGETS = {
     "schedules": "function:lastiterate.experiments.evidence.cells:compare_schedules",
     "averages": "function:lastiterate.experiments.evidence.averages:compare_averages",
     "controls": "function:lastiterate.experiments.evidence.controls:run_controls",
 }
-DECIDING = ("averages.py", "cells.py", "controls.py", "protocol.py", "runners.py", "workloads.py")
 SEED_STEP = 10_000
 DIGITS = 9
 
@@ -106,16 +104,6 @@ def _seeds(value: Any) -> Sequence[int]:
     return range(value["start"], value["start"] + value["count"]) if isinstance(value, Mapping) else value
 
 
-def study_code() -> str:
-    """Return the version of the code that decides the study's results, part of the key of every stored cell."""
-    here = Path(__file__).parent
-    refinement = here.parents[1] / "theory" / "optimal" / "refinement.py"
-    digest = hashlib.sha256()
-    for file in [*(here / name for name in DECIDING), refinement]:
-        digest.update(meaning(file))
-    return f"{package_code()}+{digest.hexdigest()[:12]}"
-
-
 def run_block(block: Block, store: Path, results: Path, *, progress: bool | None = None) -> Path:
     """Run the cells that the store does not have, and write the block's results as JSON.
 
@@ -138,8 +126,8 @@ def run_block(block: Block, store: Path, results: Path, *, progress: bool | None
     StudyError
         If a cell raised.
     """
-    code = study_code()
-    sweep = run_sweep(block.cells, store, n_jobs=1, code=code, retry_failed=True, progress=progress)
+    (code,) = {code_version(cell) for cell in block.cells}  # one target a block
+    sweep = run_sweep(block.cells, store, n_jobs=1, retry_failed=True, progress=progress)
     for record in sweep.failed:
         raise StudyError(f"block {block.name}, {record.spec.options.get('workload')}: {record.error}")
     with Store(store) as opened:

@@ -5,30 +5,38 @@ from typing import Any
 
 import numpy as np
 
-from .findings import Finding, agreement, findings, values_of
+from lastiterate.theory.base.validation import Array
+
+from .findings import Finding, agreement, findings, label_of, rate_errors, values_of
 from .study import Block
 
 __all__ = ["RANKED", "READINGS", "against", "counted", "counts", "summary"]
 
 READINGS = ("better", "slightly better", "matches", "slightly worse", "worse", "undecided")
+SIZED = ("better", "worse")
 _WORDS = {"matches": "equal within 0.5%"}
 RANKED = ("horizon", "noise", "convex", "ridge", "text")
 """The blocks in which schedules of the literature are compared."""
 LOW_TAU = 0.3
 WITHOUT_RIDGE = ("horizon", "noise", "convex", "text")
+PUBLISHED = ("l1", "l2", "refined")
+"""The refinements that follow the published algorithm; the others vary it."""
+NEVER_DECAYING = ("constant", "inverse_sqrt")
 
 
-def counts(found: Sequence[Finding]) -> str:
+def counts(found: Sequence[Finding], *, sizes: bool = False) -> str:
     """Return how many findings read how, in words; those on which no verdict rests are left out and counted.
+
+    With ``sizes``, also by how many percent of the reference's loss the candidates were better or worse.
 
     >>> counts([])
     'nothing'
     """
     deciding = [f for f in found if f.decides]
     parts = [
-        f"{_WORDS.get(word, word)} in {count}"
+        f"{_WORDS.get(word, word)} in {len(own)}{_sizes(own) if sizes and word in SIZED else ''}"
         for word in READINGS
-        if (count := sum(f.reading == word for f in deciding))
+        if (own := [f for f in deciding if f.reading == word])
     ]
     if len(deciding) < len(found):
         parts.append(f"without a verdict in {len(found) - len(deciding)}")
@@ -48,32 +56,38 @@ def summary(study: Mapping[str, Block], results: Mapping[str, Any]) -> list[str]
     trained = [f for name in WITHOUT_RIDGE for f in found.get(name, [])]
     lines: list[str] = []
     if constant := _of(trained, "constant"):
-        lines.append(f"**A constant rate against linear decay**, without ridge: {counts(constant)}{_places(constant)}.")
+        told = counts(constant, sizes=True)
+        lines.append(f"**A constant rate against linear decay**, without ridge: {told}{_places(constant)}.")
     if wsd := _of(trained, "wsd"):
-        cosine = _of(trained, "cosine")
         lines.append(
-            f"**WSD and cosine against linear decay**, without ridge: WSD {counts(wsd)}; cosine {counts(cosine)}."
+            f"**WSD and cosine against linear decay**, without ridge: WSD {counts(wsd, sizes=True)}; "
+            f"cosine {counts(_of(trained, 'cosine'), sizes=True)}."
         )
     if ridge := found.get("ridge"):
         lines.append(
             f"**Cosine and (1-s)^2 against linear decay**, with a ridge of 1e-4, which makes the problem strongly "
-            f"convex: cosine {counts(_of(ridge, 'cosine'))}; (1-s)^2 {counts(_of(ridge, 'polynomial'))}."
+            f"convex, in percent of the gap to the minimum: cosine {counts(_of(ridge, 'cosine'), sizes=True)}; "
+            f"(1-s)^2 {counts(_of(ridge, 'polynomial'), sizes=True)}."
         )
-    refined = [f for f in found.get("refinement", []) if f.comparison.contrast.candidate in ("l1", "l2")]
-    refined += [f for name in RANKED for f in _of(found.get(name, []), "refined")]
-    if refined:
-        predicted, measured = _gains(study, results)
+    if refined := _refined(study, results):
+        predicted, measured = np.median([pair[1:] for pair in refined], axis=0)
         lines.append(
-            f"**Refined schedules against linear decay**: {counts(refined)}; the median gain that their bound predicts "
-            f"is {predicted:.3f}, the median ratio of losses that was measured {measured:.3f}."
+            f"**Refined schedules against linear decay**: {counts([pair[0] for pair in refined], sizes=True)}; the "
+            f"median gain that their bound predicts is {predicted:.3f}, the median ratio of losses that was measured "
+            f"{measured:.3f}."
         )
     orders = [a for name in RANKED if name in results for a in agreement(study[name], results[name])]
     if orders:
         taus = np.array([a.tau for a in orders])
         told = sum(a.p_value <= 0.05 for a in orders)
+        errors = rate_errors(list(results.values()))
+        decaying = np.concatenate([errors[name] for name in errors if name not in NEVER_DECAYING])
         lines.append(
             f"**The bound orders schedules** as the runs do with a median Kendall tau of {np.median(taus):.2f} "
-            f"({taus.min():.2f} to {taus.max():.2f}); in {told} of {len(orders)} cells this is more than chance at 5%."
+            f"({taus.min():.2f} to {taus.max():.2f}), in {told} of {len(orders)} cells more than chance at 5%; the "
+            f"best base learning rate that it predicts from that of linear decay is right within a factor of two in "
+            f"{_within(decaying)} for schedules that decay and in {_within(errors['constant'])} for a constant "
+            "one."
         )
     return [f"{place}. {line}" for place, line in enumerate(lines, start=1)]
 
@@ -117,6 +131,18 @@ def against(study: Mapping[str, Block], results: Mapping[str, Any]) -> list[str]
     return items
 
 
+def _sizes(found: Sequence[Finding]) -> str:
+    sizes = [f"{abs(f.percent(f.comparison.difference.mean)):.2g}%" for f in found]
+    ordered = sorted(sizes, key=lambda text: float(text[:-1]))
+    borderline = sum(not f.solid for f in found)
+    note = f", {'' if len(found) == 1 else f'{borderline} '}borderline" if borderline else ""
+    return f" (by {ordered[0]}{f' to {ordered[-1]}' if len(found) > 1 else ''}{note})"
+
+
+def _within(errors: Array) -> str:
+    return f"{(np.abs(errors) <= 1.001).mean():.0%}"
+
+
 def _is_refined(finding: Finding) -> bool:
     name = finding.comparison.contrast.candidate
     return name == "refined" or name.startswith(("l1", "l2"))
@@ -149,15 +175,18 @@ def _places(found: Sequence[Finding]) -> str:
     return f" (better on {'; '.join(better)})" if better else ""
 
 
-def _gains(study: Mapping[str, Block], results: Mapping[str, Any]) -> tuple[float, float]:
-    """Medians of the predicted gain and of loss of linear / loss of refined, over the published variants."""
-    pairs: list[tuple[float, float]] = []
+def _refined(study: Mapping[str, Block], results: Mapping[str, Any]) -> list[tuple[Finding, float, float]]:
+    """The published refinements, each once a cell and rule: finding, predicted gain, loss of linear / its loss."""
+    refined: dict[tuple[str, int, str], tuple[Finding, float, float]] = {}
     for name in ("refinement", *RANKED):
-        for cell in results.get(name, {"cells": []})["cells"]:
-            values = values_of(cell, study[name].metric)
-            for refined in ("l1", "l2", "refined"):
-                if f"{refined}/gain" in cell["metrics"]:
-                    ratio = float(values["linear"].mean() / values[refined].mean())
-                    pairs.append((cell["metrics"][f"{refined}/gain"], ratio))
-    predicted, measured = np.median(np.array(pairs), axis=0)
-    return float(predicted), float(measured)
+        if name not in results:
+            continue
+        told = {(f.cell, f.n_steps, f.comparison.contrast.candidate): f for f in findings(study[name], results[name])}
+        for cell in results[name]["cells"]:
+            values, place = values_of(cell, study[name].metric), (label_of(cell), int(cell["metrics"]["n_steps"]))
+            for options in cell["spec"]["options"].get("refinements", ()):
+                if (candidate := options["name"]) in PUBLISHED:
+                    measured = float(values["linear"].mean() / values[candidate].mean())
+                    found = told[*place, candidate], cell["metrics"][f"{candidate}/gain"], measured
+                    refined.setdefault((*place, options["rule"]), found)
+    return list(refined.values())

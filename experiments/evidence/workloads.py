@@ -17,7 +17,8 @@ from torch.nn.functional import cross_entropy
 
 from lastiterate.experiments.workloads._examples import Batch, Model, inference
 from lastiterate.experiments.workloads._transformer import Transformer, embedding
-from lastiterate.experiments.workloads.protocol import batch_indices, load_workload
+from lastiterate.experiments.workloads.logistic_suite import create as logistic_suite
+from lastiterate.experiments.workloads.protocol import batch_indices
 from lastiterate.experiments.workloads.recommendation import Recommender, click_loss, draw_clicks
 from lastiterate.theory.base.specs import parse_spec
 from lastiterate.theory.base.validation import check_choice
@@ -116,8 +117,8 @@ def digits(noise: float = 0.0, width: int = 32) -> Split:
 
 def logistic(dataset: str = "vehicle") -> Split:
     """Return a set of the logistic suite; a fifth is held out, half of it to choose learning rates."""
-    suite = load_workload(f"logistic_suite:dataset={dataset}")
-    train, held_out = suite.train, suite.test  # type: ignore[attr-defined]
+    suite = logistic_suite(dataset=dataset)
+    train, held_out = suite.train, suite.test
     half = len(held_out[0]) // 2
     return Split(
         name=f"logistic_{dataset}",

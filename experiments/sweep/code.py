@@ -1,5 +1,7 @@
 """What code decides a result: a hash of our computing sources, of the versions below them, and of the user's files.
 
+A function of our own is decided by what its module imports from the package, directly or not.
+
 Comments, docstrings, documents, plots and commands take no part: changing them leaves stored runs done.
 """
 
@@ -10,7 +12,7 @@ import os
 import platform
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import resolve_name
@@ -21,6 +23,7 @@ from .specs import RunSpec
 __all__ = ["code_version", "forget_stale", "meaning", "package_code", "user_files"]
 
 _ROOT = Path(__file__).resolve().parents[2]
+_PACKAGE = __name__.partition(".")[0]
 _DECIDING = (
     "theory/base",
     "theory/schedules",
@@ -38,12 +41,15 @@ def code_version(spec: RunSpec) -> str:
     """Return the version of the code that decides the result of ``spec``.
 
     For a problem or a bundled workload that is `package_code`; a function or a workload of the user's own adds a hash
-    of its file and of the modules beside it that it imports.
+    of its file and of the modules beside it that it imports. For a function of this package it is a hash of the
+    modules that its own imports, and of nothing else.
 
     >>> problem = code_version(RunSpec("problem:absolute"))
     >>> problem == package_code(), problem.startswith(version("lastiterate"))
     (True, True)
     """
+    if _is_ours(spec):
+        return _module_code(spec.name.partition(":")[0])
     files = user_files(spec)
     if not files:
         return package_code()
@@ -56,15 +62,28 @@ def code_version(spec: RunSpec) -> str:
 @lru_cache(maxsize=1)
 def package_code() -> str:
     """Return the package's version and a hash of its sources that compute, and of the versions of what they use."""
+    places = [_ROOT / place for place in _DECIDING]
+    return _hashed([file for at in places for file in (sorted(at.rglob("*.py")) if at.is_dir() else [at])], _ROOT)
+
+
+def _module_code(module: str) -> str:
+    """Return the same for what one of our own modules imports from the package, directly or not."""
+    top = Path(str(sys.modules[_PACKAGE].__file__)).parents[1]
+    return _hashed(_reached(top.joinpath(*module.split(".")).with_suffix(".py"), top), top)
+
+
+def _hashed(files: Iterable[Path], root: Path) -> str:
     digest = hashlib.sha256()
-    for place in _DECIDING:
-        path = _ROOT / place
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(str(file.relative_to(_ROOT)).encode())
-            digest.update(meaning(file))
+    for file in files:
+        digest.update(str(file.relative_to(root)).encode())
+        digest.update(meaning(file))
     versions = [f"python {'.'.join(platform.python_version_tuple()[:2])}", *map(_version, _BELOW)]
     digest.update(" ".join(versions).encode())
     return f"{version('lastiterate')}+{digest.hexdigest()[:12]}"
+
+
+def _is_ours(spec: RunSpec) -> bool:
+    return spec.kind == "function" and spec.name.startswith(f"{_PACKAGE}.")
 
 
 def user_files(spec: RunSpec) -> list[Path]:
@@ -72,6 +91,8 @@ def user_files(spec: RunSpec) -> list[Path]:
 
     A target that cannot be found has none: the run will say so. Of an installed package only the named module counts.
     """
+    if _is_ours(spec):
+        return []
     name = spec.name.partition(":")[0] if ".py" not in spec.name else spec.name[: spec.name.index(".py") + 3]
     if spec.kind == "function" and not name.endswith(".py"):
         start = _origin(name)
@@ -84,6 +105,11 @@ def user_files(spec: RunSpec) -> list[Path]:
     top = start.parents[name.count(".")] if not name.endswith(".py") else start.parent
     if any(str(start).startswith(folder + os.sep) for folder in _INSTALLED):
         return [start]
+    return _reached(start, top)
+
+
+def _reached(start: Path, top: Path) -> list[Path]:
+    """Return the files below ``top`` that ``start`` imports, directly or not, and itself."""
     found, waiting = {start}, [start]
     while waiting:
         for imported in _imported_beside(waiting.pop(), top):

@@ -38,6 +38,19 @@ def test_tuned_rate_is_the_best_of_the_factors_of_two(best):
     assert {choice.base_lr / 2, choice.base_lr * 2} <= set(choice.tried)
 
 
+def test_each_grid_starts_at_its_own_prediction():
+    asked = []
+
+    def run(rows, seeds, *, norms=False):
+        asked.append(rows.max(axis=1).tolist())
+        return Outcome({CHOSEN: np.square(np.log(rows.max(axis=1, keepdims=True)))})
+
+    starts = {"linear": 1.0, "constant": 0.3}
+    choices = tune(run, SHAPES, starts, [0])
+    np.testing.assert_allclose(asked[0], [0.5, 1.0, 2.0, 0.15, 0.3, 0.6])
+    assert {name: choice.predicted for name, choice in choices.items()} == starts
+
+
 def test_grid_end_and_divergence():
     falling = tune(Response(lambda lr: -lr), SHAPES, dict.fromkeys(SHAPES, 1.0), [0])["linear"]
     assert not falling.inside

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,11 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import lastiterate as li
 from lastiterate.experiments.evidence.averages import ARMS
 from lastiterate.experiments.evidence.findings import agreement, false_alarms, findings, rate_errors
 from lastiterate.experiments.evidence.publish import write_page
+from lastiterate.experiments.evidence.repetition import compare_seeds
 from lastiterate.experiments.evidence.study import StudyError, read_results, read_study, run_block
+from lastiterate.experiments.evidence.summary import summary
 from lastiterate.experiments.statistics import rank_correlation
+from lastiterate.experiments.sweep import code
 from lastiterate.experiments.sweep.store import Store
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -51,6 +56,23 @@ def test_seeds_that_choose_and_seeds_that_report_are_disjoint():
             if "pool" in cell.options:
                 sets += [set(range(o["pool_start"], o["pool_start"] + o["pool"])) for o in options]
             assert not any(a & b for a, b in itertools.combinations(sets, 2)), block.name
+
+
+def test_the_keys_of_cells_hash_what_decides_them():
+    """Rates, laws, simulators and networks take part; the page, its pictures and the commands do not."""
+    top = Path(li.__file__).parents[1]
+    for block in STUDY.values():
+        (module,) = {cell.name.partition(":")[0] for cell in block.cells}
+        files = {str(f.relative_to(top / "lastiterate")) for f in code._reached(_file(module, top), top)}
+        assert {"theory/rates/sgd.py", "theory/simulators/simulate.py", "theory/schedules/families.py"} <= files
+        assert {"experiments/evidence/protocol.py", "experiments/workloads/recommendation.py"} <= files
+        assert ("experiments/evidence/averages.py" in files) is (block.name == "averages")
+        assert not [file for file in files if file.startswith(("commands", "paper_figures", "experiments/plots"))]
+        assert not {f"experiments/evidence/{name}.py" for name in ("page", "pictures", "summary", "study")} & files
+
+
+def _file(module, top):
+    return top.joinpath(*module.split(".")).with_suffix(".py")
 
 
 def test_every_contrast_names_what_runs():
@@ -141,6 +163,15 @@ def test_committed_results_make_the_committed_page(tmp_path):
     assert all(file.stat().st_size > 1000 for file in written)
 
 
+def test_the_readme_says_what_the_study_says():
+    """Its sentences are those of the page, number by number."""
+    text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## What was measured")[2].partition("\n## ")[0]
+    told = [" ".join(line.split()) for line in re.split(r"\n(?=\d\. )", section)[1:]]
+    assert told == summary(STUDY, read_results(DOCS / "evidence", list(STUDY)))
+    assert len(told) == 5
+
+
 def result_of(values, bounds):
     names = list(values)
     metrics = {"n_steps": 10.0, **{f"{name}/bound": bound for name, bound in zip(names, bounds, strict=True)}}
@@ -175,6 +206,55 @@ def test_borderline_and_solid():
     (found,) = findings(block, near)
     assert found.excludes_zero
     assert not found.solid
+
+
+def test_agreement_of_averages_counts_equal_worst_cases_as_ties():
+    means = [0.3, 0.1, 0.2, 0.5]
+    values = {"tail": 1.08182, "wsd": 1.08158, "linear": 1.0, "last": 1.54}
+    result = result_of({name: [m, m] for name, m in zip(values, means, strict=True)}, [0.0] * 4)
+    result["cells"][0]["metrics"] |= {f"{name}/value": value for name, value in values.items()}
+    (found,) = agreement(STUDY["averages"], result)
+    rounded = [1.082, 1.082, 1.0, 1.54]
+    taus = [rank_correlation(order, means) for order in itertools.permutations(rounded)]
+    assert found.tau == rank_correlation(rounded, means)
+    assert found.p_value == pytest.approx(np.mean([tau >= found.tau - 1e-12 for tau in taus]), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("differences", "kept"),
+    [
+        ((0.5, 0.5), "of 1 such contrasts 1 kept it. Of 0"),
+        ((0.5, -0.5), "0 kept it, and not: clicks, 10 steps, constant"),
+    ],
+)
+def test_contrasts_that_keep_their_sign_with_other_seeds(differences, kept):
+    linear = np.linspace(1.0, 1.2, 10)
+    first, again = (
+        {"horizon": result_of({"constant": linear + d + 0.01 * np.sin(linear), "linear": linear}, [1.0, 1.0])}
+        for d in differences
+    )
+    text, rows = compare_seeds(STUDY, first, again)
+    assert kept in text
+    assert "Not repeated: nothing" in text
+    assert rows == [["horizon", "1", str(int(differences[1] > 0.0)), "0", "0"]]
+    assert "Not repeated: clicks, 10 steps, of horizon" in compare_seeds(STUDY, first, {})[0]
+
+
+def test_stored_grids_start_where_theory_puts_them():
+    """At base_lr times the ratio of both schedules' best rates, which the study reads off 1,000 of their steps."""
+    results = read_results(DOCS / "evidence", list(STUDY))
+    seen = 0
+    for name in ("horizon", "convex", "text"):
+        for cell in results[name]["cells"]:
+            n, spec = int(cell["metrics"]["n_steps"]), cell["spec"]
+            if n > 6000:
+                continue
+            reference = li.tune_base_lr(li.schedules.linear(n)).base_lr
+            for text in spec["options"]["schedules"]:
+                ratio = li.tune_base_lr(li.schedules.parse(text, n)).base_lr / reference
+                assert cell["metrics"][f"{text}/predicted_lr"] == pytest.approx(spec["base_lr"] * ratio, rel=0.1)
+                seen += 1
+    assert seen > 50
 
 
 def test_false_alarms_of_equal_and_unequal_runs():

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -85,6 +86,32 @@ def test_the_package_key_ignores_documents_and_plots(tmp_path, monkeypatch):
     assert key('def f():\n    """Say what."""\n    return 1  # why\n') == plain
     assert key("def f():\n    return 2\n") != plain
     package_code.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "changes"),
+    [
+        ("part.py", "from .inner.other import g\n\n\ndef f():\n    return 2 * g()\n", True),
+        ("inner/other.py", "def g():\n    return 1.5\n", True),
+        ("inner/other.py", 'def g():\n    """Say what."""\n    return 1  # why\n', False),
+        ("unused.py", "x = 2\n", False),
+    ],
+)
+def test_functions_of_our_own_are_keyed_by_what_they_import(project, monkeypatch, name, text, changes):
+    package = project / "ours"
+    (package / "inner").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "inner" / "__init__.py").write_text("")
+    (package / "part.py").write_text("from .inner.other import g\n\n\ndef f():\n    return g()\n")
+    (package / "inner" / "other.py").write_text("def g():\n    return 1\n")
+    (package / "unused.py").write_text("x = 1\n")
+    monkeypatch.setattr(code, "_PACKAGE", "ours")
+    monkeypatch.setitem(sys.modules, "ours", SimpleNamespace(__file__=str(package / "__init__.py")))
+    spec = RunSpec("function:ours.part:f")
+    before = code_version(spec)
+    (package / name).write_text(text)
+    assert (code_version(spec) != before) is changes
+    assert user_files(spec) == []
 
 
 def test_the_key_is_the_same_in_another_process(project):
