@@ -172,7 +172,11 @@ def _share_of_orders(bounds: Array, means: Array) -> float:
         return np.sign(orders[..., first] - orders[..., second]) @ signs
 
     test: Any = permutation_test(
-        (bounds,), concordance, permutation_type="pairings", alternative="greater", n_resamples=math.factorial(bounds.size)
+        (bounds,),
+        concordance,
+        permutation_type="pairings",
+        alternative="greater",
+        n_resamples=math.factorial(bounds.size),
     )
     return float(test.pvalue)
 

@@ -119,7 +119,11 @@ def against(study: Mapping[str, Block], results: Mapping[str, Any]) -> list[str]
     if averages:
         items.append(
             "In theory the average of the last fifth of the iterates at a constant rate equals a cooldown of that "
-            f"length; measured, the average is {counts(averages)}."
+            f"length; measured, the average is {counts(averages, sizes=True)}."
+        )
+    if ema := _of(found.get("averages", []), "ema"):
+        items.append(
+            f"An exponential moving average at a constant rate against linear decay: {counts(ema, sizes=True)}."
         )
     undecided = [f for group in found.values() for f in group if f.decides and f.reading == "undecided"]
     total = sum(len(group) for group in found.values())
