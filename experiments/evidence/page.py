@@ -242,8 +242,8 @@ def _controls(block: Block, result: Mapping[str, Any]) -> list[str]:
         uniform = float(kstest(different, "uniform").pvalue)
         sentences.append(
             f"{label_of(cell)}: of {DRAWS} pairs of disjoint samples of {SAMPLE} seeds of one schedule, "
-            f"{int((different <= 0.05).sum())} differ at the 5% level (10 expected), and their p values are uniform "
-            f"by Kolmogorov and Smirnov's test at p = {uniform:.2f}."
+            f"{int((different <= 0.05).sum())} differ at the 5% level (10 expected), and their p values are "
+            f"{'' if uniform > 0.05 else 'not '}uniform by Kolmogorov and Smirnov's test (p = {uniform:.2g})."
         )
     return [_contrasts(found), " ".join(sentences)]
 
