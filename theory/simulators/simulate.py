@@ -23,6 +23,20 @@ from lastiterate.theory.simulators.kernels.draws import (
     seeded,
 )
 from lastiterate.theory.simulators.kernels.margins import WORK
+from lastiterate.theory.simulators.kernels.optional import (
+    BEST,
+    CHANNELS,
+    FOLLOW_LEARNER,
+    LARGEST,
+    REGRET,
+    SEE,
+    SEE_STEP,
+    WEIGH,
+    follow_learner,
+    see,
+    see_step,
+    weigh,
+)
 from lastiterate.theory.simulators.kernels.oracles import oracle_of
 from lastiterate.theory.simulators.kernels.protocol import FIRST, NORM, ORACLE, STEP, STRIP, Method
 from lastiterate.theory.simulators.kernels.vectors import norm2, shared_norm2
@@ -152,14 +166,14 @@ def simulate(
     from lastiterate.theory.simulators.kernels import loop  # compiles on first use
 
     channels = ["f", *(["f_average"] if average is not False or row.averages else []), *dict.fromkeys(diagnostics)]
-    columns = np.array([channels.index(name) if name in channels else -1 for name in loop.CHANNELS])
+    columns = np.array([channels.index(name) if name in channels else -1 for name in CHANNELS])
     shape = (len(names), base_lrs.size, len(seed_list))
     runs = int(np.prod(shape))
     which, lr_index, seed_index = (index.ravel() for index in np.indices(shape))
     points = np.tile(problem.x0, (runs, 1))
     store = np.full((runs, record_at.size, len(channels)), np.nan)
     scalars, extras = np.zeros((runs, FIRST + row.scalars)), np.zeros((runs, 4))
-    extras[:, loop.BEST] = np.inf
+    extras[:, BEST] = np.inf
     stopped, ticks = np.full((runs, 1), -1), np.zeros((runs, 2), dtype=np.int64)
     needs_x_star = "distance" in diagnostics or weights.size > 0
     forked = os.getpid() != _PROCESS  # OpenMP's threads did not come along, and starting them there ends the process
@@ -177,6 +191,7 @@ def simulate(
             row.uses_loss,
             averaged,
             scratch,
+            len(diagnostics) > 0,
         ]
     )
     norm = shared_norm2 if shared else norm2
@@ -188,6 +203,10 @@ def simulate(
         address(averaging.follow, FOLLOW) if averaged else 0,
         address(_DRAWS[sampling], DRAW) if sampling != FULL else 0,
         address(add_noise, NOISE) if noise > 0.0 else 0,
+        address(see, SEE) if diagnostics else 0,
+        address(see_step, SEE_STEP) if diagnostics else 0,
+        address(weigh, WEIGH) if weights.size else 0,
+        address(follow_learner, FOLLOW_LEARNER) if weights.size else 0,
     ]
     arguments = (
         *_pack(problem),
@@ -234,7 +253,7 @@ def simulate(
     for name in ("f", "f_average"):
         if name in channels:
             store[:, :, channels.index(name)][(stopped >= 0) & (record_at >= stopped)] = np.inf
-    _check_minimum(row, chosen, extras[:, loop.BEST])
+    _check_minimum(row, chosen, extras[:, BEST])
     run = Simulation(
         problem=problem,
         method=method,
@@ -249,9 +268,9 @@ def simulate(
         points=points.reshape(*shape, -1),
         scalars=scalars.reshape(*shape, -1),
         stopped_at=stopped.reshape(shape),
-        largest_gradient=extras[:, loop.LARGEST].reshape(shape),
-        lowest=extras[:, loop.BEST].reshape(shape),
-        regret=extras[:, loop.REGRET].reshape(shape),
+        largest_gradient=extras[:, LARGEST].reshape(shape),
+        lowest=extras[:, BEST].reshape(shape),
+        regret=extras[:, REGRET].reshape(shape),
         stochastic=sampling != FULL or noise > 0.0,
         noise=noise,
         wrapped=weights.size > 0,

@@ -17,8 +17,9 @@ from lastiterate.theory.base.jit import JIT
 
 from .averages import FOLLOW
 from .draws import DRAW, FULL, NOISE
+from .optional import BEST, F_AVERAGE, FOLLOW_LEARNER, LARGEST, MOVE, SEE, SEE_STEP, WEIGH, F
 from .protocol import D_ESTIMATE, KERNEL, NORM, ORACLE, STEP, STEP_SIZE, STRIP, WEIGHT, Matrix, Rows, Vector
-from .vectors import add_moved, copy_to, distance, norm1, product_with_difference, squares
+from .vectors import copy_to, squares
 from .views import caller, entry, part, rows_of
 
 __all__: list[str] = []  # compiled code, for the simulators alone
@@ -27,17 +28,15 @@ OUTER: dict[str, Any] = {**JIT, "_nrt": False, "no_cfunc_wrapper": True}
 
 # places in ``functions``
 AT_RUN, AT_ORACLE, AT_STEP, AT_NORM, AT_FOLLOW, AT_DRAW, AT_DISTURB = range(7)
+AT_SEE, AT_SEE_STEP, AT_WEIGH, AT_FOLLOW_LEARNER = range(7, 11)
 # places in ``settings``
-SAMPLES, SAMPLING, BATCH, VECTORS, OUTPUT, USES_LOSS, AVERAGE, SCRATCH = range(8)
+SAMPLES, SAMPLING, BATCH, VECTORS, OUTPUT, USES_LOSS, AVERAGE, SCRATCH, DIAGNOSED = range(9)
 GRADIENT, MEAN, BEFORE, LEARNER, PLAYED, OWN = range(6)  # rows of ``storage``; the method's own follow
-# places in ``extras``: the learner's weighted regret, largest norm, lowest f seen; then what averages keep
-REGRET, LARGEST, BEST = range(3)
-CHANNELS = ("f", "f_average", "grad_l2", "grad_l1", "distance", "D_estimate", "step_size", "move")
-F, F_AVERAGE, GRAD_L2, GRAD_L1, DISTANCE, D_SEEN, STEP_SEEN, MOVE = range(len(CHANNELS))
-
 
 call_oracle, call_step, call_norm = caller(ORACLE), caller(STEP), caller(NORM)
 call_follow, call_draw, call_disturb = caller(FOLLOW), caller(DRAW), caller(NOISE)
+call_see, call_see_step = caller(SEE), caller(SEE_STEP)
+call_weigh, call_follow_learner = caller(WEIGH), caller(FOLLOW_LEARNER)
 
 RUN = types.void(
     Vector, Rows, Vector, Vector,  # the problem: values, index, target, params
@@ -64,7 +63,8 @@ def run_one(
     oracle, step, norm = functions[AT_ORACLE], functions[AT_STEP], functions[AT_NORM]
     follow, draw, disturb = functions[AT_FOLLOW], functions[AT_DRAW], functions[AT_DISTURB]
     n, sampling, output = settings[SAMPLES], settings[SAMPLING], settings[OUTPUT]
-    average, wrapped, n_steps = settings[AVERAGE] > 0, ratios.size > 0, steps.size
+    average, diagnosed = settings[AVERAGE] > 0, settings[DIAGNOSED] > 0
+    wrapped, n_steps = ratios.size > 0, steps.size
     g, mean, before = entry(storage, GRADIENT), entry(storage, MEAN), entry(storage, BEFORE)
     played, learner = entry(storage, PLAYED), entry(storage, LEARNER) if wrapped else x  # what the method moves
     own = OWN + settings[VECTORS]
@@ -95,6 +95,11 @@ def run_one(
         rows = part(order, start, stop)
         with_value = settings[USES_LOSS] > 0 or (recording and sampling == FULL)
         loss = call_oracle(oracle, k, x, rows, values, index, target, params, with_value, work, g)
+        if noise > 0.0:
+            call_disturb(disturb, noisy, noise, g)
+        # a call outlasts a short sum
+        size = math.sqrt(squares(g, 0, g.size)) if g.size <= STRIP else call_norm(norm, g)
+        extras[LARGEST] = max(extras[LARGEST], size)
         if recording:
             f = loss
             point = x if output < 0 or k == 0 or wrapped else entry(state, output)
@@ -111,31 +116,17 @@ def run_one(
                 extras[BEST] = min(extras[BEST], f)
             else:
                 stopped[0] = k
-            if columns[DISTANCE] >= 0:
-                row[columns[DISTANCE]] = distance(point, x_star)
+            if diagnosed:
+                call_see(functions[AT_SEE], row, columns, point, x_star, g, size)
         elif settings[USES_LOSS] > 0 and sampling == FULL and output < 0 and -ceiling <= loss:
             extras[BEST] = min(extras[BEST], loss)
-        if noise > 0.0:
-            call_disturb(disturb, noisy, noise, g)
-        # a call outlasts a short sum
-        size = math.sqrt(squares(g, 0, g.size)) if g.size <= STRIP else call_norm(norm, g)
-        extras[LARGEST] = max(extras[LARGEST], size)
-        if recording:
-            if columns[GRAD_L2] >= 0:
-                row[columns[GRAD_L2]] = size
-            if columns[GRAD_L1] >= 0:
-                row[columns[GRAD_L1]] = norm1(g)
         if not math.isfinite(size):
             stopped[0] = k
         if stopped[0] >= 0 or progress[1] < 0:
             return
         if wrapped:
             weight = weights[k]
-            if x_star.size > 0:
-                extras[REGRET] += weight / final_weight * product_with_difference(g, learner, x_star)
-            copy_to(played, learner)
-            for j in range(g.size):
-                g[j] *= weight
+            call_weigh(functions[AT_WEIGH], weight, weight / final_weight, g, learner, played, x_star, extras)
         if not last:
             for i in range(slots.size):
                 now[slots[i]] = series[i, k]
@@ -146,17 +137,13 @@ def run_one(
                 copy_to(before, x)
             call_step(step, k, lr, weight * loss, learner, g, rows, state, memory, scalars, now)
             if wrapped:
-                add_moved(x, ratios[k], learner, played)
+                call_follow_learner(functions[AT_FOLLOW_LEARNER], x, ratios[k], learner, played)
             if average:
                 after = x if output < 0 or wrapped else entry(state, output)
                 call_follow(follow, mean, before, after, k, scalars, extras, shares, kept)
         if recording:
-            if columns[D_SEEN] >= 0:
-                row[columns[D_SEEN]] = scalars[D_ESTIMATE]
-            if columns[STEP_SEEN] >= 0 and not last:
-                row[columns[STEP_SEEN]] = scalars[STEP_SIZE]
-            if columns[MOVE] >= 0 and not last:
-                row[columns[MOVE]] = distance(x, before)
+            if diagnosed:
+                call_see_step(functions[AT_SEE_STEP], row, columns, scalars, x, before, last)
             slot += 1
         progress[0] = k + 1
     if output >= 0 and not wrapped and n_steps > 0:
