@@ -60,8 +60,8 @@ def run_one(
     storage, scratch, order, picks,
 ):  # fmt: skip
     """Run one method once; ``x`` starts as x0 and ends as the returned point, ``record`` receives the channels."""
-    oracle, step, norm = functions[AT_ORACLE], functions[AT_STEP], functions[AT_NORM]
-    follow, draw, disturb = functions[AT_FOLLOW], functions[AT_DRAW], functions[AT_DISTURB]
+    oracle, step, follow = functions[AT_ORACLE], functions[AT_STEP], functions[AT_FOLLOW]
+    draw, disturb = functions[AT_DRAW], functions[AT_DISTURB]
     n, sampling, output = settings[SAMPLES], settings[SAMPLING], settings[OUTPUT]
     average, diagnosed = settings[AVERAGE] > 0, settings[DIAGNOSED] > 0
     wrapped, n_steps = ratios.size > 0, steps.size
@@ -98,7 +98,7 @@ def run_one(
         if noise > 0.0:
             call_disturb(disturb, noisy, noise, g)
         # a call outlasts a short sum
-        size = math.sqrt(squares(g, 0, g.size)) if g.size <= STRIP else call_norm(norm, g)
+        size = math.sqrt(squares(g, 0, g.size)) if g.size <= STRIP else call_norm(functions[AT_NORM], g)
         extras[LARGEST] = max(extras[LARGEST], size)
         if recording:
             f = loss

@@ -4,7 +4,7 @@ A slice of Numba's tests for negative numbers and ends beyond the array; a funct
 addresses, and every call of it a way back to Python. Nobody needs any of that here, and together it takes seconds to
 compile. Nothing is counted either: the caller keeps arrays and functions alive.
 """
-# pyright: reportMissingParameterType=false, reportUnusedParameter=false
+# pyright: reportMissingParameterType=false
 
 from typing import Any
 
