@@ -1,11 +1,18 @@
 """Losses of margins in NumPy's own words, and one call of an oracle of them."""
 
 import numpy as np
+from numba import njit
 
 from lastiterate.theory.problems.losses import KINDS as CODES
 from lastiterate.theory.simulators.kernels.margins import WORK
 
 KINDS = ("absolute", "hinge", "logistic", "squared")
+
+
+@njit
+def called(function, *arguments):
+    """Call what only compiled code can call."""
+    return function(*arguments)
 
 
 def reference(kind: str, margin, target, slope: bool):
@@ -24,5 +31,5 @@ def evaluate(oracle, kind, x, rows, matrix, target, l2=0.0, empty=False, index=N
     index = np.array([x.size]) if index is None else index
     params = np.array([CODES[kind], 1.0, l2, 0.0, 0.0])
     g = np.full(0 if empty else x.size, np.nan)
-    value = oracle(0, x, rows, matrix.ravel(), index, target, params, True, np.full(WORK, np.nan), g)
+    value = called(oracle, 0, x, rows, matrix.ravel(), index, target, params, True, np.full(WORK, np.nan), g)
     return value, g

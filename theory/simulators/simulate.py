@@ -1,21 +1,46 @@
 """`simulate`: every (schedule, base learning rate, seed) of one method on one problem, in parallel."""
 
 import os
-import threading
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import get_num_threads, set_num_threads
 
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_flag, check_positive
 from lastiterate.theory.problems.problem import Problem
+from lastiterate.theory.simulators.kernels.averages import FOLLOW
+from lastiterate.theory.simulators.kernels.draws import (
+    DRAW,
+    FULL,
+    NOISE,
+    PERMUTATION,
+    PICKS,
+    REPLACEMENT,
+    add_noise,
+    by_permutation,
+    by_replacement,
+    seeded,
+)
 from lastiterate.theory.simulators.kernels.margins import WORK
+from lastiterate.theory.simulators.kernels.optional import (
+    BEST,
+    CHANNELS,
+    FOLLOW_LEARNER,
+    LARGEST,
+    REGRET,
+    SEE,
+    SEE_STEP,
+    WEIGH,
+    follow_learner,
+    see,
+    see_step,
+    weigh,
+)
 from lastiterate.theory.simulators.kernels.oracles import oracle_of
-from lastiterate.theory.simulators.kernels.protocol import FIRST, Method
+from lastiterate.theory.simulators.kernels.protocol import FIRST, NORM, ORACLE, STEP, STRIP, Method
 from lastiterate.theory.simulators.kernels.vectors import norm2, shared_norm2
+from lastiterate.theory.simulators.kernels.views import address
 from lastiterate.theory.simulators.kernels.wide import shared_margin
 from lastiterate.theory.simulators.methods.table import method_row
 
@@ -30,13 +55,14 @@ from .inputs import (
 )
 from .options import read_options
 from .result import Simulation
+from .running import aligned, share_out
 from .standstill import warn_of_standstill
 
 __all__ = ["simulate"]
 
-_PATIENCE = 1.0  # seconds before a progress bar appears
 _PROCESS = os.getpid()
 _BRIEF = 10**7  # multiplications within a tenth of a second: such a run needs neither a thread nor a progress bar
+_DRAWS = {REPLACEMENT: by_replacement, PERMUTATION: by_permutation}
 _CEILING = 1e10  # a run has diverged when f exceeds this many times max(1, |f(x0)|)
 
 
@@ -134,47 +160,60 @@ def simulate(
     diagnostics = read_diagnostics(diagnostics)
     averaging = read_averaging(average, N)
     weights, ratios = read_weights(to_last_iterate, N)
+    noise = check_positive(noise, "noise", allow_zero=True)
     values, series, slots, chosen = read_options(row, method, problem, options, N)
 
-    loop = _compiled_loop()
+    from lastiterate.theory.simulators.kernels import loop  # compiles on first use
+
     channels = ["f", *(["f_average"] if average is not False or row.averages else []), *dict.fromkeys(diagnostics)]
-    columns = np.array([channels.index(name) if name in channels else -1 for name in loop.CHANNELS])
+    columns = np.array([channels.index(name) if name in channels else -1 for name in CHANNELS])
     shape = (len(names), base_lrs.size, len(seed_list))
     runs = int(np.prod(shape))
     which, lr_index, seed_index = (index.ravel() for index in np.indices(shape))
     points = np.tile(problem.x0, (runs, 1))
     store = np.full((runs, record_at.size, len(channels)), np.nan)
     scalars, extras = np.zeros((runs, FIRST + row.scalars)), np.zeros((runs, 4))
-    extras[:, loop.BEST] = np.inf
+    extras[:, BEST] = np.inf
     stopped, ticks = np.full((runs, 1), -1), np.zeros((runs, 2), dtype=np.int64)
     needs_x_star = "distance" in diagnostics or weights.size > 0
     forked = os.getpid() != _PROCESS  # OpenMP's threads did not come along, and starting them there ends the process
     oracle = oracle_of(problem.kind, problem.sparse, problem.dim, alone=runs == 1 and not forked)
     shared = oracle is shared_margin  # then the threads share every step instead of the runs
+    averaged = "f_average" in channels
+    scratch = max(WORK, problem.n_outputs)
     settings = np.array(
         [
             problem.n_samples,
             sampling,
             batch,
             row.vectors,
-            problem.n_samples if row.uses_memory else 0,
             row.output,
             row.uses_loss,
-            "f_average" in channels,
-            max(WORK, problem.n_outputs),
-            averaging.kept,
+            averaged,
+            scratch,
+            len(diagnostics) > 0,
         ]
     )
+    norm = shared_norm2 if shared else norm2
+    functions = [
+        address(loop.run_one, loop.RUN),
+        address(oracle, ORACLE),
+        address((shared and row.shared) or row.step, STEP),
+        address(norm, NORM) if problem.dim > STRIP else 0,  # the loop itself takes shorter norms
+        address(averaging.follow, FOLLOW) if averaged else 0,
+        address(_DRAWS[sampling], DRAW) if sampling != FULL else 0,
+        address(add_noise, NOISE) if noise > 0.0 else 0,
+        address(see, SEE) if diagnostics else 0,
+        address(see_step, SEE_STEP) if diagnostics else 0,
+        address(weigh, WEIGH) if weights.size else 0,
+        address(follow_learner, FOLLOW_LEARNER) if weights.size else 0,
+    ]
     arguments = (
-        loop.run_one,
-        oracle,
-        (shared and row.shared) or row.step,
-        shared_norm2 if shared else norm2,
-        averaging.follow,
         *_pack(problem),
+        np.array(functions),
         settings,
-        np.array(seed_list, dtype=np.uint64)[seed_index],
-        check_positive(noise, "noise", allow_zero=True),
+        seeded(np.array(seed_list, dtype=np.uint64))[seed_index],
+        noise,
         _CEILING * max(1.0, abs(problem.value(problem.x0))),
         base_lrs[lr_index],
         schedules,
@@ -195,16 +234,26 @@ def simulate(
         stopped,
         ticks,
     )
+
+    def run_some(first: int, last: int) -> None:
+        room = (
+            aligned(vectors * problem.dim).reshape(vectors, problem.dim),
+            aligned(scratch + values.size + problem.n_samples * row.uses_memory),
+            np.empty({FULL: 0, REPLACEMENT: batch, PERMUTATION: problem.n_samples}[sampling], dtype=np.int64),
+            np.zeros(1 + PICKS, dtype=np.int64),
+        )
+        loop.run_some(*arguments, *room, first, last)
+
+    vectors = loop.OWN + row.vectors + averaging.kept
     rows = N * (batch or problem.n_samples) + record_at.size * problem.n_samples
     if forked or (runs == 1 and not shared and rows * problem.dim <= _BRIEF):
-        loop.run_alone(*arguments)
+        run_some(0, runs)
     else:
-        threads = get_num_threads() if shared else min(get_num_threads(), runs)
-        _run(loop.run_alone if runs == 1 else loop.run_all, arguments, threads, ticks, N, progress)
+        share_out(run_some, runs, shared, ticks, N, progress)
     for name in ("f", "f_average"):
         if name in channels:
             store[:, :, channels.index(name)][(stopped >= 0) & (record_at >= stopped)] = np.inf
-    _check_minimum(row, chosen, extras[:, loop.BEST])
+    _check_minimum(row, chosen, extras[:, BEST])
     run = Simulation(
         problem=problem,
         method=method,
@@ -219,68 +268,17 @@ def simulate(
         points=points.reshape(*shape, -1),
         scalars=scalars.reshape(*shape, -1),
         stopped_at=stopped.reshape(shape),
-        largest_gradient=extras[:, loop.LARGEST].reshape(shape),
-        lowest=extras[:, loop.BEST].reshape(shape),
-        regret=extras[:, loop.REGRET].reshape(shape),
-        stochastic=sampling != loop.FULL or noise > 0.0,
-        noise=float(noise),
+        largest_gradient=extras[:, LARGEST].reshape(shape),
+        lowest=extras[:, BEST].reshape(shape),
+        regret=extras[:, REGRET].reshape(shape),
+        stochastic=sampling != FULL or noise > 0.0,
+        noise=noise,
         wrapped=weights.size > 0,
         averaging=averaging.name,
         _row=row,
     )
     warn_of_standstill(run, row)
     return run
-
-
-def _compiled_loop() -> Any:
-    """Import the loop, which compiles on first use; Numba calls function pointers experimental since 2019."""
-    from numba import NumbaExperimentalFeatureWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
-        from lastiterate.theory.simulators.kernels import loop
-    return loop
-
-
-def _run(
-    run: Any,
-    arguments: tuple[Any, ...],
-    threads: int,
-    ticks: npt.NDArray[np.int64],
-    n_steps: int,
-    progress: bool | None,
-) -> None:
-    """Run all in a thread, with a progress bar once it takes longer than a second; Ctrl-C stops at the next step."""
-    failures, done = list[BaseException](), threading.Event()  # after an interrupt, joining a thread no longer waits
-
-    def work() -> None:
-        try:
-            set_num_threads(threads)  # the setting belongs to the calling thread
-            run(*arguments)
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            done.set()
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        if not done.wait(None if progress is False else _PATIENCE):
-            _watch(done, ticks, n_steps, progress)
-    except KeyboardInterrupt:
-        ticks[:, 1] = -1
-        raise
-    finally:
-        done.wait()
-    if failures:
-        raise failures[0]
-
-
-def _watch(done: threading.Event, ticks: npt.NDArray[np.int64], n_steps: int, progress: bool | None) -> None:
-    from lastiterate.theory.base.progress import progress_bar
-
-    with progress_bar("simulate", (n_steps + 1) * len(ticks), shown=progress, unit="steps") as update:
-        while not done.wait(0.2):
-            update(completed=int(ticks[:, 0].sum()))
 
 
 def _check_minimum(method: Method, options: Mapping[str, Any], lowest: Array) -> None:
@@ -294,15 +292,15 @@ def _check_minimum(method: Method, options: Mapping[str, Any], lowest: Array) ->
 
 def _sampling(problem: Problem, batch_size: int | None, replacement: bool) -> tuple[int, int]:
     """Return the kind of sampling and the batch size (0 for the full objective)."""
-    loop, replacement = _compiled_loop(), check_flag(replacement, "replacement")
+    replacement = check_flag(replacement, "replacement")
     if batch_size is None:
-        return loop.FULL, 0
+        return FULL, 0
     batch = check_count(batch_size, "batch_size")
     if not problem.stochastic:
         raise InputError("batch_size", batch, f"None, because {problem.name!r} is no mean over samples")
     if batch > problem.n_samples:
         raise InputError("batch_size", batch, f"at most the {problem.n_samples} samples")
-    return (loop.REPLACEMENT if replacement else loop.PERMUTATION), batch
+    return (REPLACEMENT if replacement else PERMUTATION), batch
 
 
 def _pack(problem: Problem) -> tuple[Array, npt.NDArray[np.int64], Array, Array]:

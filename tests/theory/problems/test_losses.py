@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from margin_references import called
 from scipy import sparse
 
 from lastiterate.theory import problems
@@ -53,7 +54,7 @@ def test_plain_oracle_vs_vector_kernel(name, layout):
     for oracle in (plain_oracle(name, problem.sparse), oracle_of(name, problem.sparse, problem.dim)):
         values, index, target, params = _pack(problem)
         g = np.zeros(4)
-        value = oracle(0, x, rows, values, index, target, params, True, np.zeros(400), g)
+        value = called(oracle, 0, x, rows, values, index, target, params, True, np.zeros(400), g)
         assert value == pytest.approx(problem.value(x, rows), rel=1e-13)
         np.testing.assert_allclose(g, problem.subgradient(x, rows), rtol=1e-12, atol=1e-14)
 

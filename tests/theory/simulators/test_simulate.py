@@ -8,15 +8,15 @@ import numba
 import numpy as np
 import pytest
 from helpers import PROBLEMS
+from margin_references import called
 from method_references import split_mix
 
 import lastiterate as li
 from lastiterate.theory import problems
 from lastiterate.theory.base.validation import InputError
+from lastiterate.theory.simulators.kernels import draws, loop
 from lastiterate.theory.simulators.methods.table import METHODS
-from lastiterate.theory.simulators.simulate import _compiled_loop, simulate
-
-loop = _compiled_loop()
+from lastiterate.theory.simulators.simulate import simulate
 
 
 def test_axes_follow_schedules_base_lrs_and_seeds():
@@ -79,14 +79,14 @@ def test_the_seed_alone_fixes_batches():
 
 def test_generator_vs_python_integers():
     bits, random = split_mix(12345), np.array([12345], dtype=np.uint64)
-    assert [bits() for _ in range(100)] == [int(loop.next_bits(random)) for _ in range(100)]
+    assert [bits() for _ in range(100)] == [int(called(draws.next_bits, random)) for _ in range(100)]
 
 
 def test_noise_has_the_stated_norm_and_no_mean():
     random, total, square = np.array([1], dtype=np.uint64), np.zeros(5), 0.0
     for _ in range(20_000):
         g = np.zeros(5)
-        loop.add_noise(random, 2.0, g)
+        called(draws.add_noise, random, 2.0, g)
         total += g
         square += g @ g
     assert square / 20_000 == pytest.approx(4.0, rel=0.03)  # standard error 0.0045 relative
@@ -235,9 +235,8 @@ def test_an_overflowed_point_never_looks_good(kind, x):
     params = np.array([arrays.kind, 1.0, 0.0, 0.0, 0.0])
     none, stride, work = np.empty(0, dtype=np.int64), np.array([2]), np.zeros(WORK)
     point = np.array([x, 1.0])
-    value = oracle_of(problem.kind, sparse=False, width=2)(
-        0, point, none, arrays.dense.ravel(), stride, arrays.targets, params, True, work, g
-    )
+    oracle = oracle_of(problem.kind, sparse=False, width=2)
+    value = called(oracle, 0, point, none, arrays.dense.ravel(), stride, arrays.targets, params, True, work, g)
     assert not np.isfinite(value + g.sum())
 
 
@@ -293,9 +292,9 @@ def _rows():
 
 
 def test_a_long_run_shows_its_progress_when_asked(monkeypatch, capsys):
-    from lastiterate.theory.simulators import simulate as engine
+    from lastiterate.theory.simulators import running
 
-    monkeypatch.setattr(engine, "_PATIENCE", 0.0)
+    monkeypatch.setattr(running, "_PATIENCE", 0.0)
     problem = problems.hinge(*_rows())
     quiet = simulate(problem, "sgd", np.ones(10_000), base_lr=1e-3, record=1, progress=False)
     assert capsys.readouterr().err == ""
@@ -308,13 +307,13 @@ def test_a_long_run_shows_its_progress_when_asked(monkeypatch, capsys):
 
 @pytest.mark.timeout(30)  # to its end the run would take longer
 def test_an_interrupt_stops_a_run_at_its_next_step(monkeypatch):
-    from lastiterate.theory.simulators import simulate as engine
+    compiled = loop.run_some
 
-    def begin(threads):  # the last that happens before the compiled loop
+    def begin(*arguments):
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-        numba.set_num_threads(threads)
+        compiled(*arguments)
 
-    monkeypatch.setattr(engine, "set_num_threads", begin)
+    monkeypatch.setattr(loop, "run_some", begin)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from margin_references import KINDS, evaluate, reference
+from margin_references import KINDS, called, evaluate, reference
 
 from lastiterate.theory import problems
 from lastiterate.theory.simulators.kernels import wide
@@ -54,9 +54,9 @@ def test_threads_that_share_an_evaluation_change_no_digit(d, size, l2):
 @given(st.sampled_from([1, 7, STRIP, STRIP + 1, 5 * STRIP + 3]), st.integers(0, 10**6))
 def test_norms_vs_numpy(d, seed):
     v = np.random.default_rng(seed).standard_normal(d)
-    assert norm2(v) == shared_norm2(v) == pytest.approx(np.linalg.norm(v), rel=1e-14)
+    assert called(norm2, v) == shared_norm2(v) == pytest.approx(np.linalg.norm(v), rel=1e-14)
     v[d // 2] = np.nan
-    assert np.isnan([norm2(v), shared_norm2(v)]).all()
+    assert np.isnan([called(norm2, v), shared_norm2(v)]).all()
 
 
 def test_only_a_run_alone_on_wide_dense_rows_shares_its_steps(monkeypatch):

@@ -1,178 +1,83 @@
 # pyright: reportMissingParameterType=false
-"""The compiled loop: one run after another in parallel, batches drawn from a generator of each run's own.
+"""The compiled loop: one run after another, batches drawn from a generator of each run's own.
 
 Every random number is a function of the run's seed alone, never of the thread, so results are identical for any number
-of threads. The loop is compiled once: oracle, step and norm arrive as function pointers (see ``protocol.py``). Numba
-does not notice edits of ``vectors.py`` in the cache of the functions here.
+of threads, which take runs of their own each (see ``running.py``). The loop is compiled once: oracle, step, norm,
+average, draws and noise arrive as function pointers (see ``protocol.py``), so what a run does not need is not compiled.
+Numba does not notice edits of ``vectors.py`` in the cache of the functions here.
 """
 
 import math
 from typing import Any
 
 import numpy as np
-from numba import float64, int64, njit, prange, types, uint64
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import float64, int64, njit, types, uint64
 
-from lastiterate.theory.base.jit import JIT, JIT_PARALLEL
+from lastiterate.theory.base.jit import JIT
 
 from .averages import FOLLOW
-from .protocol import D_ESTIMATE, KERNEL, ORACLE, STEP, STEP_SIZE, STRIP, WEIGHT, Matrix, Rows, Vector, named
-from .vectors import add_moved, aligned, copy_to, distance, norm1, product_with_difference, squares
+from .draws import DRAW, FULL, NOISE
+from .optional import BEST, F_AVERAGE, FOLLOW_LEARNER, LARGEST, MOVE, SEE, SEE_STEP, WEIGH, F
+from .protocol import D_ESTIMATE, KERNEL, NORM, ORACLE, STEP, STEP_SIZE, STRIP, WEIGHT, Matrix, Rows, Vector
+from .vectors import copy_to, squares
+from .views import caller, entry, part, rows_of
 
 __all__: list[str] = []  # compiled code, for the simulators alone
 
-INNER: dict[str, Any] = {**KERNEL, "no_cpython_wrapper": True}
-OUTER: dict[str, Any] = {**JIT_PARALLEL, "no_cfunc_wrapper": True}
-ALONE: dict[str, Any] = {**JIT, "no_cfunc_wrapper": True}
+OUTER: dict[str, Any] = {**JIT, "_nrt": False, "no_cfunc_wrapper": True}
 
-FULL, REPLACEMENT, PERMUTATION = 0, 1, 2
+# places in ``functions``
+AT_RUN, AT_ORACLE, AT_STEP, AT_NORM, AT_FOLLOW, AT_DRAW, AT_DISTURB = range(7)
+AT_SEE, AT_SEE_STEP, AT_WEIGH, AT_FOLLOW_LEARNER = range(7, 11)
 # places in ``settings``
-SAMPLES, SAMPLING, BATCH, VECTORS, MEMORY, OUTPUT, USES_LOSS, AVERAGE, SCRATCH, KEPT = range(10)
+SAMPLES, SAMPLING, BATCH, VECTORS, OUTPUT, USES_LOSS, AVERAGE, SCRATCH, DIAGNOSED = range(9)
 GRADIENT, MEAN, BEFORE, LEARNER, PLAYED, OWN = range(6)  # rows of ``storage``; the method's own follow
-# places in ``extras``: the learner's weighted regret, largest norm, lowest f seen; then what averages keep
-REGRET, LARGEST, BEST = range(3)
-CHANNELS = ("f", "f_average", "grad_l2", "grad_l1", "distance", "D_estimate", "step_size", "move")
-F, F_AVERAGE, GRAD_L2, GRAD_L1, DISTANCE, D_SEEN, STEP_SEEN, MOVE = range(len(CHANNELS))
 
+call_oracle, call_step, call_norm = caller(ORACLE), caller(STEP), caller(NORM)
+call_follow, call_draw, call_disturb = caller(FOLLOW), caller(DRAW), caller(NOISE)
+call_see, call_see_step = caller(SEE), caller(SEE_STEP)
+call_weigh, call_follow_learner = caller(WEIGH), caller(FOLLOW_LEARNER)
 
-@intrinsic
-def borrow(typing_context: Any, array: Any = None) -> Any:  # pyright: ignore[reportUnusedParameter]
-    """Return a view of an array whose owner is unknown: nothing to hand on with every call, 3 per cent of a small step.
-
-    The caller keeps the array alive.
-    """
-
-    def codegen(context, builder, signature, args):  # pyright: ignore[reportUnusedParameter]
-        view = cgutils.create_struct_proxy(array)(context, builder, value=args[0])
-        view.meminfo = cgutils.get_null_value(view.meminfo.type)
-        view.parent = cgutils.get_null_value(view.parent.type)
-        return view._getvalue()
-
-    return array(array), codegen
-
-
-PICKS = 64  # numbers drawn ahead of the swaps of a shuffle
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio
-
-
-@njit(**KERNEL)
-def _mixed(z):
-    """Return 64 bits that look random, different for every z (SplitMix64)."""
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@njit(**KERNEL)
-def next_bits(random):
-    """Advance the generator held in ``random[0]`` and return 64 fresh bits."""
-    random[0] += GOLDEN
-    return _mixed(random[0])
-
-
-@njit(**KERNEL)
-def _scaled(bits, n):
-    """Return an integer in 0..n-1 (bias below n / 2^32)."""
-    return np.int64(((bits >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
-
-
-@njit(**KERNEL)
-def add_noise(random, scale, g):
-    """Add Gaussian noise with E ||noise||^2 = scale^2 to the gradient (Box-Muller)."""
-    unit, size = 2.0**-53, scale / math.sqrt(g.size)
-    for j in range(0, g.size, 2):
-        radius = size * math.sqrt(-2.0 * math.log((np.float64(next_bits(random) >> np.uint64(11)) + 1.0) * unit))
-        angle = 2.0 * math.pi * np.float64(next_bits(random) >> np.uint64(11)) * unit
-        g[j] += radius * math.cos(angle)
-        if j + 1 < g.size:
-            g[j + 1] += radius * math.sin(angle)
-
-
-@njit(**KERNEL)
-def _shuffle(random, order, picks, n):
-    """Shuffle order[:n] (Fisher and Yates); numbers are drawn ahead of the swaps, so that their loop vectorises."""
-    last = n - 1
-    while last > 0:
-        state, count = random[0], min(last, picks.size)
-        for i in range(count):
-            picks[i] = _scaled(_mixed(state + np.uint64(i + 1) * GOLDEN), last - i + 1)
-        random[0] = state + np.uint64(count) * GOLDEN
-        for i in range(count):
-            order[last - i], order[picks[i]] = order[picks[i]], order[last - i]
-        last -= count
-
-
-@njit(**KERNEL)
-def draw(random, sampling, batch, order, picks, n):
-    """Return where in ``order`` the rows of the next batch begin and end.
-
-    Without replacement the order is shuffled anew at the start of every epoch. ``picks[0]`` is where this batch begins;
-    the other numbers are scratch.
-    """
-    if sampling == FULL:
-        return 0, 0
-    if sampling == REPLACEMENT:
-        state = random[0]  # the numbers of a counter do not wait for each other, so this loop vectorises
-        for i in range(batch):
-            order[i] = _scaled(_mixed(state + np.uint64(i + 1) * GOLDEN), n)
-        random[0] = state + np.uint64(batch) * GOLDEN
-        return 0, batch
-    start = picks[0]
-    if start == 0:
-        _shuffle(random, order, picks[1:], n)
-    stop = min(start + batch, n)
-    picks[0] = stop if stop < n else 0
-    return start, stop
-
-
-# the problem comes first: Python makes a tuple of more than 30 arguments, and older Numba refuses one of functions
 RUN = types.void(
     Vector, Rows, Vector, Vector,  # the problem: values, index, target, params
-    ORACLE_TYPE := types.FunctionType(ORACLE),
-    STEP_TYPE := types.FunctionType(STEP),
-    NORM_TYPE := types.FunctionType(float64(Vector)),
-    FOLLOW_TYPE := types.FunctionType(FOLLOW),
-    Rows, uint64, float64, float64,  # settings, seed, noise, ceiling
+    Rows, Rows, uint64[::1], float64, float64,  # functions, settings, counters, noise, ceiling
     float64, Vector, Vector, Matrix, Rows,  # base_lr, steps, options, per-step options and which they are
     Vector, Vector, Vector, Vector,  # learner weights, ratios, shares of the points in the average, x_star
     Rows, Rows, Matrix,  # steps to record, column of each channel, record
     Vector, Vector, Vector, Rows, Rows,  # x, scalars, extras, stopped, progress
-    Matrix, Vector, Rows, Rows, uint64[::1],  # storage, scratch, order, picks, counters
+    Matrix, Vector, Rows, Rows,  # storage, scratch, order, picks
 )  # fmt: skip
 
 
-@njit(RUN, **INNER)
+@njit(RUN, **KERNEL)
 def run_one(
     values, index, target, params,
-    oracle, step, norm, follow,
-    settings, seed, noise, ceiling,
+    functions, settings, counters, noise, ceiling,
     base_lr, steps, options, series, slots,
     weights, ratios, shares, x_star,
     record_at, columns, record,
     x, scalars, extras, stopped, progress,
-    storage, scratch, order, picks, counters,
+    storage, scratch, order, picks,
 ):  # fmt: skip
     """Run one method once; ``x`` starts as x0 and ends as the returned point, ``record`` receives the channels."""
-    values, index, target, params = borrow(values), borrow(index), borrow(target), borrow(params)
-    x, scalars, record, order, storage = borrow(x), borrow(scalars), borrow(record), borrow(order), borrow(storage)
-    scratch, picks, counters = borrow(scratch), borrow(picks), borrow(counters)
+    oracle, step, follow = functions[AT_ORACLE], functions[AT_STEP], functions[AT_FOLLOW]
+    draw, disturb = functions[AT_DRAW], functions[AT_DISTURB]
     n, sampling, output = settings[SAMPLES], settings[SAMPLING], settings[OUTPUT]
-    average, wrapped, n_steps = settings[AVERAGE] > 0, ratios.size > 0, steps.size
-    g, mean, before = storage[GRADIENT], storage[MEAN], storage[BEFORE]
-    learner, played = storage[LEARNER] if wrapped else x, storage[PLAYED]  # the point that the method moves
-    state, kept = storage[OWN : OWN + settings[VECTORS]], storage[OWN + settings[VECTORS] :]
-    everything = order[:0]
-    work, others = scratch[: settings[SCRATCH]], scratch[settings[SCRATCH] :]
-    now, memory = others[: options.size], others[options.size :]
+    average, diagnosed = settings[AVERAGE] > 0, settings[DIAGNOSED] > 0
+    wrapped, n_steps = ratios.size > 0, steps.size
+    g, mean, before = entry(storage, GRADIENT), entry(storage, MEAN), entry(storage, BEFORE)
+    played, learner = entry(storage, PLAYED), entry(storage, LEARNER) if wrapped else x  # what the method moves
+    own = OWN + settings[VECTORS]
+    state, kept = rows_of(storage, OWN, own), rows_of(storage, own, storage.shape[0])
+    everything, nothing = part(order, 0, 0), part(x, 0, 0)
+    used = settings[SCRATCH] + options.size
+    work, now = part(scratch, 0, settings[SCRATCH]), part(scratch, settings[SCRATCH], used)
+    memory = part(scratch, used, scratch.size)
     copy_to(now, options)
     copy_to(mean, x)
     if wrapped:
         copy_to(learner, x)
-    random, noisy = counters[:1], counters[1:]
-    random[0] = seed
-    random[0] = next_bits(random)
-    noisy[0] = next_bits(random)
+    random, noisy = part(counters, 0, 1), part(counters, 1, 2)
     scalars[D_ESTIMATE] = np.nan
     slot, weight, final_weight = 0, 1.0, 0.0
     for j in range(weights.size):
@@ -180,17 +85,28 @@ def run_one(
 
     for k in range(n_steps + 1):
         recording, last = slot < record_at.size and record_at[slot] == k, k == n_steps
-        row = record[min(slot, record_at.size - 1)]
-        start, stop = draw(random, sampling, settings[BATCH], order, picks, n)
-        rows = order[start:stop]
+        row = entry(record, slot)  # beyond its end where nothing is left to be recorded
+        start, stop = 0, 0
+        if sampling != FULL:
+            start = call_draw(draw, random, settings[BATCH], order, picks, n)
+            stop = start + settings[BATCH]
+            if stop > n:
+                stop = n
+        rows = part(order, start, stop)
         with_value = settings[USES_LOSS] > 0 or (recording and sampling == FULL)
-        loss = oracle(k, x, rows, values, index, target, params, with_value, work, g)
+        loss = call_oracle(oracle, k, x, rows, values, index, target, params, with_value, work, g)
+        if noise > 0.0:
+            call_disturb(disturb, noisy, noise, g)
+        # a call outlasts a short sum
+        size = math.sqrt(squares(g, 0, g.size)) if g.size <= STRIP else call_norm(functions[AT_NORM], g)
+        extras[LARGEST] = max(extras[LARGEST], size)
         if recording:
             f = loss
-            point = x if output < 0 or k == 0 or wrapped else state[output]
+            point = x if output < 0 or k == 0 or wrapped else entry(state, output)
             both = 2 if columns[F_AVERAGE] >= 0 else 1
             for i in range(0 if sampling != FULL or (output >= 0 and k > 0) else 1, both):
-                value = oracle(k, mean if i else point, everything, values, index, target, params, True, work, g[:0])
+                seen = mean if i else point
+                value = call_oracle(oracle, k, seen, everything, values, index, target, params, True, work, nothing)
                 if i:
                     row[columns[F_AVERAGE]] = value
                 else:
@@ -200,30 +116,17 @@ def run_one(
                 extras[BEST] = min(extras[BEST], f)
             else:
                 stopped[0] = k
-            if columns[DISTANCE] >= 0:
-                row[columns[DISTANCE]] = distance(point, x_star)
+            if diagnosed:
+                call_see(functions[AT_SEE], row, columns, point, x_star, g, size)
         elif settings[USES_LOSS] > 0 and sampling == FULL and output < 0 and -ceiling <= loss:
             extras[BEST] = min(extras[BEST], loss)
-        if noise > 0.0:
-            add_noise(noisy, noise, g)
-        size = math.sqrt(squares(g, 0, g.size)) if g.size <= STRIP else norm(g)  # a call outlasts a short sum
-        extras[LARGEST] = max(extras[LARGEST], size)
-        if recording:
-            if columns[GRAD_L2] >= 0:
-                row[columns[GRAD_L2]] = size
-            if columns[GRAD_L1] >= 0:
-                row[columns[GRAD_L1]] = norm1(g)
         if not math.isfinite(size):
             stopped[0] = k
         if stopped[0] >= 0 or progress[1] < 0:
             return
         if wrapped:
             weight = weights[k]
-            if x_star.size > 0:
-                extras[REGRET] += weight / final_weight * product_with_difference(g, learner, x_star)
-            copy_to(played, learner)
-            for j in range(g.size):
-                g[j] *= weight
+            call_weigh(functions[AT_WEIGH], weight, weight / final_weight, g, learner, played, x_star, extras)
         if not last:
             for i in range(slots.size):
                 now[slots[i]] = series[i, k]
@@ -232,62 +135,59 @@ def run_one(
             scalars[STEP_SIZE] = lr
             if average or columns[MOVE] >= 0:
                 copy_to(before, x)
-            step(k, lr, weight * loss, learner, g, rows, state, memory, scalars, now)
+            call_step(step, k, lr, weight * loss, learner, g, rows, state, memory, scalars, now)
             if wrapped:
-                add_moved(x, ratios[k], learner, played)
+                call_follow_learner(functions[AT_FOLLOW_LEARNER], x, ratios[k], learner, played)
             if average:
-                after = x if output < 0 or wrapped else state[output]
-                follow(mean, before, after, k, scalars, extras, shares, kept)
+                after = x if output < 0 or wrapped else entry(state, output)
+                call_follow(follow, mean, before, after, k, scalars, extras, shares, kept)
         if recording:
-            if columns[D_SEEN] >= 0:
-                row[columns[D_SEEN]] = scalars[D_ESTIMATE]
-            if columns[STEP_SEEN] >= 0 and not last:
-                row[columns[STEP_SEEN]] = scalars[STEP_SIZE]
-            if columns[MOVE] >= 0 and not last:
-                row[columns[MOVE]] = distance(x, before)
+            if diagnosed:
+                call_see_step(functions[AT_SEE_STEP], row, columns, scalars, x, before, last)
             slot += 1
         progress[0] = k + 1
     if output >= 0 and not wrapped and n_steps > 0:
-        copy_to(x, state[output])
+        copy_to(x, entry(state, output))
 
 
-ALL = types.void(
-    types.FunctionType(RUN), ORACLE_TYPE, STEP_TYPE, NORM_TYPE, FOLLOW_TYPE,
+call_run = caller(RUN)
+SOME = types.void(
     Vector, Rows, Vector, Vector,
-    Rows, uint64[::1], float64, float64,
+    Rows, Rows, uint64[:, ::1], float64, float64,
     Vector, Matrix, Rows, Vector, Matrix, Rows,  # base_lrs, schedules, which schedule, options, series, slots
     Vector, Vector, Vector, Vector,
     Rows, Rows, float64[:, :, ::1],
     Matrix, Matrix, Matrix, int64[:, ::1], int64[:, ::1],
+    Matrix, Vector, Rows, Rows, int64, int64,  # a thread's own room, and which runs are its own
 )  # fmt: skip
 
 
-def _run_all(
-    run, oracle, step, norm, follow,
+@njit(SOME, **OUTER)
+def run_some(
     values, index, target, params,
-    settings, seeds, noise, ceiling,
+    functions, settings, counters, noise, ceiling,
     base_lrs, schedules, which, options, series, slots,
     weights, ratios, shares, x_star,
     record_at, columns, record,
     points, scalars, extras, stopped, progress,
+    storage, scratch, order, picks, first, last,
 ):  # fmt: skip
-    """Run every (schedule, base learning rate, seed) of a batch; ``run`` is `run_one`, not to be compiled in again."""
-    for r in prange(seeds.size):
-        vectors = OWN + settings[VECTORS] + settings[KEPT]
-        storage = aligned(vectors * points.shape[1]).reshape(vectors, points.shape[1])
-        scratch = aligned(settings[SCRATCH] + options.size + settings[MEMORY])
-        order = np.arange(max(settings[BATCH], settings[SAMPLES] if settings[SAMPLING] == PERMUTATION else 0))
-        run(
-            values, index, target, params,
-            oracle, step, norm, follow,
-            settings, seeds[r], noise, ceiling,
-            base_lrs[r], schedules[which[r]], options, series, slots,
+    """Run first..last-1 of the (schedule, base learning rate, seed), each by `run_one`, not to be compiled again."""
+    for r in range(first, last):
+        for i in range(storage.shape[0]):
+            for j in range(storage.shape[1]):
+                storage[i, j] = 0.0
+        for j in range(scratch.size):
+            scratch[j] = 0.0
+        for j in range(order.size):
+            order[j] = j
+        picks[0] = 0
+        call_run(
+            functions[AT_RUN], values, index, target, params,
+            functions, settings, entry(counters, r), noise, ceiling,
+            base_lrs[r], entry(schedules, which[r]), options, series, slots,
             weights, ratios, shares, x_star,
-            record_at, columns, record[r],
-            points[r], scalars[r], extras[r], stopped[r], progress[r],
-            storage, scratch, order, np.zeros(1 + PICKS, np.int64), np.zeros(2, np.uint64),
+            record_at, columns, entry(record, r),
+            entry(points, r), entry(scalars, r), entry(extras, r), entry(stopped, r), entry(progress, r),
+            storage, scratch, order, picks,
         )  # fmt: skip
-
-
-run_all = njit(ALL, **OUTER)(named(_run_all, "run_all"))
-run_alone = njit(ALL, **ALONE)(named(_run_all, "run_alone"))  # leaves the threads to the oracle

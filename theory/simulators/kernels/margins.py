@@ -14,7 +14,7 @@ from lastiterate.theory.problems.losses import KINDS
 
 from .logistic import AT_ONCE, logistic_losses, logistic_slopes
 from .protocol import INLINE, KERNEL, KIND, L2, SUMS
-from .rows import add_rows, fetch_rows, set_products
+from .rows import add_rows, eight_rows, fetch_rows, four_rows, one_row, set_products
 
 __all__: list[str] = []  # compiled code, for the simulators alone
 
@@ -65,7 +65,7 @@ def to_slopes(kind, size, scale, with_value, work):
             value += abs(margin - label)
             work[i] = scale * np.sign(margin - label)
         else:
-            value += 0.5 * (margin - label) ** 2
+            value += 0.5 * ((margin - label) * (margin - label))
             work[i] = scale * (margin - label)
     return value
 
@@ -80,25 +80,6 @@ def regularised(l2, x, value, g):
         for j in range(g.size):
             g[j] += l2 * x[j]
     return value + 0.5 * l2 * square
-
-
-@njit(**INLINE)
-def one_row(rows, i, stride):
-    """Return where row i of the batch begins."""
-    return (row_of(rows, i) * stride,)
-
-
-@njit(**INLINE)
-def four_rows(rows, i, stride):
-    """Return where four rows of the batch begin."""
-    one, two = one_row(rows, i, stride), one_row(rows, i + U(1), stride)
-    return one + two + one_row(rows, i + U(2), stride) + one_row(rows, i + U(3), stride)
-
-
-@njit(**INLINE)
-def eight_rows(rows, i, stride):
-    """Return where eight rows of the batch begin."""
-    return four_rows(rows, i, stride) + four_rows(rows, i + U(4), stride)
 
 
 @njit(**INLINE)

@@ -23,9 +23,10 @@ iterate), ``scalars[D_ESTIMATE]`` and ``scalars[STEP_SIZE]``, which it sets to l
 call; the method's own scalars start at ``FIRST``. ``options`` holds the row's options in their order, booleans as 0.0
 and 1.0; an option given as an array has its value of step k. ``g`` may be used as scratch.
 
-Both are called through function pointers: the engine compiles once, each oracle and each step once, whatever they are
-combined with. They live in files of their own and must not raise; helpers that they call live in the same file. Plain
-loops compile several times faster than array expressions. Their parameter types are stated here and nowhere else, so
+Both are called at their address: the engine compiles once, each oracle and each step once, when a run first needs it
+and whatever they are combined with. They live in files of their own and must not raise; helpers that they call live in
+the same file. Plain loops compile several times faster than array expressions, and Python cannot call what is compiled
+here. Their parameter types are stated here and nowhere else, so
 such files start with ``# pyright: reportMissingParameterType=false``.
 """
 
@@ -44,11 +45,12 @@ from lastiterate.theory.problems.problem import Problem
 
 __all__: list[str] = []  # compiled code, for the simulators alone
 
-# compiled functions that allocate nothing count no references: the counting costs more than a small step
-KERNEL: dict[str, Any] = {**JIT, "_nrt": False}
+# Compiled functions that allocate nothing count no references: the counting costs more than a small step. Without what
+# Python and C would call them by they compile in half the time; the loop calls them at their address (``views.py``).
+KERNEL: dict[str, Any] = {**JIT, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 # sums may be reordered so that they vectorise; NaN and infinity stay what they are
 SUMS: dict[str, Any] = {**KERNEL, "fastmath": {"reassoc", "contract"}}
-INLINE: dict[str, Any] = {**SUMS, "forceinline": True}  # small parts of a kernel, whose calls would cost more than they
+INLINE: dict[str, Any] = {**SUMS, "inline": "always"}  # small parts of a kernel, whose calls would cost more than they
 
 Array = npt.NDArray[np.float64]
 
@@ -60,6 +62,7 @@ STRIP = 1 << 12  # columns that long sums take at a time: threads share the stri
 Vector, Matrix, Rows = float64[::1], float64[:, ::1], int64[::1]
 ORACLE = float64(int64, Vector, Rows, Vector, Rows, Vector, Vector, boolean, Vector, Vector)
 STEP = types.void(int64, float64, float64, Vector, Vector, Rows, Matrix, Vector, Vector, Vector)
+NORM = float64(Vector)
 
 
 def named(function: Any, name: str) -> Any:

@@ -38,6 +38,30 @@ _TWOS = ((0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15))
 _FOURS = ((0, 1, 4, 5, 8, 9, 12, 13), (2, 3, 6, 7, 10, 11, 14, 15))
 
 
+def _starts(count: int) -> Any:
+    """Return what gives the places in ``values`` where so many rows begin, from row i of the batch on."""
+
+    @intrinsic
+    def starts(typing_context, rows: Any = None, i: Any = None, stride: Any = None):
+        def codegen(context, builder, signature, arguments):
+            rows_, first, stride_ = arguments
+            batch = cgutils.create_struct_proxy(rows)(context, builder, value=rows_)
+            places = [builder.add(first, WORD(r)) for r in range(count)]
+            chosen = [cgutils.alloca_once_value(builder, place) for place in places]
+            with builder.if_then(builder.icmp_unsigned("!=", batch.nitems, WORD(0))):  # none are listed: all in order
+                for place, number in zip(places, chosen, strict=True):
+                    builder.store(builder.load(builder.gep(batch.data, [place])), number)
+            starts = [builder.mul(builder.load(number), stride_) for number in chosen]
+            return context.make_tuple(builder, signature.return_type, starts)
+
+        return types.UniTuple(uint64, count)(rows, uint64, uint64), codegen
+
+    return starts
+
+
+one_row, two_rows, four_rows, eight_rows = (_starts(count) for count in (1, 2, 4, 8))
+
+
 @intrinsic
 def fetch_rows(
     typing_context,

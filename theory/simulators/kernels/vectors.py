@@ -2,23 +2,18 @@
 """Compiled operations on vectors that the loop needs between two steps."""
 
 import math
+from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import njit, prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
-from lastiterate.theory.base.jit import JIT, JIT_PARALLEL
+from lastiterate.theory.base.jit import JIT_PARALLEL
 
 from .protocol import KERNEL, STRIP, SUMS
 
 __all__: list[str] = []  # compiled code, for the simulators alone
-
-
-@njit(**JIT)
-def aligned(size):
-    """Return zeros that begin with a cache line: a vector instruction then touches one line, not two."""
-    buffer = np.zeros(size + 7)
-    first = -(buffer.ctypes.data // 8) % 8
-    return buffer[first : first + size]
 
 
 @njit(**SUMS)
@@ -75,15 +70,22 @@ def distance(a, b):
     """Euclidean distance."""
     total = 0.0
     for j in range(a.size):
-        total += (a[j] - b[j]) ** 2
+        away = a[j] - b[j]
+        total += away * away
     return math.sqrt(total)
 
 
-@njit(**KERNEL)
-def copy_to(target, source):
-    """Copy all entries (a plain loop compiles much faster than a slice assignment)."""
-    for j in range(source.size):
-        target[j] = source[j]
+@intrinsic
+def copy_to(typing_context, target: Any = None, source: Any = None):
+    """Copy all numbers of a vector to the beginning of another one."""
+
+    def codegen(context, builder, signature, arguments):
+        kinds = zip(signature.args, arguments, strict=True)
+        to, of = (cgutils.create_struct_proxy(kind)(context, builder, value=value) for kind, value in kinds)
+        cgutils.raw_memcpy(builder, to.data, of.data, of.nitems, 8)
+        return context.get_dummy_value()
+
+    return types.void(target, source), codegen
 
 
 @njit(**KERNEL)

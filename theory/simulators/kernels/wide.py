@@ -13,9 +13,9 @@ import numpy as np
 from numba import get_num_threads, njit, prange, set_num_threads
 from numba.np.ufunc import threading_layer
 
-from .margins import copy_labels, eight_rows, four_rows, one_row, to_slopes
+from .margins import copy_labels, to_slopes
 from .protocol import INLINE, KERNEL, KIND, L2, STRIP, SUMS, named
-from .rows import add_rows_finally, set_products
+from .rows import add_rows_finally, eight_rows, four_rows, one_row, set_products, two_rows
 from .vectors import shared_norm2
 
 __all__: list[str] = []  # compiled code, for the simulators alone
@@ -23,12 +23,6 @@ __all__: list[str] = []  # compiled code, for the simulators alone
 NUMBERS, MOST = 1 << 20, 16  # so many numbers stay in the shared cache between passes; more rows gain nothing
 ALLOCATES: dict[str, Any] = {**SUMS, "_nrt": True}
 U = np.uint64
-
-
-@njit(**INLINE)
-def _two_rows(rows, i, stride):
-    """Return where two rows of the batch begin."""
-    return one_row(rows, i, stride) + one_row(rows, i + U(1), stride)
 
 
 @njit(**INLINE)
@@ -42,7 +36,7 @@ def _products(values, stride, rows, first, size, x, low, high, work):
         set_products(values, four_rows(rows, first + i, stride), x, low, high, work, i)
         i += U(4)
     if i + U(2) <= size:
-        set_products(values, _two_rows(rows, first + i, stride), x, low, high, work, i)
+        set_products(values, two_rows(rows, first + i, stride), x, low, high, work, i)
         i += U(2)
     if i < size:
         set_products(values, one_row(rows, first + i, stride), x, low, high, work, i)
@@ -59,7 +53,7 @@ def _combine(values, stride, rows, first, size, work, low, high, g):
         add_rows_finally(values, four_rows(rows, first + i, stride), first + i, work, i, low, high, g)
         i += U(4)
     if i + U(2) <= size:
-        add_rows_finally(values, _two_rows(rows, first + i, stride), first + i, work, i, low, high, g)
+        add_rows_finally(values, two_rows(rows, first + i, stride), first + i, work, i, low, high, g)
         i += U(2)
     if i < size:
         add_rows_finally(values, one_row(rows, first + i, stride), first + i, work, i, low, high, g)

@@ -83,7 +83,8 @@ def dog_layerwise(k, lr, loss, x, g, rows, state, memory, scalars, options):
             step = options[4]
         for j in range(low, high):
             x[j] -= step * g[j]
-            moved += (x[j] - start[j]) ** 2
+            away = x[j] - start[j]
+            moved += away * away
         radii[b] = max(radii[b], math.sqrt(moved))
         largest = max(largest, radii[b])
         scalars[STEP_SIZE] = max(scalars[STEP_SIZE], step)

@@ -138,7 +138,7 @@ def dadapt_adagrad_practical(k, lr, loss, x, g, rows, state, memory, scalars, op
         s[j] += rate * g[j]
         norms += g[j] * g[j] / below
         squares += s[j] * s[j] / below
-    scalars[NUMERATOR] += rate**2 * norms
+    scalars[NUMERATOR] += rate * rate * norms
     if lr > 0.0:
         grow(scalars, 0.5 * options[5] * (squares - scalars[NUMERATOR]) / norm1(s), options[3])
     scalars[WEIGHT], scalars[STEP_SIZE] = rate, rate

@@ -110,7 +110,7 @@ def _diagonal_square(v, scale, add):
     """sum v_j^2 / sqrt(scale_j + add_j^2)."""
     total = 0.0
     for j in range(v.size):
-        size = math.sqrt(scale[j] + add[j] ** 2)
+        size = math.sqrt(scale[j] + add[j] * add[j])
         if size > 0.0:
             total += v[j] * v[j] / size
     return total
