@@ -24,11 +24,10 @@ settings.register_profile("ci", parent=settings.get_profile("default"), derandom
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
-if os.environ.get("NUMBA_DISABLE_JIT") == "1":  # for coverage: what is written in LLVM's own words has no Python twin
-    from lastiterate.theory.simulators.kernels import loop, oracles
+if os.environ.get("NUMBA_DISABLE_JIT") == "1":  # for coverage
+    import interpreted
 
-    loop.borrow = lambda array: array
-    oracles.VECTORISED = ()
+    interpreted.replace_what_has_no_python_form()
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,36 @@
+"""Compiled loops as plain Python: what is written in LLVM's own words gets a form that Python can run."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from lastiterate.theory.simulators import simulate
+from lastiterate.theory.simulators.kernels import loop, oracles
+
+
+def replace_what_has_no_python_form() -> None:
+    """Let addresses be places in a list, views slices, and losses their scalar forms."""
+    functions: list[Callable[..., Any]] = []
+
+    def address(function: Callable[..., Any], _: object) -> int:
+        functions.append(function)
+        return len(functions) - 1
+
+    def call(place: int, *arguments: Any) -> Any:
+        return functions[place](*arguments)
+
+    for name in vars(loop):
+        if name.startswith("call_"):
+            setattr(loop, name, call)
+    loop.part = loop.rows_of = lambda array, start, stop: array[start:stop]
+    loop.entry = lambda array, i: array[min(i, len(array) - 1)]
+    for module in list(sys.modules.values()):
+        if getattr(module, "__name__", "").startswith("lastiterate.theory.simulators") and hasattr(module, "copy_to"):
+            module.copy_to = _copy
+    simulate.address = address
+    oracles.VECTORISED = ()
+
+
+def _copy(destination: Any, source: Any) -> None:
+    """Copy numbers."""
+    destination[:] = source
