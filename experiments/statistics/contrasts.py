@@ -147,7 +147,7 @@ class Comparison:
 
     @property
     def differs(self) -> bool:
-        """Whether a difference was found; its sign is that of ``difference.mean``, and ``low`` to ``high`` excludes 0."""
+        """Whether a difference was found; its sign is that of ``difference.mean``, and the interval excludes 0."""
         return self.p_holm <= self.level
 
     @property
