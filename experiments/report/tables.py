@@ -61,7 +61,7 @@ def contrast_rows(workload: WorkloadReplay) -> list[dict[str, str]]:
 def _interval(found: Comparison, unit: float) -> str:
     if math.isnan(found.difference.mean):
         return "diverged"
-    ends = f" [{rounded(found.low / unit, '+')}, {rounded(found.high / unit, '+')}]" if math.isfinite(found.low) else ""
+    ends = f" [{rounded(found.low / unit)}, {rounded(found.high / unit)}]" if math.isfinite(found.low) else ""
     return f"{rounded(found.difference.mean / unit, '+')}{ends}"
 
 
