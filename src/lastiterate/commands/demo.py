@@ -1,5 +1,6 @@
 """Command ``demo``: theory's answer, its test on a workload where it is decided, what refinement adds, one report."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,7 +71,8 @@ def demo(
     report = write_report(result, out / "report.html", introduction=lesson)
     for log, schedule in _files(workload, out):
         _say("Norms and the schedule refined from them; to refine again:", "")
-        lines(Console(), f"  lastiterate refine {log} --rule {workload.rule} -o {schedule}")
+        # one line however narrow the terminal: it is there to be pasted
+        typer.echo(f"  {shlex.join(['lastiterate', 'refine', str(log), '--rule', workload.rule, '-o', str(schedule)])}")
     _say(f"The report: {report}", "")
 
 
