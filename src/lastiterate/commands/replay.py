@@ -145,7 +145,7 @@ def replay(
     sentences = {workload.workload: findings(workload) for workload in result.workloads}
     show(result, sentences, as_json)
     if out is not None and not as_json:
-        typer.echo(f"written: {out / 'report.html'}, {out / 'replay.json'}")
+        typer.echo(f"written: {out / 'report.html'}, {out / 'replay.json'}; pictures: {out / 'report_figures'}")
 
 
 def of_the_average(workload: Any) -> list[str]:
@@ -259,6 +259,8 @@ def report(
     result = load(results)
     write_report(result, out)
     show(result, {workload.workload: findings(workload) for workload in result.workloads}, as_json)
+    if not as_json:
+        typer.echo(f"written: {out}, and its pictures to {out.with_name(f'{out.stem}_figures')}")
 
 
 def analyse(

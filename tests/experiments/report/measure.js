@@ -12,7 +12,10 @@ addEventListener('load', () => {
     }
     return scheme === 'dark' ? [0, 0, 0] : [255, 255, 255]
   }
-  const hidden = element => element.closest('script, style, thead') && getComputedStyle(element.closest('script, style, thead')).position !== 'static' || ['SCRIPT', 'STYLE'].includes(element.tagName)
+  const hidden = element => {
+    const head = element.closest('thead') // hidden where a table is shown as cards
+    return element.closest('script, style') || (head && getComputedStyle(head).position === 'absolute')
+  }
   const outside = [], faint = []
   let texts = 0
   for (const element of document.body.querySelectorAll('*')) {
