@@ -21,6 +21,7 @@ Any other tail with the weights w_k and sums s_k of the exact rate gives f(x_N) 
 are those that are best for some distance; they contain the best one for every s_m.
 """
 
+import itertools
 import math
 import warnings
 from collections.abc import Callable
@@ -32,12 +33,14 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.base.notebook import Tabular
+from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.result import Bounding, Kind, result
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
     check_array,
     check_count,
+    check_flag,
     check_integers,
     check_positive,
     check_steps,
@@ -100,6 +103,7 @@ def replan(
     D: float = 1.0,
     G: float | None = None,
     checkpoints: npt.ArrayLike | None = None,
+    progress: bool | None = None,
 ) -> Replan:
     r"""Return the best remaining steps, given the norms (and inner products) of the subgradients seen.
 
@@ -127,6 +131,8 @@ def replan(
     checkpoints : array_like of int, shape (r,), optional
         Iterates to which the run may roll back, 0..m; the best start is chosen, the present iterate included. After a
         spike in the norms give ``G`` as well, or the spike counts as what is to come.
+    progress : bool, optional
+        Whether to count the cone programs of inner products on standard error; by default only on a terminal.
 
     Returns
     -------
@@ -158,15 +164,24 @@ def replan(
     top = None if cap is None else check_positive(cap, "cap")
     gram = None if inner_products is None else _check_gram(inner_products, seen)
     starts = _check_checkpoints(checkpoints, taken.size)
+    if progress is not None:
+        check_flag(progress, "progress")
 
     plans = [_from(taken[:k], seen[: k + 1], count, top, distance, limit) for k in starts]
     best = min(range(len(starts)), key=lambda index: plans[index][0])
     value, rest, kind = plans[best]
     if gram is not None:
-        for k in starts:
-            better, tail = _with_products(taken[:k], gram[: k + 1, : k + 1], count, top, distance, limit)
-            if better < value:
-                value, rest, kind, best = better, tail, "upper", starts.index(k)
+        with progress_bar("cone programs", shown=progress) as update:
+            solved = itertools.count(1)
+
+            def count_one() -> None:
+                update(description=f"cone program {next(solved)}")
+
+            for k in starts:
+                seen_then = gram[: k + 1, : k + 1]
+                better, tail = _with_products(taken[:k], seen_then, count, top, distance, limit, count_one)
+                if better < value:
+                    value, rest, kind, best = better, tail, "upper", starts.index(k)
     ignorant = max(limit, float(seen.max()))
     minimax = optimal_continuation(taken, count, distance, ignorant).value
     stop = exact_rate(taken, distance, _bounds(seen, taken.size, 0, limit)).value
@@ -216,7 +231,13 @@ def _check_checkpoints(checkpoints: npt.ArrayLike | None, n_taken: int) -> list[
 
 
 def _with_products(
-    taken: Array, gram: Array, count: int, cap: float | None, distance: float, limit: float
+    taken: Array,
+    gram: Array,
+    count: int,
+    cap: float | None,
+    distance: float,
+    limit: float,
+    count_one: Callable[[], None],
 ) -> tuple[float, Array]:
     """Bound and steps when inner products are known; in units D = 1 and largest norm 1."""
     unit = math.sqrt(float(np.diagonal(gram).max()))
@@ -225,7 +246,7 @@ def _with_products(
         bounds[0] = math.sqrt(gram[-1, -1]) / unit
     inverse = bounds**-2.0
     tails = np.cumsum(inverse[::-1])[::-1]
-    program = _Program(taken * (unit / distance), gram / unit**2, float(tails[0]))
+    program = _Program(taken * (unit / distance), gram / unit**2, float(tails[0]), count_one)
     grid = -0.5 * math.log(program.weight) + np.linspace(-3.0, 3.0, 9)
     value, log_t = _least(lambda log: program.limited(math.exp(log))[0], grid, 1e-4)
     if not math.isfinite(value) and program.problem.status == "infeasible":
@@ -283,8 +304,10 @@ def _capped(program: "_Program", bounds: Array, cap: float, log_reach: float, lo
 class _Program:
     """The cone programs for one t; parameters keep their structure from one t to the next."""
 
-    def __init__(self, taken: Array, gram: Array, weight: float) -> None:
+    def __init__(self, taken: Array, gram: Array, weight: float, count_one: Callable[[], None]) -> None:
         import cvxpy as cp
+
+        self.count_one = count_one  # called before each solve
 
         size = gram.shape[0]
         h = np.append(taken, np.zeros(size - taken.size))
@@ -332,6 +355,7 @@ class _Program:
     def _solve(self, problem: Any, t: float) -> float:
         import cvxpy as cp
 
+        self.count_one()
         self.t.value, self.inverse.value = t, 1.0 / t
         self.root.value, self.inverse_root.value = math.sqrt(t), 1.0 / math.sqrt(t)
         with warnings.catch_warnings():

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import rc_context
@@ -19,47 +19,79 @@ from lastiterate.theory.base.validation import Array
 
 from .style import DASHES, PALETTE, axes_or_current, literal
 
-__all__ = ["analysis", "analysis_figure", "figures", "rank_figure", "ranks", "response"]
+__all__ = ["Picture", "analysis", "analysis_figure", "figures", "rank_figure", "ranks", "response"]
 
 STYLE: Any = {
-    "font.size": 11,
+    "font.size": 9.5,  # on a canvas of 4.6 inches: still read where a phone shows the picture 300 pixels wide
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.25,
     "legend.frameon": False,
-    "legend.fontsize": 10,
+    "legend.fontsize": 8.5,
     "lines.linewidth": 1.8,
-    "savefig.dpi": 150,
+    "savefig.dpi": 200,
 }
 CURVE_POINTS = 80
 
 
-def figures(workload: WorkloadReplay) -> Iterator[tuple[str, str, Figure]]:
-    """Yield (name, caption, figure) for one workload."""
-    yield "schedules", "Schedules, as multiples of the base learning rate.", _draw(_schedules, workload)
+class Picture(NamedTuple):
+    """A figure with a name, a caption that says how to read it, and a text that says what is to be seen."""
+
+    name: str
+    caption: str
+    seen: str
+    figure: Figure
+
+
+def figures(workload: WorkloadReplay) -> Iterator[Picture]:
+    """Yield the pictures of one workload."""
+    names = ", ".join(schedule.name for schedule in workload.schedules)
+    lr_text = ", ".join(f"{row.schedule} {row.base_lr:.3g}" for row in workload.table() if row.base_lr is not None)
+    yield Picture(
+        "schedules",
+        "Schedules, as multiples of the base learning rate.",
+        f"Curves of {names} over training.",
+        _draw(_schedules, workload),
+    )
     if workload.rounds:
-        yield "norms", "Gradient norms of the source runs (thin) and smoothed (thick).", _draw(_norms, workload)
-    yield (
+        ends = "; ".join(
+            f"run with {r.source}: from {r.refinement.smoothed[0]:.2g} to {r.refinement.smoothed[-1]:.2g}"
+            for r in workload.rounds
+        )
+        yield Picture(
+            "norms",
+            "Gradient norms of the source runs (thin) and smoothed (thick).",
+            f"Smoothed norms over training; {ends}.",
+            _draw(_norms, workload),
+        )
+    yield Picture(
         "losses",
         "Training loss of each schedule at its chosen base learning rate: mean and range over the fresh seeds.",
+        f"Falling curves of {names} with shaded ranges.",
         _draw(_losses, workload),
     )
-    yield (
+    yield Picture(
         "response",
         "What chose the base learning rates, against them: mean and standard deviation over the tuning seeds; thin "
         "lines fit A/lr + B lr + C. A cross at the edge marks rates at which a run diverged.",
+        f"One curve a schedule; the best rates are {lr_text or 'none'}.",
         _draw(_response, workload),
     )
-    if any(comparison.difference.n > 1 for comparison in workload.comparisons()):
-        yield (
+    comparisons = workload.comparisons()
+    if any(comparison.difference.n > 1 for comparison in comparisons):
+        yield Picture(
             "contrasts",
-            "Planned contrasts on the fresh seeds: mean of the paired differences with its 95% t interval, each pair.",
+            "Planned contrasts on the fresh seeds: the mean of the paired differences with the interval of the table, "
+            "and each pair as a stroke.",
+            "; ".join(f"{found.contrast.name} {found.difference.mean:+.3g}" for found in comparisons) + ".",
             _draw(_contrasts, workload),
         )
-    yield (
+    yield Picture(
         "theory",
-        "Result (mean and standard deviation over the fresh seeds) against the convex bound for the recorded norms.",
+        "Result (mean and standard deviation over the fresh seeds) against the convex bound for the recorded norms: "
+        "where theory orders the schedules as the runs do, the points rise.",
+        f"One point each for {names}.",
         _draw(_theory, workload),
     )
 
@@ -125,12 +157,12 @@ def analysis_figure(analysis: Analysis) -> Figure:
 @contextmanager
 def _canvas(legend: bool = False) -> Generator[tuple[Figure, Axes]]:
     with rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        figure = Figure(figsize=(4.6, 3.4), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         yield figure, axes
         if legend and axes.get_legend_handles_labels()[0]:
-            figure.legend(loc="outside upper center", ncols=3)
+            figure.legend(loc="outside upper center", ncols=2)
 
 
 def _draw(paint: Callable[[Axes, WorkloadReplay], None], workload: WorkloadReplay) -> Figure:
@@ -231,13 +263,13 @@ def _contrasts(axes: Axes, workload: WorkloadReplay) -> None:
         found, colour = row.difference, PALETTE[place % len(PALETTE)]
         pairs = results[row.contrast.candidate] - results[row.contrast.reference]
         axes.plot(pairs, np.full(pairs.size, place - 0.18), "|", color=colour, alpha=0.6)
-        if np.isfinite(found.low):
-            axes.plot([found.low, found.high], [place, place], color=colour, linewidth=2.5, solid_capstyle="butt")
+        if np.isfinite(row.low):
+            axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2.5, solid_capstyle="butt")
         axes.plot(found.mean, place, "o", color=colour)
     axes.axvline(0.0, color="0.4", linewidth=1.0)
     axes.set_yticks(range(len(rows)), [literal(row.contrast.name) for row in reversed(rows)])
     direction = "above" if workload.higher_is_better else "below"
-    axes.set_xlabel(f"difference in {literal(workload.metric.replace('_', ' '))}; {direction} 0 the first is better")
+    axes.set_xlabel(f"difference in {literal(workload.metric.replace('_', ' '))};\n{direction} 0 the first is better")
     axes.grid(axis="y", visible=False)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ def provenance(settings: TrainingSettings, *, seeds: list[int], seconds: float) 
             continue
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": _command(sys.argv),
         "versions": versions,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
@@ -40,3 +41,14 @@ def provenance(settings: TrainingSettings, *, seeds: list[int], seconds: float) 
         "seeds": seeds,
         "seconds": seconds,
     }
+
+
+def _command(words: list[str]) -> str:
+    """Return the words of this program's command line as a shell takes them; nothing for a call from Python.
+
+    >>> _command(["/usr/lib/lastiterate/__main__.py", "replay", "my work.py"]), _command(["study.py"])
+    ("lastiterate replay 'my work.py'", '')
+    """
+    program = Path(words[0])
+    ours = program.name in ("lastiterate", "lastiterate.exe") or program.parts[-2:] == ("lastiterate", "__main__.py")
+    return shlex.join(["lastiterate", *words[1:]]) if ours else ""

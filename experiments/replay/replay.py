@@ -99,8 +99,8 @@ def replay(
     n_tuning_seeds : int
         Seeds 0, 1, ... on which base learning rates are chosen and norms recorded; the fresh seeds follow them.
     plan : str, Path or Plan, optional
-        Contrasts that are tested, a TOML file (see `lastiterate.experiments.statistics.read_plan`). Default linear
-        decay against constant, cosine and wsd, and refined against linear, as far as they are replayed.
+        Contrasts that are tested, a TOML file (see `lastiterate.experiments.statistics.read_plan`). Default
+        constant, cosine, wsd and refined against linear decay, as far as they are replayed.
     rule : {"sgd", "adam"}, optional
         Refinement rule; default that of the optimiser.
     smoothing : float
@@ -140,7 +140,7 @@ def replay(
     >>> small = {"n_steps": 20, "base_lrs": [3], "extensions": 0, "n_tuning_seeds": 1, "n_seeds": 2, "n_jobs": 1}
     >>> result = replay("digits_logistic", ["constant"], **small)
     >>> [found.contrast.name for found in result["digits_logistic"].comparisons()]
-    ['linear - constant']
+    ['constant - linear']
     """
     settings = settings or TrainingSettings()
     device = check_device(settings.device)

@@ -1,12 +1,11 @@
-"""The report of a replay: one HTML file that needs nothing else, reads on a phone and prints."""
+"""The report of a replay: one HTML file that needs nothing else, reads on a phone and in the dark, and prints."""
 
 import base64
 import io
 import math
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
-from string import Template
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -14,12 +13,17 @@ from lastiterate.experiments.plots.replay import figures, rank_figure
 from lastiterate.experiments.replay.result import Replay, WorkloadReplay
 from lastiterate.theory.base.files import write_atomically
 
-from .findings import contrast_rows, findings, interval_text
+from .findings import method, refinement, theory, verdict
+from .tables import contrasts, provenance, results, theory_rates
 
-__all__ = ["table", "write_report"]
+__all__ = ["ENOUGH_WORKLOADS", "write_report"]
+
+ENOUGH_WORKLOADS = 5
+"""From so many on mean ranks are shown: with five schedules, two ranks on fewer workloads can hardly differ."""
+DPI = 200
 
 
-def write_report(result: Replay, path: str | Path) -> Path:
+def write_report(result: Replay, path: str | Path, *, introduction: Sequence[str] = ()) -> Path:
     """Write the report to ``path`` and its figures as PNG files to the folder ``<name>_figures`` beside it.
 
     Parameters
@@ -27,6 +31,8 @@ def write_report(result: Replay, path: str | Path) -> Path:
     result : Replay
     path : str or Path
         Ends in .html by convention.
+    introduction : sequence of str
+        Paragraphs that stand between the verdict and the contents: why this was done.
 
     Returns
     -------
@@ -47,118 +53,80 @@ def write_report(result: Replay, path: str | Path) -> Path:
     >>> write_report(result, Path(tempfile.mkdtemp(), "report.html")).name
     'report.html'
     """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = target.parent / f"{target.stem}_figures"
     folder.mkdir(exist_ok=True)
-    parts = [_overview(result, folder)]
-    parts.extend(_section(workload, folder) for workload in result.workloads)
-    parts.append(_provenance(result))
-    title = f"Replay of learning-rate schedules: {', '.join(w.workload for w in result.workloads)}"
-    template = Template(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
-    page = template.substitute(title=escape(title), body="\n".join(parts))
-    write_atomically(target, page.encode())
+    environment = Environment(
+        loader=PackageLoader(__package__ or "", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html").render(
+        title=f"Replay of learning-rate schedules: {', '.join(w.workload for w in result.workloads)}",
+        introduction=introduction,
+        ranks=_ranks(result, folder),
+        workloads=[_workload(number, workload, folder) for number, workload in enumerate(result.workloads, 1)],
+        command=result.provenance.get("command", ""),
+        provenance=provenance(result),
+    )
+    write_atomically(target, page.encode(errors="backslashreplace"))
     return target
 
 
-def _overview(result: Replay, folder: Path) -> str:
-    parts: list[str] = []
-    if len(result.workloads) > 1:
-        ranking = result.ranking()
-        tests = (
-            "" if math.isnan(ranking.p_value) else f" Friedman's test that all are alike: p = {ranking.p_value:.2g}."
+def _ranks(result: Replay, folder: Path) -> dict[str, Any] | None:
+    if len(result.workloads) < ENOUGH_WORKLOADS:
+        return None
+    ranking = result.ranking()
+    tests = "" if math.isnan(ranking.p_value) else f"Friedman's test that all are alike: p = {ranking.p_value:.2g}."
+    if math.isfinite(ranking.critical_difference):
+        tests += (
+            f" Two schedules whose mean ranks are less than {ranking.critical_difference:.2g} apart do not differ "
+            f"(Nemenyi, level {ranking.level:g}), if the workloads are independent."
         )
-        if math.isfinite(ranking.critical_difference):
-            tests += (
-                f" Two schedules whose mean ranks are less than {ranking.critical_difference:.2g} apart do not differ "
-                "(Nemenyi, level 0.05), if the workloads are independent."
-            )
-        caption = f"Ranks by the mean on each workload.{tests}"
-        parts.append(_figure("ranks", caption, rank_figure(result), folder))
-    return "\n".join(parts)
-
-
-def _section(workload: WorkloadReplay, folder: Path) -> str:
-    parts = [f"<h2>{escape(workload.workload)}</h2>"]
-    direction = "higher" if workload.higher_is_better else "lower"
-    n_steps = workload.schedules[0].steps.size
-    parts.append(
-        f"<p class='note'>Optimiser {escape(workload.optimizer)}, {n_steps} steps, ranked by "
-        f"{escape(workload.metric)} ({direction} is better), {workload.seconds:.0f} s.</p>"
+    seen = ", ".join(
+        f"{name} {rank:.2g}" for name, rank in sorted(ranking.mean_ranks.items(), key=lambda item: item[1])
     )
-    parts.append(f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in findings(workload))}</ul>")
-    notes = [note for round_ in workload.rounds for note in round_.notes]
-    parts.extend(f"<p class='warning'>{escape(note)}</p>" for note in notes)
-    parts.extend([_contrast_table(workload), _best_table(workload)])
-    for name, caption, figure in figures(workload):
-        parts.append(_figure(f"{workload.workload}_{name}", caption, figure, folder))
-    return "\n".join(parts)
+    caption = "Mean ranks; the shortest bar is the best schedule."
+    return {"tests": tests, "picture": _picture("ranks", caption, f"Bars: {seen}.", rank_figure(result), folder)}
 
 
-def _best_table(workload: WorkloadReplay) -> str:
-    header = ["schedule", "base lr", f"mean of {workload.metric}", "std. deviation",
-              f"minus {workload.baseline} [95%]", "optimum in grid", "fitted lr", "diverged", "bound / D"]  # fmt: skip
-    rows: list[list[str]] = []
-    for row in workload.table():
-        rows.append(
-            [
-                row.schedule,
-                "" if row.base_lr is None else f"{row.base_lr:.3g}",
-                f"{row.mean:.4g}",
-                "" if math.isnan(row.spread) else f"{row.spread:.2g}",
-                "" if row.difference is None else interval_text(row.difference),
-                row.grid,
-                "" if row.response is None or math.isnan(row.response.best_lr) else f"{row.response.best_lr:.3g}",
-                row.diverged,
-                "" if math.isnan(row.bound) else f"{row.bound:.4g}",
-            ]
-        )
-    return table(header, rows)
+def _workload(number: int, workload: WorkloadReplay, folder: Path) -> dict[str, Any]:
+    drawn = {
+        name: _picture(f"{workload.workload}_{name}", caption, seen, figure, folder)
+        for name, caption, seen, figure in figures(workload)
+    }
+    beside_norms = [drawn.pop(name) for name in ("norms", "schedules")] if workload.rounds else []
+    return {
+        "anchor": f"workload-{number}",
+        "name": workload.workload,
+        "optimizer": workload.optimizer,
+        "n_steps": workload.schedules[0].steps.size,
+        "n_seeds": len(workload.report_seeds),
+        "metric": workload.metric.replace("_", " "),
+        "direction": "higher" if workload.higher_is_better else "lower",
+        "verdict": verdict(workload),
+        "contrasts": contrasts(workload),
+        "theory": theory_rates(workload),
+        "agreement": theory(workload),
+        "results": results(workload),
+        "refinement": refinement(workload),
+        "norms": beside_norms,
+        "figures": list(drawn.values()),
+        "method": method(workload),
+    }
 
 
-def _contrast_table(workload: WorkloadReplay) -> str:
-    rows = contrast_rows(workload)
-    return table(list(rows[0]), [list(row.values()) for row in rows]) if rows else ""
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return an HTML table that scrolls sideways on narrow screens.
-
-    >>> table(["a"], [["<1"]])
-    "<div class='wide'><table><thead><tr><th>a</th></tr></thead><tbody><tr><td>&lt;1</td></tr></tbody></table></div>"
-    """
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-
-
-def _figure(name: str, caption: str, figure: Figure, folder: Path) -> str:
+def _picture(name: str, caption: str, seen: str, figure: Figure, folder: Path) -> dict[str, Any]:
+    """Write a figure to its own file, and return what the page says of it, with the picture inside."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
+    figure.savefig(buffer, format="png", dpi=DPI)
     safe = "".join(character if character.isalnum() or character in "-_" else "-" for character in name)
     write_atomically(folder / f"{safe}.png", buffer.getvalue())
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return (
-        f"<figure><img alt='{escape(caption, quote=True)}' src='data:image/png;base64,{data}'>"
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
-
-
-def _provenance(result: Replay) -> str:
-    facts = result.provenance
-    versions = ", ".join(f"{name} {number}" for name, number in facts.get("versions", {}).items())
-    settings = ", ".join(f"{name} {value}" for name, value in facts.get("settings", {}).items())
-    rows = [
-        ["Date", str(facts.get("date", ""))],
-        ["Command", str(facts.get("command", ""))],
-        ["Wall time", f"{facts.get('seconds', math.nan):.0f} s"],
-        ["Machine", str(facts.get("machine", ""))],
-        ["Device", str(facts.get("device", ""))],
-        ["Settings", settings],
-        ["Tuning seeds", ", ".join(map(str, facts.get("tuning_seeds", [])))],
-        ["Fresh seeds", ", ".join(map(str, facts.get("seeds", [])))],
-        ["Versions", versions],
-    ]
-    lines = "".join(f"<tr><td>{escape(name)}</td><td><code>{escape(text)}</code></td></tr>" for name, text in rows)
-    style = "<style>.facts td { text-align: left; white-space: normal; }</style>"
-    return f"<h2>Provenance</h2>{style}<table class='facts'><tbody>{lines}</tbody></table>"
+    width, height = (round(DPI * inches) for inches in figure.get_size_inches())
+    source = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return {"caption": caption, "seen": seen, "source": source, "width": width, "height": height}

@@ -9,13 +9,14 @@
 =====================  =============================================================================================
 
 The usual way: ``compare({name: final values by seed}, read_plan("plan.toml"))``. A difference is always candidate minus
-reference, in the metric's own unit, and its interval and its p value are the same t statistic.
+reference, in the metric's own unit. A `Difference` has the t interval and p value of one statistic, uncorrected; a
+`Comparison` has both corrected over the contrasts, by Holm's method, and they too say the same.
 """
 
 from lastiterate.theory.base.intervals import Interval, median_interval, t_interval
 
 from .contrasts import Comparison, Contrast, Plan, compare, default_plan, read_plan
-from .differences import Difference, detectable_difference, equivalence, holm, paired_difference
+from .differences import Difference, detectable_difference, equivalence, holm, holm_confidence, paired_difference
 from .ranks import Ranking, critical_difference, rank_correlation, rank_over_workloads
 from .response import Response, as_losses, fit_response, where_is_best
 
@@ -35,6 +36,7 @@ __all__ = [
     "equivalence",
     "fit_response",
     "holm",
+    "holm_confidence",
     "median_interval",
     "paired_difference",
     "rank_correlation",

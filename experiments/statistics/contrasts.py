@@ -14,7 +14,14 @@ import numpy.typing as npt
 from lastiterate.theory.base.files import existing_file
 from lastiterate.theory.base.validation import InputError, check_flag, check_fraction, check_positive
 
-from .differences import Difference, detectable_difference, equivalence, holm, paired_difference
+from .differences import (
+    Difference,
+    detectable_difference,
+    equivalence,
+    holm,
+    holm_confidence,
+    paired_difference,
+)
 
 __all__ = ["Comparison", "Contrast", "Plan", "compare", "default_plan", "read_plan"]
 
@@ -115,6 +122,9 @@ class Comparison:
     difference : Difference
         Candidate minus reference, with its interval at confidence 1 - the plan's level, not corrected for the number of
         contrasts.
+    low, high : float
+        The interval that excludes zero exactly where ``p_holm`` is at most the level, see `holm_confidence`: wider than
+        that of ``difference``.
     p_holm : float
         P value of a difference, corrected over the contrasts of the plan (Holm).
     p_equivalent : float
@@ -128,6 +138,8 @@ class Comparison:
 
     contrast: Contrast
     difference: Difference
+    low: float
+    high: float
     p_holm: float
     p_equivalent: float
     detectable: float
@@ -174,7 +186,7 @@ class Comparison:
         """
         difference, words = self.difference, [self.verdict(higher_is_better)]
         if math.isfinite(difference.mean):
-            interval = f" [{difference.low:.3g}, {difference.high:.3g}]" if math.isfinite(difference.low) else ""
+            interval = f" [{self.low:.3g}, {self.high:.3g}]" if math.isfinite(self.low) else ""
             words.append(f": {self.contrast.name} = {difference.mean:+.3g}{interval}")
         if not math.isnan(self.p_holm):
             words.append(f", p = {self.p_holm:.2g}")
@@ -225,17 +237,26 @@ def compare(values: Mapping[str, npt.ArrayLike], plan: Plan) -> tuple[Comparison
     with_margin = [c.margin is not None for c in contrasts]
     p_equivalent = np.full(len(contrasts), np.nan)
     p_equivalent[with_margin] = holm(np.array(equal)[with_margin])
-    p_holm = holm([difference.p_value for difference in differences])
+    p_values = [difference.p_value for difference in differences]
+    p_holm = holm(p_values)
+    intervals = [
+        paired_difference(a, b, confidence=confidence)
+        for (a, b), confidence in zip(pairs, holm_confidence(p_values, plan.level).tolist(), strict=True)
+    ]
     return tuple(
         Comparison(
             contrast,
             difference,
+            interval.low,
+            interval.high,
             p_holm=float(different),
             p_equivalent=float(same),
             detectable=_detectable(difference, plan),
             level=plan.level,
         )
-        for contrast, difference, different, same in zip(contrasts, differences, p_holm, p_equivalent, strict=True)
+        for contrast, difference, interval, different, same in zip(
+            contrasts, differences, intervals, p_holm, p_equivalent, strict=True
+        )
     )
 
 
@@ -295,7 +316,7 @@ def default_plan() -> Plan:
     """Return the contrasts of the package, as ``planned.toml`` beside this module has them.
 
     >>> [contrast.name for contrast in default_plan().contrasts]
-    ['linear - constant', 'linear - cosine', 'linear - wsd', 'refined - linear']
+    ['constant - linear', 'cosine - linear', 'wsd - linear', 'refined - linear']
     """
     return read_plan(Path(__file__).with_name("planned.toml"))
 

@@ -15,7 +15,7 @@ from lastiterate.theory.base.validation import (
     check_positive,
 )
 
-__all__ = ["Difference", "detectable_difference", "equivalence", "holm", "paired_difference"]
+__all__ = ["Difference", "detectable_difference", "equivalence", "holm", "holm_confidence", "paired_difference"]
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,44 @@ def holm(p_values: npt.ArrayLike) -> Array:
     corrected = np.empty(p.size)
     corrected[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1)), 1.0)
     return corrected
+
+
+def holm_confidence(p_values: npt.ArrayLike, level: float = 0.05) -> Array:
+    """Return the confidence levels of intervals that exclude zero exactly where Holm's method finds a difference.
+
+    Holm compares the smallest of k p values with level / k, the next with level / (k - 1), and so on until one is too
+    large; the rest is compared with what that one was. An interval at one minus what its p value was compared with says
+    the same as the test. None is narrower than one at 1 - ``level``, so that each covers the truth at least as often
+    as that; that all of a family do so at once is not claimed.
+
+    Parameters
+    ----------
+    p_values : array_like, shape (n_contrasts,)
+        Not corrected; NaN (no statement) counts as a contrast.
+    level : float
+        Level of the whole family.
+
+    Returns
+    -------
+    float64[n_contrasts]
+
+    Raises
+    ------
+    InputError
+        As `holm`, and for a level not between 0 and 1.
+
+    Examples
+    --------
+    >>> (1.0 - holm_confidence([0.01, 0.04, 0.03, 0.5])).round(4).tolist()
+    [0.0125, 0.0167, 0.0167, 0.0167]
+    """
+    corrected = holm(p_values)
+    check_fraction(level, "level")
+    p = np.asarray(p_values, dtype=np.float64)
+    rank = np.empty(p.size, dtype=np.int64)
+    rank[np.argsort(p, kind="stable")] = np.arange(p.size)
+    found = int(np.count_nonzero(corrected <= level))
+    return 1.0 - level / (p.size - np.minimum(rank, min(found, p.size - 1)))
 
 
 def detectable_difference(

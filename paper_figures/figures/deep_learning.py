@@ -161,20 +161,20 @@ def _check(data: Data) -> list[FigureCheck]:
     problems = _problems(data)
     found = {name: _comparisons(data["rows"][name]) for name in problems}
 
-    def counted(contrast: str, workloads: Sequence[str] = problems) -> tuple[int, int, str]:
-        """Return how often the candidate is better and worse, and that in words."""
+    def counted(contrast: str, workloads: Sequence[str] = problems, of: float = 1.0) -> tuple[int, int, str]:
+        """Return how often the candidate (``of=-1``: the reference) is better and worse, and that in words."""
         signs: list[float] = []
         for name in workloads:
             comparison = (found.get(name) or _comparisons(data["rows"][name])).get(contrast)
             if comparison is not None and comparison.differs:
-                signs.append(comparison.difference.mean * (-1.0 if data["rows"][name]["higher"] else 1.0))
+                signs.append(of * comparison.difference.mean * (-1.0 if data["rows"][name]["higher"] else 1.0))
         better, worse = sum(s < 0.0 for s in signs), sum(s > 0.0 for s in signs)
         return better, worse, f"better on {better}, worse on {worse}, undecided on {len(workloads) - better - worse}"
 
     cosine, refined, series = (
-        counted("linear - cosine"),
+        counted("cosine - linear", of=-1.0),
         counted("refined - linear"),
-        counted("linear - constant", SERIES),
+        counted("constant - linear", SERIES, of=-1.0),
     )
     ends = sum(grid != "interior" for row in data["rows"].values() for grid in row["grids"].values())
     return [

@@ -36,7 +36,23 @@ COMMANDS = {
     "doctor": ["doctor"],
     "replay": ["replay"],
     "plan": ["plan", "-n", "100"],
+    "batch": ["batch", "LOG", "--tokens", "800"],
+    "forecast": ["forecast", "LOG", "--law", "exact", "--bound"],
+    "analyse": ["analyse", "LOG", "LOG", "--norm", "grad_norm_l2"],
+    "sweep run": ["sweep", "run", "sweep.toml", "-j", "1"],
+    "sweep status": ["sweep", "status"],
+    "sweep export": ["sweep", "export", "runs.csv"],
+    "replay --dry-run": ["replay", "digits_mlp", "--dry-run"],
 }
+GPU = {"gpu": ["gpu", "digits_logistic", "--device", "cpu", "--size", "tiny", "--check", "resume", "-n", "4"]}
+AFTER = {"sweep status": "sweep run", "sweep export": "sweep run"}  # what has to run before
+SWEEP = f"""
+[[grid]]
+target = "problem:absolute"
+schedule = ["linear", "{LONG}"]
+base_lr = [0.1, 1.0]
+n_steps = 5
+"""
 
 
 @pytest.fixture
@@ -48,8 +64,13 @@ def call(tmp_path, monkeypatch):
     rows = "".join(f"{k},{3 * norm},{norm}\n" for k, norm in enumerate(norms))
     (tmp_path / "norms.csv").write_text(f"step,grad_norm_l1,grad_norm_l2\n{rows}")
 
+    losses = "".join(f"{k + 1},0.1,{1 + 1 / (k + 1)},{norm},{1.5 * norm},8,2\n" for k, norm in enumerate(norms))
+    (tmp_path / "log.csv").write_text(f"step,lr,loss,grad_norm_l2,grad_norm_first,batch,micro_batch\n{losses}")
+    (tmp_path / "sweep.toml").write_text(SWEEP)
+    files = {"NORMS": "norms.csv", "LOG": "log.csv"}
+
     def run(*words):
-        result = CliRunner().invoke(app, ["norms.csv" if word == "NORMS" else word for word in words])
+        result = CliRunner().invoke(app, [files.get(word, word) for word in words])
         assert result.exit_code == 0, (result.output, result.exception)
         return result.stdout
 
@@ -58,13 +79,17 @@ def call(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_a_command_prints_fits_80_columns(call, name):
+    if name in AFTER:
+        call(*COMMANDS[AFTER[name]])
     for line in call(*COMMANDS[name]).splitlines():
         assert len(line) <= 80 or " " not in line.split(": ", 1)[-1].strip(), line  # a name to type stays whole
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, pytest.param("gpu", marks=pytest.mark.slow)])
 def test_json_keys_are_those_that_were_promised(call, name):
-    document = json.loads(call(*COMMANDS[name], "--json"))
+    if name in AFTER:
+        call(*COMMANDS[AFTER[name]])
+    document = json.loads(call(*{**COMMANDS, **GPU}[name], "--json"))
     rows = document.pop("rows")
     found = {"document": sorted(document), "row": sorted({key for row in rows for key in row})}
     promised = json.loads(KEYS.read_text())

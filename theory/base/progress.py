@@ -5,6 +5,7 @@ It shows in a terminal and in Jupyter.
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["is_watched", "progress_bar"]
+
+_open: ContextVar[bool] = ContextVar("_open", default=False)
+"""Whether a bar is shown: one that begins inside its block stays hidden, since a terminal shows one at a time."""
 
 
 def is_watched(console: "Console") -> bool:
@@ -23,7 +27,7 @@ def is_watched(console: "Console") -> bool:
 def progress_bar(
     description: str, total: float | None = None, *, shown: bool | None = None, unit: str = ""
 ) -> Generator[Callable[..., None]]:
-    """Show a bar while the block runs, and yield the function that moves it.
+    """Show a bar while the block runs, unless another is shown already, and yield the function that moves it.
 
     Parameters
     ----------
@@ -59,7 +63,7 @@ def progress_bar(
     console = Console(stderr=True, force_terminal=True if shown else None)
     counts = (MofNCompleteColumn(), TextColumn(unit)) if unit else ()
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counts)
-    hidden = not (is_watched(console) if shown is None else shown)
+    hidden = _open.get() or not (is_watched(console) if shown is None else shown)
     with Progress(
         *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True, disable=hidden
     ) as bar:
@@ -68,4 +72,8 @@ def progress_bar(
         def update(**changes: Any) -> None:
             bar.update(task, **changes)
 
-        yield update
+        before = _open.set(_open.get() or not hidden)
+        try:
+            yield update
+        finally:
+            _open.reset(before)

@@ -145,7 +145,7 @@ def replay(
     sentences = {workload.workload: findings(workload) for workload in result.workloads}
     show(result, sentences, as_json)
     if out is not None and not as_json:
-        typer.echo(f"written: {out / 'report.html'}, {out / 'replay.json'}")
+        typer.echo(f"written: {out / 'report.html'}, {out / 'replay.json'}; pictures: {out / 'report_figures'}")
 
 
 def of_the_average(workload: Any) -> list[str]:
@@ -163,32 +163,38 @@ def of_the_average(workload: Any) -> list[str]:
 
 
 def show(result: Any, sentences: dict[str, list[str]], as_json: bool) -> None:
-    """Print for each workload a table of results, one of planned contrasts, and what they mean."""
-    from lastiterate.experiments.report.findings import contrast_rows, interval_text
+    """Print for each workload the verdict, a table of planned contrasts, one of results, and how they were found."""
+    from lastiterate.experiments.report.findings import method, refinement, theory, verdict
+    from lastiterate.experiments.report.tables import contrast_rows
 
     if as_json:
         rows = [{key: _json_number(value) for key, value in row.items()} for row in result.table()]
         emit(rows, as_json=True, extra={"provenance": result.provenance, "findings": sentences})
         return
     for workload in result.workloads:
+        console = Console()
+        lines(console, f"{workload.workload}, {workload.schedules[0].steps.size} steps", "bold")
+        for sentence in verdict(workload):
+            lines(console, f"  {sentence}")
+        contrasts = contrast_rows(workload)
+        if contrasts:
+            better = "above" if workload.higher_is_better else "below"
+            title = f"Planned contrasts of {workload.metric}, candidate - reference; {better} 0: candidate better"
+            emit(contrasts, as_json=False, title=title)
         rows = [
             {
                 "schedule": row.schedule,
-                "base lr": "none" if row.base_lr is None else f"{row.base_lr:.3g}",
                 "mean": f"{row.mean:.4g}",
                 "std dev": "" if math.isnan(row.spread) else f"{row.spread:.2g}",
-                f"minus {workload.baseline} [95%]": "" if row.difference is None else interval_text(row.difference),
+                "base lr": "none" if row.base_lr is None else f"{row.base_lr:.3g}",
                 "grid": row.grid,
                 "diverged": row.diverged,
             }
             for row in workload.table()
         ]
-        emit(rows, as_json=False, title=f"{workload.workload}: {workload.metric} on fresh seeds")
-        contrasts = contrast_rows(workload)
-        if contrasts:
-            emit(contrasts, as_json=False, title="Planned contrasts")
-        for sentence in [*sentences[workload.workload], *of_the_average(workload)]:
-            lines(Console(), f"  {sentence}")
+        emit(rows, as_json=False, title=f"{workload.metric} on fresh seeds")
+        for sentence in [*refinement(workload), *theory(workload), *method(workload), *of_the_average(workload)]:
+            lines(console, f"  {sentence}")
 
 
 def show_cost(cost: Any, as_json: bool) -> None:
@@ -253,6 +259,8 @@ def report(
     result = load(results)
     write_report(result, out)
     show(result, {workload.workload: findings(workload) for workload in result.workloads}, as_json)
+    if not as_json:
+        typer.echo(f"written: {out}, and its pictures to {out.with_name(f'{out.stem}_figures')}")
 
 
 def analyse(

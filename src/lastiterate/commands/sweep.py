@@ -163,7 +163,9 @@ def status(store: StoreOption = Path("runs.db"), as_json: JsonFlag = False) -> N
 
 @sweep.command()
 def export(
-    out: Annotated[Path, typer.Argument(help="CSV file to write.")], store: StoreOption = Path("runs.db")
+    out: Annotated[Path, typer.Argument(help="CSV file to write.")],
+    store: StoreOption = Path("runs.db"),
+    as_json: JsonFlag = False,
 ) -> None:
     """Write all runs of a store to a CSV file, one line a run."""
     from lastiterate.experiments.sweep.store import Store
@@ -171,7 +173,10 @@ def export(
 
     with Store(store, must_exist=True) as opened:
         count = export_csv(opened, out)
-    typer.echo(f"{count} runs written to {out}")
+    if as_json:
+        emit([{"file": str(out), "runs": count}], as_json=True, extra={"store": str(store)})
+    else:
+        typer.echo(f"{count} runs written to {out}")
 
 
 def _plot(rows: list[dict[str, Any]], metric: str | None, path: Path) -> None:

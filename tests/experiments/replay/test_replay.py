@@ -222,7 +222,7 @@ def test_saved_results_read_back_to_the_same_table_and_report(small, tmp_path):
 
 def test_report_is_self_contained(small, tmp_path):
     page = li.write_report(small, tmp_path / "out" / "report.html").read_text()
-    assert not re.findall(r"(?:src|href)=['\"](?!data:)", page)
+    assert not re.findall(r"""(?:src|href)=['"](?!data:|#)""", page)
     assert page.count("data:image/png;base64") == 6
     assert len(list((tmp_path / "out" / "report_figures").glob("*.png"))) == 6
     for expected in ("viewport", "@media print", "digits_logistic", "refined-2", "p (Holm)", "Tuning seeds", "numpy"):

@@ -12,6 +12,7 @@ from lastiterate.experiments.statistics import (
     detectable_difference,
     equivalence,
     holm,
+    holm_confidence,
     median_interval,
     paired_difference,
     t_interval,
@@ -200,3 +201,14 @@ def test_median_of_diverged_runs():
     found = median_interval([1.0, 2.0, 3.0, np.inf, np.inf])
     assert (found.value, found.low, found.high) == (3.0, 1.0, np.inf)
     assert median_interval([np.inf, np.inf]).value == np.inf
+
+
+P_VALUES = st.lists(st.one_of(st.floats(0.0, 1.0), st.just(math.nan)), max_size=8)
+
+
+@given(P_VALUES, st.sampled_from([0.01, 0.05, 0.2]))
+def test_an_interval_excludes_zero_exactly_where_holm_finds_a_difference(p_values, level):
+    p, confidence = np.array(p_values), holm_confidence(p_values, level)
+    assert (confidence >= 1.0 - level - 1e-12).all()
+    near = np.abs(p - (1.0 - confidence)) < 1e-9  # there rounding decides
+    assert ((p <= 1.0 - confidence) == (holm(p_values) <= level))[~near].all()

@@ -29,6 +29,10 @@ LONG = {
     "design": lambda: li.design_schedule(8, max_ratio=1.5),
     "momentum": lambda: li.design_momentum(2, variants=VARIANTS[:1], starts=1, iterations=1),
     "open horizon": lambda: li.anytime_schedule(2, 5),
+    "worst case": lambda: li.worst_case(li.step_matrix.sgd([0.1] * 25)),
+    "worst case of another solver": lambda: li.worst_case(li.step_matrix.sgd([0.1] * 2), solver="SCS"),
+    "replan": lambda: li.replan([0.1, 0.1], [1.0, 1.0], 2, np.eye(2)),
+    "replan under a cap": lambda: li.replan([0.1], [1.0], 1, np.eye(1), cap=0.05),
     "fit": lambda: li.fit_losses(
         [li.LossLog(np.full(40, 0.1), np.arange(5, 41, 5), 3.0 + 1.0 / np.arange(1, 9))], law="exact"
     ),
@@ -41,6 +45,16 @@ def test_a_long_call_shows_a_bar_where_somebody_watches(name, monkeypatch, capsy
     monkeypatch.setattr(Console, "is_terminal", property(lambda console: True))
     LONG[name]()
     assert "━" in capsys.readouterr().err
+
+
+def test_a_bar_inside_another_stays_hidden(capsys):
+    with progress.progress_bar("outer", 2, shown=True), progress.progress_bar("inner", 2, shown=True) as update:
+        update(advance=1)
+    assert "outer" in (printed := capsys.readouterr().err)
+    assert "inner" not in printed
+    with progress.progress_bar("after", 1, shown=True):
+        pass
+    assert "after" in capsys.readouterr().err
 
 
 COMPILE = """
