@@ -279,7 +279,7 @@ def _of_the_log(log: str | Path, played: Array | None) -> list[Answer]:
         norms = _norms(log)
         if norms is None:
             return answers
-        refined = refine(norms)
+        refined = refine(norms, rule="sgd")
     rises = float(np.median(norms.norms[-max(norms.norms.size // 10, 1) :]) / np.median(norms.norms))
     doubt = f"; norms at the end are {rises:.1f} times the median, which weight decay can cause" if rises > 1.2 else ""
     doubt += "".join(f"; {warning.message}" for warning in said)

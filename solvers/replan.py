@@ -34,7 +34,7 @@ import numpy.typing as npt
 from lastiterate.theory.base.errors import SolverError
 from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.progress import progress_bar
-from lastiterate.theory.base.result import Bounding, Kind, result
+from lastiterate.theory.base.result import Bounding, Kind, Scheduled, result
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -56,7 +56,7 @@ _SPAN = 1e-10  # eigenvalues below this share of the largest are rounding
 
 
 @result
-class Replan(Bounding, Tabular):
+class Replan(Bounding, Scheduled, Tabular):
     """The rest of a run, planned from what it has met.
 
     Attributes

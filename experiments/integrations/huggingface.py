@@ -4,12 +4,13 @@ import functools
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-
 from lastiterate.experiments.training.extras import require
 from lastiterate.experiments.training.recorder import GradNormRecorder
 from lastiterate.experiments.training.schedule import ScheduleLR, warn_of_length
-from lastiterate.theory.base.validation import check_steps
+from lastiterate.theory.base.specs import parse_spec
+from lastiterate.theory.base.validation import check_choice
+from lastiterate.theory.schedules.families import FAMILIES
+from lastiterate.theory.schedules.played import Playable, playable
 
 from ._norm_file import checked_path, resumed, take_up
 
@@ -128,13 +129,14 @@ def _checkpoint_of(args: Any, step: int) -> Path:
     return Path(args.output_dir) / f"checkpoint-{step}"
 
 
-def scheduled_trainer(steps: npt.ArrayLike, base: type[Trainer] = Trainer) -> type[Trainer]:
-    """Return a Trainer class whose `create_scheduler` plays ``steps``, one multiplier an update.
+def scheduled_trainer(steps: Playable, base: type[Trainer] = Trainer) -> type[Trainer]:
+    """Return a Trainer class whose `create_scheduler` plays ``steps``, one an update.
 
     Parameters
     ----------
-    steps : array_like, shape (n,)
-        Multipliers of ``TrainingArguments.learning_rate``; ``max_steps`` is usually n.
+    steps : array_like, shape (n,), or str, or a result with steps, or ScheduleFile
+        Multipliers of ``TrainingArguments.learning_rate``, or what `lastiterate.torch.ScheduleLR` takes; ``max_steps``
+        is usually n. The text of a schedule has the length of the training.
     base : type
         The Trainer class to extend.
 
@@ -158,14 +160,18 @@ def scheduled_trainer(steps: npt.ArrayLike, base: type[Trainer] = Trainer) -> ty
     >>> scheduled_trainer([1.0, 0.5]).__name__
     'ScheduledTrainer'
     """
-    values = check_steps(steps)
+    if isinstance(steps, str):
+        check_choice(parse_spec(steps, "schedule")[0], "schedule", FAMILIES)  # now, not when training starts
+    else:
+        playable(steps)
 
     class ScheduledTrainer(base):
         def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
             if self.lr_scheduler is None:
                 target: Any = self.optimizer if optimizer is None else optimizer
-                warn_of_length(values.size, num_training_steps)
-                self.lr_scheduler = ScheduleLR(target, values)
+                length = num_training_steps if isinstance(steps, str) else None
+                self.lr_scheduler = played = ScheduleLR(target, steps, n_steps=length)
+                warn_of_length(len(played.steps), num_training_steps)
             return self.lr_scheduler
 
     return ScheduledTrainer

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
 from torch.optim import Optimizer
 
 from lastiterate.experiments.training.extras import require
 from lastiterate.experiments.training.recorder import GradNormRecorder
 from lastiterate.experiments.training.schedule import ScheduleLR, warn_of_length
+from lastiterate.theory.schedules.played import Playable
 
 from ._norm_file import checked_path, resumed, take_up
 
@@ -93,8 +93,8 @@ class GradNormCallback(Callback):
             self.recorder.append_to(self._path)
 
 
-def scheduled(optimizer: Optimizer, steps: npt.ArrayLike) -> dict[str, Any]:
-    """Return what ``configure_optimizers`` returns to play ``steps``, one multiplier an optimizer step.
+def scheduled(optimizer: Optimizer, steps: Playable, *, n_steps: int | None = None) -> dict[str, Any]:
+    """Return what ``configure_optimizers`` returns to play ``steps``, one an optimizer step.
 
     Lightning's default interval is the epoch; here it is the step.
 
@@ -102,8 +102,10 @@ def scheduled(optimizer: Optimizer, steps: npt.ArrayLike) -> dict[str, Any]:
     ----------
     optimizer : torch.optim.Optimizer
         Its learning rates are the base learning rates.
-    steps : array_like, shape (n,)
-        Multipliers; ``Trainer(max_steps=...)`` is usually n.
+    steps : array_like, shape (n,), or str, or a result with steps, or ScheduleFile
+        What `lastiterate.torch.ScheduleLR` takes; ``Trainer(max_steps=...)`` is usually n.
+    n_steps : int, optional
+        Length of a schedule whose text is given: ``self.trainer.estimated_stepping_batches``.
 
     Examples
     --------
@@ -112,5 +114,5 @@ def scheduled(optimizer: Optimizer, steps: npt.ArrayLike) -> dict[str, Any]:
     >>> scheduled(optimizer, [1.0, 0.5])["lr_scheduler"]["interval"]
     'step'
     """
-    scheduler = ScheduleLR(optimizer, steps)
+    scheduler = ScheduleLR(optimizer, steps, n_steps=n_steps)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "frequency": 1}}

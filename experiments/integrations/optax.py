@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy.typing as npt
-
 from lastiterate.experiments.training.extras import require
-from lastiterate.theory.base.validation import check_count, check_positive, check_steps
+from lastiterate.theory.base.validation import InputError, check_count, check_positive
+from lastiterate.theory.schedules.played import Playable, playable
 
 __all__ = ["NormState", "optax_schedule", "record_norms"]
 
@@ -19,17 +18,21 @@ class NormState(NamedTuple):
     l2: Any
 
 
-def optax_schedule(steps: npt.ArrayLike, base_lr: float) -> Callable[[Any], Any]:
+def optax_schedule(
+    steps: Playable, base_lr: float | None = None, *, n_steps: int | None = None
+) -> Callable[[Any], Any]:
     """Return an optax schedule: ``base_lr * steps[count]``, the last value past the end.
 
     optax schedules return the learning rate itself, not a multiplier, hence ``base_lr``.
 
     Parameters
     ----------
-    steps : array_like, shape (n,)
-        Multipliers.
-    base_lr : float
-        Base learning rate, positive.
+    steps : array_like, shape (n,), or str, or a result with steps, or ScheduleFile
+        Multipliers, or learning rates where a result says so (``absolute``).
+    base_lr : float, optional
+        Base learning rate, positive; multipliers need one, learning rates take none.
+    n_steps : int, optional
+        Length of a schedule whose text is given.
 
     Returns
     -------
@@ -39,7 +42,8 @@ def optax_schedule(steps: npt.ArrayLike, base_lr: float) -> Callable[[Any], Any]
     Raises
     ------
     InputError
-        If ``steps`` is not a finite nonnegative sequence or ``base_lr`` not a positive number.
+        If ``steps`` is not a finite nonnegative sequence, ``base_lr`` not a positive number, or given for steps that
+        are learning rates already.
     MissingExtraError
         If JAX is not installed.
 
@@ -50,7 +54,10 @@ def optax_schedule(steps: npt.ArrayLike, base_lr: float) -> Callable[[Any], Any]
     [2.0, 1.0, 1.0]
     """
     jnp: Any = require("jax.numpy", "integrations", purpose="the optax adapter")
-    values = check_positive(base_lr, "base_lr") * check_steps(steps)
+    values, absolute = playable(steps, n_steps)
+    if absolute and base_lr is not None:
+        raise InputError("base_lr", base_lr, "None for steps that are learning rates already")
+    values = values if absolute else check_positive(base_lr, "base_lr") * values
 
     def schedule(count: Any) -> Any:
         return jnp.asarray(values)[jnp.clip(count, 0, values.size - 1)]

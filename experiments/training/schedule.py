@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lastiterate.theory.base.validation import InputError, check_flag, check_steps
 from lastiterate.theory.schedules.files import read_schedule_file
+from lastiterate.theory.schedules.played import Playable, playable
 
 from .recorder import GradNormRecorder
 
@@ -29,26 +30,30 @@ _ONE_RATE = "one learning rate in all groups, because the steps are absolute (mu
 class ScheduleLR(LRScheduler):
     """Set each group's learning rate to its initial one times ``steps[t]``; hold the last value past the end.
 
-    With ``absolute`` the steps are the learning rates themselves, the same in every group.
+    With ``absolute`` the steps are the learning rates themselves, the same in every group: what `optimal_schedule`,
+    `design_schedule`, `replan` and their like return is played so, a `Refinement` as the multipliers that it is.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
         Its learning rates are the base learning rates.
-    steps : array_like, shape (n,)
-        Multipliers, one for every optimiser step.
+    steps : array_like, shape (n,), or str, or a result with steps, or ScheduleFile
+        Multipliers, one for every optimiser step, or a result that knows what its steps are.
     last_epoch : int
         Number of steps already taken, less one, to resume without a checkpoint; -1 starts anew.
-    absolute : bool
-        Whether ``steps`` are learning rates instead of multipliers.
+    absolute : bool, optional
+        Whether ``steps`` are learning rates instead of multipliers; by default what a result or file says, and false
+        for arrays and texts.
     weight_decay : array_like, shape (n,), optional
         Multipliers of each group's initial weight decay, such as `lastiterate.schedules.weight_decay` gives.
+    n_steps : int, optional
+        Length of a schedule whose text is given, such as ``"wsd:cooldown=0.2"``.
 
     Raises
     ------
     InputError
-        If ``steps`` is not a finite nonnegative sequence, absolute ones meet parameter groups with different learning
-        rates, or a loaded state belongs to another schedule.
+        If ``steps`` is not a finite nonnegative sequence, a text has no length, absolute steps meet parameter groups
+        with different learning rates, or a loaded state belongs to another schedule.
 
     Notes
     -----
@@ -67,21 +72,25 @@ class ScheduleLR(LRScheduler):
     ...     scheduler.step()
     >>> seen
     [0.5, 0.25, 0.25]
+    >>> ScheduleLR(optimizer, "linear", n_steps=100)
+    ScheduleLR(100 steps, at 0)
     """
 
     def __init__(
         self,
         optimizer: Optimizer,
-        steps: npt.ArrayLike,
+        steps: Playable,
         last_epoch: int = -1,
         *,
-        absolute: bool = False,
+        absolute: bool | None = None,
         weight_decay: npt.ArrayLike | None = None,
+        n_steps: int | None = None,
     ) -> None:
-        self.steps: list[float] = check_steps(steps).tolist()
-        self.absolute = check_flag(absolute, "absolute")
+        values, known = playable(steps, n_steps)
+        self.steps: list[float] = values.tolist()
+        self.absolute = known if absolute is None else check_flag(absolute, "absolute")
         rates = {float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups}
-        if absolute and len(rates) > 1:
+        if self.absolute and len(rates) > 1:
             raise InputError("optimizer", f"groups with learning rates {sorted(rates)}", _ONE_RATE)
         self.decays = None if weight_decay is None else self._check_decays(optimizer, weight_decay)
         super().__init__(optimizer, last_epoch)
@@ -92,8 +101,7 @@ class ScheduleLR(LRScheduler):
 
         A file of the kind "steps", which the design commands write, sets the learning rates themselves.
         """
-        found = read_schedule_file(path)
-        return cls(optimizer, found.values, last_epoch, absolute=found.absolute)
+        return cls(optimizer, read_schedule_file(path), last_epoch)
 
     def __repr__(self) -> str:
         """Show the length and the position."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.progress import progress_bar
-from lastiterate.theory.base.result import Bounding, Kind, result
+from lastiterate.theory.base.result import Bounding, Kind, Scheduled, result
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_gradient_bounds, check_positive
 from lastiterate.theory.rates.sgd import exact_rate
 
@@ -23,7 +23,7 @@ LARGEST = 1e100
 
 
 @result
-class Design(Bounding, Tabular):
+class Design(Bounding, Scheduled, Tabular):
     """The best schedule under constraints, with a proof that there is hardly a better one.
 
     Attributes

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import lastiterate as li
 from lastiterate.theory.base.errors import LastIterateError
 
+pytestmark = pytest.mark.filterwarnings("ignore:refine.norms. without rule:FutureWarning")  # None is its default
 SECONDS = 5
 POINTS = [[0.0, 1.0], [0.5, 0.5], [0.25, 0.5], [0.25, 0.25]]
 SLOPES = [[-1.0, 0.5], [0.5, 0.5], [0.5, 0.25], [0.25, 0.25]]
@@ -71,7 +72,7 @@ OVERRIDES = {
     "problems.absolute_value": {"x0": 1.0},
     "problems.quadratic": {"x0": [1.0, 1.0]},
     "design_momentum": {"n_steps": 1, "G": 1.0, "starts": 1},
-    "refine": {"n_steps": 3},
+    "refine": {"n_steps": 3, "rule": "sgd"},
 }
 
 

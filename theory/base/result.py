@@ -7,10 +7,11 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeVar, dataclass_transform
 
 import numpy as np
+import numpy.typing as npt
 
 from .notebook import Shown
 
-__all__ = ["KINDS", "Bounding", "Kind", "Result", "result"]
+__all__ = ["KINDS", "Bounding", "Kind", "Result", "Scheduled", "result"]
 
 Kind = Literal["exact", "attained", "upper", "theorem10", "average"]
 """What a number claims; `KINDS` has the words for it."""
@@ -104,6 +105,17 @@ class Bounding(Result):
     def __float__(self) -> float:
         """Return the value."""
         return float(self.value)
+
+
+class Scheduled(Result):
+    """A result whose ``steps`` are a schedule: schedulers play it as it is."""
+
+    steps: npt.NDArray[np.float64]
+
+    @property
+    def absolute(self) -> bool:
+        """Whether the steps are learning rates, which no base learning rate may scale, or else multipliers of one."""
+        return True
 
 
 def _frozen(value: Any, *, shared: bool = False) -> Any:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.progress import progress_bar
 from lastiterate.theory.base.ranges import within_float64
-from lastiterate.theory.base.result import Bounding, Kind, result
+from lastiterate.theory.base.result import Bounding, Kind, Scheduled, result
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_integers, check_positive
 from lastiterate.theory.rates.averages.rate import average_rate
 
@@ -27,7 +27,7 @@ _STAGES = ((40, 1e2), (80, 1e3), (120, 1e4))  # knots and sharpness, coarse to f
 
 
 @result
-class AnytimeSchedule(Bounding, Tabular):
+class AnytimeSchedule(Bounding, Scheduled, Tabular):
     """Steps for a run of unknown length, and what not knowing it costs.
 
     Attributes

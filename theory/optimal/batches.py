@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.ranges import within_float64
-from lastiterate.theory.base.result import Bounding, Kind, result
+from lastiterate.theory.base.result import Bounding, Kind, Scheduled, result
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -35,7 +35,7 @@ __all__ = ["BatchChange", "BatchPlan", "batch_change", "gradient_bounds", "optim
 
 
 @result
-class BatchPlan(Bounding, Tabular):
+class BatchPlan(Bounding, Scheduled, Tabular):
     """Batches, the steps that go with them, and what they are worth.
 
     Attributes

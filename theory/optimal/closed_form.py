@@ -11,7 +11,7 @@ import numpy.typing as npt
 from lastiterate.theory.base.jit import compiled
 from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.ranges import within_float64
-from lastiterate.theory.base.result import Bounding, Kind, result
+from lastiterate.theory.base.result import Bounding, Kind, Scheduled, result
 from lastiterate.theory.base.validation import Array, check_count, check_gradient_bounds, check_positive, check_steps
 from lastiterate.theory.rates.sgd import exact_rate
 
@@ -19,7 +19,7 @@ __all__ = ["Continuation", "OptimalSchedule", "optimal_continuation", "optimal_s
 
 
 @result
-class OptimalSchedule(Bounding, Tabular):
+class OptimalSchedule(Bounding, Scheduled, Tabular):
     """Steps that minimise a bound, and the bound.
 
     Attributes
@@ -44,7 +44,7 @@ class OptimalSchedule(Bounding, Tabular):
 
 
 @result
-class Continuation(Bounding, Tabular):
+class Continuation(Bounding, Scheduled, Tabular):
     """The best steps after a prefix that is already taken.
 
     Attributes

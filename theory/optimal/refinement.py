@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.deprecation import REMOVED_IN
 from lastiterate.theory.base.notebook import Tabular
 from lastiterate.theory.base.ranges import within_float64
-from lastiterate.theory.base.result import Result, result
+from lastiterate.theory.base.result import Scheduled, result
 from lastiterate.theory.base.validation import (
     Array,
     InputError,
@@ -39,7 +40,7 @@ class RefinementWarning(UserWarning):
 
 
 @result
-class Refinement(Result, Tabular):
+class Refinement(Scheduled, Tabular):
     """A refined schedule and what it was made of.
 
     Attributes
@@ -82,6 +83,11 @@ class Refinement(Result, Tabular):
     smoothing: float
     known_within: float = 1.0
     guaranteed_gain: float = 1.0
+
+    @property
+    def absolute(self) -> bool:
+        """False: the steps are multipliers of a base learning rate, which is to be tuned again."""
+        return False
 
     @property
     def n_steps(self) -> int:
@@ -140,7 +146,7 @@ class Refinement(Result, Tabular):
 @within_float64
 def refine(
     norms: npt.ArrayLike,
-    rule: Rule = "sgd",
+    rule: Rule | None = None,
     smoothing: float = 0.1,
     *,
     n_steps: int | None = None,
@@ -162,7 +168,8 @@ def refine(
         last iterate, which no run records, repeats the last norm. What `lastiterate.read_norms` returns brings its
         horizon and positions along.
     rule : {"sgd", "adam"}
-        ``"sgd"`` for L2 norms of SGD-like methods, ``"adam"`` for L1 norms of Adam-like methods.
+        ``"sgd"`` for L2 norms of SGD-like methods, ``"adam"`` for L1 norms of Adam-like methods. State it: which norms
+        they are, no array says. Left out, ``"sgd"`` is assumed with a FutureWarning; from 0.3 on it is an error.
     smoothing : float
         Width of the median filter as a fraction of training, 0 (none) to 1.
     n_steps : int, optional
@@ -188,6 +195,8 @@ def refine(
     -----
     RefinementWarning
         If the norms vanish so fast that the schedule does not decay, or if the predicted gain is implausible.
+    FutureWarning
+        If ``rule`` is left out.
 
     Notes
     -----
@@ -204,11 +213,12 @@ def refine(
     Examples
     --------
     >>> import numpy as np
-    >>> refine(np.full(4, 7.0)).steps.tolist()
+    >>> refine(np.full(4, 7.0), rule="sgd").steps.tolist()
     [1.0, 0.75, 0.5, 0.25]
     >>> refine(np.linspace(2.0, 1.0, 1000), rule="adam")
     Refinement(rule='adam', n_steps=1000, gain=1.0196..., peak=0, end_exponent=0.124..., degenerate=False)
     """
+    rule = _assumed() if rule is None else rule
     power = POWERS[check_choice(rule, "rule", POWERS)]
     n_steps = getattr(norms, "horizon", None) if n_steps is None else n_steps
     if positions is None:
@@ -255,6 +265,15 @@ def refine(
         text = f"a few norms decide the predicted gain: {refinement.explain_gain()}"
         warnings.warn(text, RefinementWarning, stacklevel=2)
     return refinement
+
+
+def _assumed() -> Rule:
+    text = (
+        'refine(norms) without rule= assumes "sgd", L2 norms of an SGD-like method; '
+        f'from {REMOVED_IN} on the rule must be given, "sgd" or "adam"'
+    )
+    warnings.warn(text, FutureWarning, stacklevel=4)  # the caller, beyond refine and its decorator
+    return "sgd"
 
 
 def smooth_norms(norms: npt.ArrayLike, smoothing: float = 0.1) -> Array:

@@ -84,7 +84,7 @@ def norm_limits(
     norms : array_like, shape (n,)
         As `lastiterate.refine` takes them.
     refinement : Refinement, optional
-        What was made of them; by default ``refine(norms)``.
+        What was made of them; by default ``refine(norms, rule="sgd")``.
     positions : array_like, shape (n,), optional
         Where in training the norms were recorded, in any unit.
     lr, effective_lr : array_like, shape (n,), optional
@@ -161,7 +161,7 @@ def norm_limits(
 def _refined(norms: npt.ArrayLike) -> Refinement:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RefinementWarning)  # what it would say is among the findings
-        return refine(norms)
+        return refine(norms, rule="sgd")
 
 
 def _ends(values: Array) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Schedules as other programs play them: torch schedulers, and functions of the step as in optax."""
+"""Schedules as other programs play them, and what those programs are given to play."""
 
 import copy
 import warnings
@@ -6,10 +6,49 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from lastiterate.theory.base.result import Scheduled
 from lastiterate.theory.base.validation import Array, InputError, check_count, check_steps
 
-__all__ = ["from_callable", "from_torch"]
+from .families import as_steps
+from .files import ScheduleFile
+
+__all__ = ["Playable", "from_callable", "from_torch", "playable"]
+
+Playable = npt.ArrayLike | Scheduled | ScheduleFile
+"""What schedulers take: multipliers, the text of a schedule, a result that is one, what a schedule file holds."""
+
+
+def playable(schedule: Playable, n_steps: int | None = None) -> tuple[Array, bool]:
+    """Return the steps to play, and whether they are learning rates rather than multipliers of one.
+
+    Parameters
+    ----------
+    schedule : array_like, shape (n,), or str, or a result with steps, or ScheduleFile
+        Arrays and texts are multipliers; results and files say what they are (``absolute``).
+    n_steps : int, optional
+        Length of a schedule that is given as a text.
+
+    Returns
+    -------
+    steps : ndarray, shape (n,)
+    absolute : bool
+
+    Raises
+    ------
+    InputError
+        If the steps are no finite nonnegative sequence, or a text comes without its length.
+
+    Examples
+    --------
+    >>> playable("linear", 2)
+    (array([1. , 0.5]), False)
+    """
+    if isinstance(schedule, Scheduled | ScheduleFile):
+        own = schedule.steps if isinstance(schedule, Scheduled) else schedule.values
+        return check_steps(as_steps(own, n_steps)), schedule.absolute
+    return check_steps(as_steps(schedule, n_steps)), False  # pyright: ignore[reportArgumentType]
 
 
 def from_callable(schedule: Callable[[int], Any], n_steps: int) -> Array:

@@ -74,7 +74,7 @@ class SearchRequest:
         from lastiterate.experiments.logs.norms import read_norms
         from lastiterate.theory.optimal.refinement import refine
 
-        smoothed = refine(read_norms(self.norms, column=column_of(self.norms, "l2"))).smoothed
+        smoothed = refine(read_norms(self.norms, column=column_of(self.norms, "l2")), rule="sgd").smoothed
         whole = TheoryRate(smoothed.size, G=smoothed)
         return whole.at_horizon(self.n_steps or min(smoothed.size, 500))
 

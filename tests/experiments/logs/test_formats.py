@@ -138,14 +138,14 @@ def test_horizon_counts_steps(tmp_path_factory, offset, stride, n, name):
     expected = last + 1 if offset == 0 else last if offset == 1 else last - first + 1
     for positions in (None, "steps", "rows"):
         assert read_norms(file, positions=positions).horizon == expected
-    assert li.refine(read_norms(file)).steps.size == expected
+    assert li.refine(read_norms(file), rule="sgd").steps.size == expected
 
 
 def test_positions_are_exact(tmp_path):
     """Norms of a log with a stride, put back at their steps, against the run that they were taken from."""
     true = 2.0 + np.sin(np.arange(400) / 100.0)
     file = written(tmp_path, "step,grad_norm\n" + "".join(f"{k + 1},{float(true[k])!r}\n" for k in range(9, 400, 10)))
-    smoothed = li.refine(read_norms(file), smoothing=0.0).smoothed
+    smoothed = li.refine(read_norms(file), rule="sgd", smoothing=0.0).smoothed
     np.testing.assert_allclose(smoothed[9::10], true[9::10], rtol=1e-12)
     np.testing.assert_allclose(smoothed[9:], true[9:], rtol=1e-3)
     np.testing.assert_allclose(smoothed[:9], true[9], rtol=1e-12)

@@ -53,7 +53,7 @@ def test_wandb_export_leaves_out_the_ends_and_keeps_the_horizon(tmp_path):
     log = read_norms(file)
     assert log.norms.tolist() == list(range(3, 9))
     assert log.horizon == 10
-    assert li.refine(log).steps.size == 10
+    assert li.refine(log, rule="sgd").steps.size == 10
     assert read_norms(file, trim=0).norms.tolist() == list(range(1, 11))
 
 
@@ -123,7 +123,7 @@ def test_irregular_steps_by_rows_and_by_steps(tmp_path):
     assert any("irregular" in note for note in rows.notes)
     steps = read_norms(file)
     assert steps.positions is not None
-    assert li.refine(steps, smoothing=0.0).smoothed.round(12).tolist() == [8.0, 4.0, 2.0, 1.0]
+    assert li.refine(steps, rule="sgd", smoothing=0.0).smoothed.round(12).tolist() == [8.0, 4.0, 2.0, 1.0]
 
 
 def test_clipped_norms_warn(tmp_path):
@@ -138,7 +138,7 @@ def test_hole_is_an_error_unless_bridged(tmp_path):
     file = csv_file(tmp_path, "step,grad_norm\n" + "".join(f"{k},{math.exp(-k / 1000)}\n" for k in rows))
     with pytest.raises(InputError, match="gap from step 399 to 600"):
         read_norms(file)
-    bridged = li.refine(read_norms(file, drop_bad=True), smoothing=0.0)
+    bridged = li.refine(read_norms(file, drop_bad=True), rule="sgd", smoothing=0.0)
     np.testing.assert_allclose(bridged.smoothed, np.exp(-np.arange(1000) / 1000), rtol=1e-12)
 
 

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lastiterate as li
 from lastiterate.experiments.training.schedule import ScheduleLR
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.schedules.files import write_schedule
@@ -201,3 +202,59 @@ def test_weight_decay_follows_its_own_multipliers():
         ScheduleLR(optimizer, steps, weight_decay=[1.0])
     with pytest.raises(InputError, match="has weight decay"):
         ScheduleLR(torch.optim.Rprop([weight]), steps, weight_decay=steps)
+
+
+ABSOLUTE = {
+    "optimal_schedule": lambda: li.optimal_schedule(4, D=3.0),
+    "optimal_continuation": lambda: li.optimal_continuation([0.5, 0.5], 4),
+    "design_schedule": lambda: li.design_schedule(4, max_step=0.2),
+    "anytime_schedule": lambda: li.anytime_schedule(3, 6),
+    "optimal_batches": lambda: li.optimal_batches(np.ones(8), np.ones(8), tokens=64, max_batch=32),
+    "replan": lambda: li.replan([0.5, 0.4], np.ones(3), 3),
+}
+
+
+@pytest.mark.parametrize("made", ABSOLUTE.values(), ids=ABSOLUTE)
+def test_a_result_with_steps_is_played_as_learning_rates(made):
+    found = made()
+    optimizer = torch.optim.SGD(parameters(), lr=7.0)
+    rates = played(optimizer, ScheduleLR(optimizer, found), len(found.steps))
+    np.testing.assert_array_equal(np.ravel(rates), found.steps)
+
+
+def test_a_refinement_is_played_as_multipliers_and_keeps_the_groups_apart():
+    refined = li.refine([3.0, 2.0, 1.0], "sgd")
+    first, second = parameters(2)
+    groups = [{"params": [first], "lr": 1.0}, {"params": [second], "lr": 0.25}]
+    optimizer = torch.optim.SGD(groups)
+    rates = played(optimizer, ScheduleLR(optimizer, refined), 3)
+    np.testing.assert_array_equal(rates, np.outer(refined.steps, [1.0, 0.25]))
+    with pytest.raises(InputError, match=r"optimizer.*one learning rate"):
+        ScheduleLR(torch.optim.SGD([{**groups[0], "lr": 1.0}, groups[1]]), li.optimal_schedule(3))
+
+
+def test_what_a_file_holds_is_played_as_it_says(tmp_path):
+    optimizer = torch.optim.SGD(parameters(), lr=10.0)
+    for kind, base in (("steps", 1.0), ("multiplier", 10.0)):
+        file = li.schedules.read_schedule_file(write_schedule([0.5, 0.25], tmp_path / "s.json", kind=kind))
+        scheduler = ScheduleLR(torch.optim.SGD(parameters(), lr=10.0), file)
+        assert scheduler.get_last_lr() == [0.5 * base]
+    assert ScheduleLR(optimizer, li.optimal_schedule(3), absolute=False).get_last_lr()[0] == pytest.approx(3.75)
+
+
+def test_a_text_needs_its_length():
+    optimizer = torch.optim.SGD(parameters(), lr=1.0)
+    assert ScheduleLR(optimizer, "wsd:cooldown=0.5", n_steps=4).steps == li.schedules.wsd(4, cooldown=0.5).tolist()
+    with pytest.raises(InputError, match=r"n_steps: expected the number of steps of the schedule 'linear', got None"):
+        ScheduleLR(optimizer, "linear")
+    with pytest.raises(InputError, match="schedule: expected one of constant"):
+        ScheduleLR(optimizer, "linaer", n_steps=4)
+    with pytest.raises(InputError, match="n_steps"):
+        ScheduleLR(optimizer, [1.0, 0.5], n_steps=3)
+
+
+def test_a_recorder_is_no_schedule_although_it_has_steps():
+    model = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    with pytest.raises(InputError, match="steps"):
+        ScheduleLR(optimizer, li.torch.GradNormRecorder(model))

@@ -22,10 +22,10 @@ needs_logs = pytest.mark.skipif(not LOGS.is_dir(), reason=f"no recorded logs in 
 positive = st.floats(0.01, 100.0)
 
 
-def quiet(norms, **options):
+def quiet(norms, rule="sgd", **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RefinementWarning)
-        return li.refine(norms, **options)
+        return li.refine(norms, rule, **options)
 
 
 def literal_smoothing(norms, tau):
@@ -134,7 +134,7 @@ def test_degeneration_threshold(rule, exponent, degenerate, n_steps):
 def test_asymptotic_exponent_of_the_refined_schedule():
     n_steps, exponent = 200_000, 0.15
     remaining = 1.0 - np.arange(1, n_steps + 1) / (n_steps + 1)
-    steps = li.refine(remaining**exponent, smoothing=0.0).steps
+    steps = li.refine(remaining**exponent, "sgd", smoothing=0.0).steps
     window = slice(n_steps // 2, -1000)
     slope = np.polyfit(np.log(remaining[window]), np.log(steps[window]), 1)[0]
     assert slope == pytest.approx(1 - 4 * exponent, abs=0.02)
@@ -173,16 +173,16 @@ def test_roberta_peak_vs_published_schedule():
 
 def test_horizon_interpolates_smoothed_norms_in_log_space():
     norms = np.exp(np.linspace(0.0, 2.0, 51))
-    refinement = li.refine(norms, smoothing=0.0, n_steps=501)
+    refinement = li.refine(norms, "sgd", smoothing=0.0, n_steps=501)
     np.testing.assert_allclose(refinement.smoothed, np.exp(np.linspace(0.0, 2.0, 501)), rtol=1e-12)
-    uneven = li.refine(norms[[0, 1, 50]], smoothing=0.0, n_steps=501, positions=[0, 10, 500])
+    uneven = li.refine(norms[[0, 1, 50]], "sgd", smoothing=0.0, n_steps=501, positions=[0, 10, 500])
     np.testing.assert_allclose(uneven.smoothed, refinement.smoothed, rtol=1e-12)
 
 
 def test_arguments_are_not_written_to():
     norms = np.linspace(1.0, 2.0, 20)
     norms.setflags(write=False)
-    li.refine(norms)
+    li.refine(norms, "sgd")
     to_horizon(norms, 7)
 
 
@@ -206,4 +206,14 @@ def test_arguments_are_not_written_to():
 )
 def test_bad_input_names_the_argument(norms, options, named):
     with pytest.raises(InputError, match=named):
-        li.refine(norms, **options)
+        li.refine(norms, **{"rule": "sgd", **options})
+
+
+def test_a_rule_that_is_left_out_is_assumed_with_a_warning_at_the_callers_line():
+    norms = np.linspace(3.0, 1.0, 40)
+    with pytest.warns(FutureWarning, match="rule") as caught:
+        assumed = li.refine(norms)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    np.testing.assert_array_equal(assumed.steps, li.refine(norms, "sgd").steps)
+    assert assumed.rule == "sgd"

@@ -13,10 +13,10 @@ import lastiterate as li
 positive = st.floats(0.05, 20.0)
 
 
-def quiet(norms, **options):
+def quiet(norms, rule="sgd", **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return li.refine(norms, smoothing=0.0, **options)
+        return li.refine(norms, rule, smoothing=0.0, **options)
 
 
 def minimax_weights(costs, factor):
@@ -82,7 +82,7 @@ def test_without_a_known_sum_the_published_weights_are_minimax():
 @pytest.mark.parametrize("value", [0.5, 0.0, np.nan, "two"])
 def test_factor_below_one_is_refused(value):
     with pytest.raises(li.InputError, match="known_within"):
-        li.refine(np.ones(5), known_within=value)
+        li.refine(np.ones(5), rule="sgd", known_within=value)
 
 
 def findings(norms, **options):
@@ -102,7 +102,7 @@ def test_small_first_norms_front_load_the_schedule():
     text = " / ".join(limits.findings)
     assert "front-loaded" in text
     assert "first norms are 0.20" in text
-    assert not li.refine(np.linspace(1.0, 1.01, 400)).front_loaded
+    assert not li.refine(np.linspace(1.0, 1.01, 400), rule="sgd").front_loaded
 
 
 def test_vanishing_last_norms():
