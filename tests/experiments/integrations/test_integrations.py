@@ -8,31 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from adapter_runs import Regression, rows
 
 from lastiterate.experiments.logs.norms import read_norms
 from lastiterate.experiments.training.extras import MissingExtraError
 from lastiterate.theory.base.validation import InputError
-from lastiterate.theory.schedules import linear
+from lastiterate.theory.optimal.closed_form import optimal_schedule
+from lastiterate.theory.schedules import linear, wsd
 
 N_STEPS = 8
 BASE_LR = 0.2
-
-
-class Regression(torch.nn.Module):
-    """A model in the manner of the Hugging Face library: it returns its loss."""
-
-    def __init__(self):
-        super().__init__()
-        self.linear = torch.nn.Linear(3, 1)
-
-    def forward(self, inputs, labels):
-        return {"loss": torch.nn.functional.mse_loss(self.linear(inputs)[:, 0], labels)}
-
-
-def rows(count=64):
-    rng = np.random.default_rng(0)
-    inputs = rng.normal(size=(count, 3)).astype(np.float32)
-    return [{"inputs": x, "labels": np.float32(5.0 * x.sum())} for x in inputs]
 
 
 @pytest.fixture
@@ -49,10 +34,12 @@ def run_trainer(transformers, folder, *, accumulate=1, clip=1.0, callbacks=(), m
 
     class Log(transformers.TrainerCallback):
         def __init__(self):
-            self.lrs, self.norms = [], []
+            self.lrs, self.norms, self.applied = [], [], []
 
         def on_pre_optimizer_step(self, args, state, control, **kwargs):
             self.lrs.append(kwargs["optimizer"].param_groups[0]["lr"])
+            gradients = [p.grad.flatten() for p in kwargs["model"].parameters()]
+            self.applied.append(float(torch.cat(gradients).norm()))
 
         def on_log(self, args, state, control, logs=None, **kwargs):
             if "grad_norm" in logs:
@@ -79,7 +66,8 @@ def run_trainer(transformers, folder, *, accumulate=1, clip=1.0, callbacks=(), m
 def test_hf_trainer_vs_its_own_log(transformers, tmp_path, accumulate, clip):
     trainer, log, recorder = run_trainer(transformers, tmp_path, accumulate=accumulate, clip=clip)
     np.testing.assert_allclose(log.lrs, BASE_LR * linear(N_STEPS), rtol=1e-12)
-    np.testing.assert_allclose(recorder.l2, log.norms, rtol=1e-5)  # the Trainer logs norms before clipping
+    # the Trainer logs norms before clipping; where it does not clip, not every version logs them
+    np.testing.assert_allclose(recorder.l2, log.norms if clip else log.applied, rtol=1e-5)
     assert len(recorder) == N_STEPS
     assert recorder.l2.min() > 1.0  # every update was clipped, so norms after clipping would all be 1
     assert "clip_grad_norm_" not in vars(trainer.accelerator)
@@ -124,6 +112,17 @@ def test_a_file_of_anything_else_is_set_aside(tmp_path):
         take_up(GradNormRecorder(Regression(), first_step=5), path, 5)
         assert (tmp_path / "runs" / f"norms.{number}.csv").read_text() == content
         assert path.read_text() == "step,grad_norm_l1,grad_norm_l2\n"
+
+
+@pytest.mark.slow
+def test_hf_text_of_a_schedule_has_the_length_of_the_training(transformers):
+    from lastiterate.experiments.integrations.huggingface import scheduled_trainer
+
+    trainer = object.__new__(scheduled_trainer("wsd:cooldown=4"))
+    trainer.lr_scheduler, trainer.optimizer = None, torch.optim.SGD(Regression().parameters(), lr=1.0)
+    assert trainer.create_scheduler(8).steps == wsd(8, cooldown=4).tolist()
+    with pytest.raises(InputError, match="schedule: expected one of constant"):
+        scheduled_trainer("linaer")
 
 
 @pytest.mark.slow
@@ -273,6 +272,13 @@ def test_optax_schedule_holds_its_last_value_and_is_checked():
 
     schedule = optax_schedule([1.0, 0.25], 2.0)
     assert [float(schedule(count)) for count in (0, 1, 2, 100)] == [2.0, 0.5, 0.5, 0.5]
+    assert float(optax_schedule("linear", 2.0, n_steps=4)(1)) == 1.5
+    best = optimal_schedule(3)
+    assert float(optax_schedule(best)(0)) == pytest.approx(best.steps[0], rel=1e-6)
+    with pytest.raises(InputError, match="base_lr: expected None"):
+        optax_schedule(best, 0.1)
+    with pytest.raises(InputError, match="base_lr: expected a positive"):
+        optax_schedule([1.0, 0.5])
     for call in (lambda: optax_schedule([-1.0], 1.0), lambda: optax_schedule([1.0], 0.0), lambda: record_norms(0)):
         with pytest.raises(InputError):
             call()
@@ -299,7 +305,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "integrations.md").read_text()
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "block", re.findall(r"```py\n(.*?)```", PAGE, flags=re.DOTALL), ids=["hf", "lightning", "optax"]
+    "block", re.findall(r"```py\n(.*?)```", PAGE, flags=re.DOTALL), ids=["hf", "accelerate", "lightning", "optax"]
 )
 def test_examples_of_the_guide_run(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -308,6 +314,6 @@ def test_examples_of_the_guide_run(block, tmp_path, monkeypatch):
         warnings.simplefilter("ignore")
         try:
             exec(compile(block, "example", "exec"), names)
-        except MissingExtraError as error:
+        except ImportError as error:
             pytest.skip(str(error))
     assert names["refined"].steps.max() == 1.0
