@@ -1,1 +1,1 @@
-"""Adapters for Hugging Face, Lightning and optax, and snippets that use them."""
+"""Adapters for Hugging Face, Lightning, optax, trackers of experiments and optuna; snippets that use them."""

@@ -13,6 +13,7 @@ import numpy as np
 from lastiterate.experiments.statistics import Plan as StudyPlan
 from lastiterate.experiments.statistics import default_plan, read_plan
 from lastiterate.experiments.training.distributed import check_device, process_group, world
+from lastiterate.experiments.training.finished import FinishedRun
 from lastiterate.experiments.training.optimizers import optimizer_info
 from lastiterate.experiments.training.train import RunResult, TrainingSettings
 from lastiterate.experiments.workloads.protocol import SIZES, Workload, check_workload, load_workload
@@ -68,6 +69,7 @@ def replay(
     checkpoints: str | Path | None = None,
     checkpoint_minutes: float = 10.0,
     progress: bool | None = None,
+    on_run: Callable[[FinishedRun], object] | None = None,
 ) -> Replay:
     """Find out which schedule is better on a workload, at which base learning rate, and how sure that is.
 
@@ -123,6 +125,9 @@ def replay(
     checkpoint_minutes : float
     progress : bool, optional
         Whether to show a progress bar on standard error; default: if that is a terminal.
+    on_run : callable, optional
+        Called with a `FinishedRun` after every run, in this process and in the order of the runs: a logger of
+        `lastiterate.integrations.tracking`, or a function of yours. What it raises ends the replay.
 
     Returns
     -------
@@ -155,6 +160,8 @@ def replay(
     check_count(rounds, "rounds")
     check_count(extensions, "extensions", minimum=0)
     check_count(bisections, "bisections", minimum=0)
+    if not (on_run is None or callable(on_run)):
+        raise InputError("on_run", on_run, "a function of a FinishedRun")
     if vectorise and checkpoints is not None:
         raise InputError("vectorise", vectorise, "False beside checkpoints, which belong to single runs")
     names = list(dict.fromkeys([BASELINE, *schedules]))
@@ -169,7 +176,7 @@ def replay(
         results: list[WorkloadReplay] = []
         plans = [
             _plan(given, workload, size, data, optimizer, n_tuning_seeds, n_seeds, extensions, bisections, settings,
-                  workers, vectorise, checkpoints, checkpoint_minutes, advance)
+                  workers, vectorise, checkpoints, checkpoint_minutes, advance, on_run)
             for given, workload in loaded
         ]  # fmt: skip
         shapes = [_shapes(names, plan.workload.n_steps if n_steps is None else n_steps) for plan in plans]
@@ -222,6 +229,7 @@ def _plan(
     checkpoints: str | Path | None,
     checkpoint_minutes: float,
     advance: Callable[[int, int], None],
+    on_run: Callable[[FinishedRun], object] | None,
 ) -> Plan:
     if checkpoints is not None:
         Path(checkpoints).mkdir(parents=True, exist_ok=True)
@@ -250,6 +258,7 @@ def _plan(
         n_jobs=n_jobs,
         vectorise=vectorise,
         report_progress=advance,
+        on_run=on_run,
     )
 
 

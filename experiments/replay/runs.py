@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lastiterate.experiments.training.distributed import launched_rank
+from lastiterate.experiments.training.finished import FinishedRun
 from lastiterate.experiments.training.train import RunResult, TrainingSettings, train
 from lastiterate.experiments.workloads.protocol import Workload, load_workload
 from lastiterate.theory.base.progress import progress_bar
@@ -54,6 +55,7 @@ class Plan:
     n_jobs: int
     vectorise: bool
     report_progress: Callable[[int, int], None]
+    on_run: Callable[[FinishedRun], object] | None = None
 
 
 def execute(tasks: list[Task], plan: Plan) -> list[RunResult]:
@@ -70,6 +72,10 @@ def execute(tasks: list[Task], plan: Plan) -> list[RunResult]:
         finished = Parallel(n_jobs=plan.n_jobs, return_as="generator")(delayed(work)(chunk) for chunk in chunks)
     results: list[RunResult] = []
     for chunk in finished:
+        if plan.on_run is not None and launched_rank() == 0:
+            for task, found in zip(tasks[len(results) :], chunk, strict=False):
+                name = plan.workload.name
+                plan.on_run(FinishedRun(name, task.schedule, task.optimizer, task.split, task.steps, found))
         results.extend(chunk)
         plan.report_progress(len(chunk), 0)
     return results

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.extras import missing_extra
 from lastiterate.theory.base.specs import load_file, parse_spec
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.problems.texts import parse_problem
@@ -208,7 +209,7 @@ _RUNNERS: dict[str, Callable[[RunSpec, str], Results]] = {
 def _explain(error: BaseException) -> str:
     """One line for the table, then where it happened; an exception may refuse to be printed or encoded."""
     try:
-        text = str(error)
+        text = str(missing_extra(error) if isinstance(error, ModuleNotFoundError) else error)
     except BaseException:  # whatever its __str__ raises
         text = "(it cannot be printed)"
     if len(text) > MAX_ERROR_LENGTH:

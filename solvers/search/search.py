@@ -133,6 +133,30 @@ class Study(Result, Tabular):
             )
         return rows
 
+    def trials(self) -> list[dict[str, float | str]]:
+        """Return one row for every shape that was scored, in order: what was tried, and what it gave.
+
+        A parameter of a family is a column of its own; ``to_pandas`` gives the table of the families instead.
+
+        Examples
+        --------
+        >>> from lastiterate.solvers.search.objectives import LinearRegression
+        >>> study = search(LinearRegression(), ["generalised_rex"], n_shapes=2)
+        >>> sorted(study.trials()[0])
+        ['b', 'base_lr', 'family', 'schedule', 'score', 'warmup']
+        """
+        return [
+            {
+                "family": found.family,
+                "score": float(score),
+                "base_lr": float(base_lr),
+                **dict(shape.values),
+                "schedule": shape.text,
+            }
+            for found in self.families.values()
+            for shape, score, base_lr in zip(found.shapes, found.scores, found.base_lrs, strict=True)
+        ]
+
 
 def search(
     objective: Objective,

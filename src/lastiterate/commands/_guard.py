@@ -10,7 +10,7 @@ import typer
 
 from ._output import WideFlag, tell, wide_tables
 
-OUTPUTS = ("out", "plot", "where", "certificate", "function")
+OUTPUTS = ("out", "plot", "where", "certificate", "function", "csv")
 
 
 def guard(app: typer.Typer) -> None:

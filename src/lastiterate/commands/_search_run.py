@@ -15,6 +15,8 @@ from lastiterate.solvers.search.objectives import ConvexProblem, LinearRegressio
 from lastiterate.solvers.search.search import Study, search
 from lastiterate.solvers.search.spaces import SPACES, FreeShape, Shape
 from lastiterate.solvers.search.weight_decay import weight_decay_study
+from lastiterate.theory.base.extras import require
+from lastiterate.theory.base.files import replacing
 from lastiterate.theory.base.specs import parse_spec
 from lastiterate.theory.base.validation import Array, InputError
 from lastiterate.theory.problems.linear_regression import LinearRecursion
@@ -111,12 +113,31 @@ def parse_base_lrs(text: str) -> Array:
 
 
 def search_table(
-    request: SearchRequest, options: dict[str, Any], *, free_form: bool = False
+    request: SearchRequest,
+    options: dict[str, Any],
+    *,
+    free_form: bool = False,
+    csv: Path | None = None,
+    optuna: Path | None = None,
 ) -> tuple[str, list[Row], Callable[[], Any]]:
-    """Return the objective's name, the rows of a study with references below, and a function that draws it."""
+    """Return the objective's name, the rows of a study with references below, and a function that draws it.
+
+    Every shape that was tried goes into the files ``csv`` and ``optuna``.
+    """
+    if optuna is not None:
+        require("optuna", "optuna", purpose="search --optuna")
     objective = request.build()
     families = list(SPACES) if request.families is None else list(request.families)
     study = search(objective, families, **options)
+    if csv is not None:
+        import pandas as pd
+
+        with replacing(csv) as unfinished:
+            pd.DataFrame(study.trials()).to_csv(unfinished, index=False)
+    if optuna is not None:
+        from lastiterate.experiments.integrations.optuna import to_optuna
+
+        to_optuna(study, optuna)
     rows: list[Row] = [dict(row) for row in study.table()]
     for name, shape in _references(objective).items():
         found = objective.evaluate([shape], (0,))

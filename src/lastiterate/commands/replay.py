@@ -65,6 +65,12 @@ def replay(
     budget: Annotated[float | None, typer.Option(help="Hours; a replay that may take more is refused.")] = None,
     throughput: Annotated[float, typer.Option(help="What the device is taken to sustain, in TFLOP/s.")] = 100.0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for replay.json and report.html.")] = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Also log every run: tensorboard:FOLDER, wandb:FOLDER (offline) or csv:FILE; may be repeated."
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Replay schedules on workloads over base learning rates and seeds, the refined schedule among them."""
@@ -97,6 +103,7 @@ def replay(
         if only_cost:
             show_cost(cost, as_json)
             return
+    from lastiterate.experiments.integrations.tracking import logger
     from lastiterate.experiments.replay.replay import DEFAULT_SCHEDULES
     from lastiterate.experiments.replay.replay import replay as run
     from lastiterate.experiments.report.findings import findings
@@ -114,6 +121,7 @@ def replay(
         threads=threads,
         average=average,
     )
+    loggers = [logger(text) for text in log or []]
     result = run(
         workloads,
         schedules or DEFAULT_SCHEDULES,
@@ -135,6 +143,7 @@ def replay(
         vectorise=vectorise,
         checkpoints=checkpoints,
         checkpoint_minutes=checkpoint_minutes,
+        on_run=(lambda finished: [each(finished) for each in loggers]) if loggers else None,
     )
     if launched_rank() > 0:
         return

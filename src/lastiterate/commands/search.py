@@ -52,15 +52,21 @@ def search(
     n_jobs: JobsOption = None,
     device: DeviceOption = "cpu",
     seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
+    csv: Annotated[Path | None, typer.Option(help="CSV file of every shape that was tried, for pandas.")] = None,
+    optuna: Annotated[Path | None, typer.Option(help="SQLite file of every shape that was tried, for optuna.")] = None,
     as_json: JsonFlag = False,
     plot: PlotOption = None,
 ) -> None:
     """Search schedule families: shapes x base learning rates x seeds, then the best of each family."""
     from lastiterate.experiments.sweep.sweep import open_engine
+    from lastiterate.theory.base.validation import InputError
 
     from ._search_run import SearchRequest, search_table, weight_decay_table
     from .bounds import save
 
+    if weight_decay is not None and (csv is not None or optuna is not None):
+        option, path = ("--csv", csv) if csv is not None else ("--optuna", optuna)
+        raise InputError(option, str(path), "a search without --weight-decay")
     with ExitStack() as stack:
         is_measured = objective.startswith("workload:")
         request = SearchRequest(
@@ -85,7 +91,7 @@ def search(
             "seed": seed,
         }
         if weight_decay is None:
-            title, rows, figure = search_table(request, options, free_form=free_form)
+            title, rows, figure = search_table(request, options, free_form=free_form, csv=csv, optuna=optuna)
         else:
             title, rows, figure = weight_decay_table(request, options, weight_decay)
     extra: dict[str, Any] = {"objective": title, "method": method, "seed": seed}

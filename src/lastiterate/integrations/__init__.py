@@ -1,1 +1,1 @@
-"""Adapters for training frameworks: `huggingface`, `lightning`, `optax`; each needs its framework installed."""
+"""Adapters for training frameworks and experiment trackers; each needs its framework installed."""
