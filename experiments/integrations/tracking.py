@@ -79,10 +79,11 @@ def wandb(folder: str | Path, *, project: str = "lastiterate", mode: str | None 
     --------
     >>> li.replay("digits_mlp", on_run=wandb("logs"))  # doctest: +SKIP
     """
-    client: Any = require("wandb", "wandb", purpose="logging to Weights & Biases")
     root = check_path(folder, "folder")
     chosen = os.environ.get("WANDB_MODE", "offline") if mode is None else mode
-    check_choice(chosen, "mode", ("offline", "online", "disabled"))
+    if check_choice(chosen, "mode", ("offline", "online", "disabled")) != "online":
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read on import; its reports know no offline mode
+    client: Any = require("wandb", "wandb", purpose="logging to Weights & Biases")
 
     def log(run: FinishedRun) -> None:
         root.mkdir(parents=True, exist_ok=True)

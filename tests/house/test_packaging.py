@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE_FOLDERS = ("theory", "solvers", "experiments", "paper_figures")
@@ -24,6 +27,7 @@ def users_project(tmp_path_factory):
 
 CHECK = """
 import sys
+import tomllib
 import theory, solvers, experiments, paper_figures
 assert {m.OWNER for m in (theory, solvers, experiments, paper_figures)} == {"the user"}
 import lastiterate as li
@@ -82,3 +86,22 @@ def test_a_folder_refuses_to_be_a_top_level_package(folder):
         [sys.executable, "-c", f"import {folder}"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert f"import lastiterate.{folder}, not {folder}" in done.stderr
+
+
+UNMEASURED = {"torch": "2.13.0"}
+"""Where the oldest version that was run is later than the declared minimum."""
+
+
+def test_the_oldest_constraints_are_the_declared_minima():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = project["dependencies"] + [line for lines in project["optional-dependencies"].values() for line in lines]
+    wanted = {}
+    for requirement in map(Requirement, declared):
+        if requirement.name != "lastiterate":
+            (bound,) = requirement.specifier  # one lower bound or one pin
+            assert bound.operator in (">=", "==")
+            wanted[requirement.name] = Version(UNMEASURED.get(requirement.name, bound.version))
+    lines = (ROOT / "constraints-oldest.txt").read_text().splitlines()
+    pins = [line.split("==") for line in lines if not line.startswith("#")]
+    assert {name: Version(version) for name, version in pins} == wanted
+    assert len(pins) == len(wanted)

@@ -1,9 +1,10 @@
 """Loggers of replays and the export of a search, each read back by the tool it is meant for."""
 
 import csv
-import importlib
+import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -102,15 +103,29 @@ def test_tensorboard_reads_the_curves_and_so_does_read_norms(tmp_path):
     assert (tmp_path / "digits" / "runs-wsd.csv" / "test" / "lr=0.5" / "seed=1").is_dir()
 
 
+class Hosts:
+    """In place of `socket.getaddrinfo`: remembers which hosts are looked up."""
+
+    def __init__(self):
+        self.asked, self._look_up = set(), socket.getaddrinfo
+
+    def __call__(self, host, *arguments, **options):
+        self.asked.add(host)
+        return self._look_up(host, *arguments, **options)
+
+
 @pytest.mark.slow
 def test_wandb_keeps_the_run_offline(tmp_path, monkeypatch):
-    pytest.importorskip("wandb", reason='needs pip install "lastiterate[wandb]"')
+    if importlib.util.find_spec("wandb") is None:
+        pytest.skip('needs pip install "lastiterate[wandb]"')
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    run = finished()
+    monkeypatch.setattr(socket, "getaddrinfo", found := Hosts())
+    tracking.wandb(tmp_path)(run)
+    assert found.asked <= {"localhost", "127.0.0.1"}
     from wandb.proto import wandb_internal_pb2
     from wandb.sdk.internal.datastore import DataStore
 
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    run = finished()
-    tracking.wandb(tmp_path)(run)
     (file,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
     store, rows, summary = DataStore(), [], {}
     store.open_for_scan(str(file))
@@ -121,6 +136,7 @@ def test_wandb_keeps_the_run_offline(tmp_path, monkeypatch):
         if items:
             rows.append(items)
         summary |= {item.key or item.nested_key[0]: item.value_json for item in record.summary.update}
+    store._fp.close()
     assert [row["_step"] for row in rows] == [0, 1, 2]
     for name, values in run.curves().items():
         assert [row[name] for row in rows] == values.tolist()
