@@ -72,4 +72,5 @@ def pack_curves(curves: Mapping[str, npt.NDArray[Any]]) -> bytes:
 def unpack_curves(data: bytes) -> dict[str, npt.NDArray[Any]]:
     """Return the curves that `pack_curves` packed."""
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return {name.removeprefix("curve."): arrays[name] for name in arrays.files}
+        # before NumPy 2.1 allow_pickle, which savez does not know there, is stored as an array
+        return {name.removeprefix("curve."): arrays[name] for name in arrays.files if name.startswith("curve.")}
