@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-EXTRAS := torch,tensorboard,parquet,data,cluster,optimizers,integrations,notebook,docs,test,dev
+EXTRAS := torch,tensorboard,wandb,optuna,parquet,data,cluster,optimizers,integrations,notebook,docs,test,dev
 # two workers suit two cores; a file stays on one worker, so that its compiled kernels and fixtures are made once
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
