@@ -36,7 +36,7 @@ def finished(seed=0, *, diverged=False):
     return FinishedRun("digits", "runs/wsd.csv", "sgd", "test", np.array([1.0, 0.5, 0.1]), result)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_every_run_is_told_of_in_order(n_jobs):
     seen = []
     result = li.replay("digits_logistic", ["constant"], on_run=seen.append, n_jobs=n_jobs, **SMALL)
@@ -224,6 +224,7 @@ def test_a_missing_package_names_its_extra(monkeypatch, package, call):
         call()
 
 
+@pytest.mark.slow
 def test_the_command_asks_before_it_trains(tmp_path):
     hidden = "import sys; sys.modules['wandb'] = None; from lastiterate.cli import main; main()"
     command = [sys.executable, "-c", hidden, "replay", "digits_logistic", "--log", "wandb:runs"]
