@@ -16,7 +16,8 @@ def to_optuna(study: Study, path: str | Path) -> list[str]:
     """Write every shape that was scored as a trial into an SQLite file of optuna, one study a family.
 
     The value of a trial is the score, at the base learning rate of its user attribute ``base_lr``; ``schedule`` is the
-    text that every command takes. Shapes whose runs all diverged are trials that failed.
+    text that every command takes. Shapes whose runs all diverged are trials that failed; those at
+    an infinite end of a range, which optuna cannot hold, are left out.
 
     Parameters
     ----------
@@ -52,13 +53,17 @@ def to_optuna(study: Study, path: str | Path) -> list[str]:
     if taken:
         raise InputError("path", f"{file} with the study {sorted(taken)[0]}", "a file without it")
     for family, found in study.families.items():
-        ranges = {
-            parameter.name: optuna.distributions.FloatDistribution(parameter.low, parameter.high, log=parameter.log)
-            for parameter in space_of(family).parameters
-        }
+        ranges: dict[str, Any] = {}
+        for parameter in space_of(family).parameters:
+            # optuna has no endless ranges: up to the largest that was tried
+            tried = [dict(shape.values)[parameter.name] for shape in found.shapes]
+            high = parameter.high if math.isfinite(parameter.high) else max(filter(math.isfinite, tried), default=1.0)
+            ranges[parameter.name] = optuna.distributions.FloatDistribution(parameter.low, high, log=parameter.log)
         written = optuna.create_study(storage=storage, study_name=names[family], direction="minimize")
         trials: list[Any] = []
         for shape, score, base_lr in zip(found.shapes, found.scores.tolist(), found.base_lrs.tolist(), strict=True):
+            if not all(math.isfinite(value) for _, value in shape.values):
+                continue
             finite = math.isfinite(score)
             trials.append(
                 optuna.trial.create_trial(
