@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from margin_references import called
 
 from lastiterate.theory import problems
 from lastiterate.theory.simulators.kernels.protocol import FIRST
@@ -106,7 +107,7 @@ def largest_difference(
     for k, lr in enumerate(rates.tolist()):
         rows = rng.integers(0, problem.n_samples, 16)
         gradient, loss = (k >= silent) * problem.subgradient(x, rows), problem.value(x, rows)
-        row.step(k, lr, loss, x, gradient.copy(), rows, state, np.zeros(problem.n_samples), scalars, values)
+        called(row.step, k, lr, loss, x, gradient.copy(), rows, state, np.zeros(problem.n_samples), scalars, values)
         other = advance(gradient.copy(), lr, loss)
         worst = max(worst, float(np.abs(other - x).max() / (1.0 + np.abs(x).max())))
     assert np.linalg.norm(x - problem.x0) > 1e-3

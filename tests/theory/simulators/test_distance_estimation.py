@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from margin_references import called
 
 import lastiterate as li
 from lastiterate.theory import problems
@@ -37,7 +38,7 @@ def trajectory(name: str, problem: Problem, lrs: np.ndarray, **options: float) -
     state, memory, rows = np.zeros((row.vectors, problem.dim)), np.zeros(0), np.zeros(0, dtype=np.int64)
     points, seen = [x.copy()], []
     for k, lr in enumerate(lrs):
-        row.step(k, lr, 0.0, x, problem.subgradient(x, step=k), rows, state, memory, scalars, values)
+        called(row.step, k, lr, 0.0, x, problem.subgradient(x, step=k), rows, state, memory, scalars, values)
         points.append(x.copy())
         seen.append(scalars.copy())
     return np.array(points), np.array(seen)

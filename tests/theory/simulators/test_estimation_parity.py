@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from margin_references import called
 
 from lastiterate.theory import problems
 from lastiterate.theory.simulators.kernels.protocol import D_ESTIMATE, FIRST
@@ -49,7 +50,7 @@ def both(
     worst = 0.0
     for k, (rows, lr) in enumerate(zip(batches, lrs, strict=True)):
         gradient, loss = (k >= silent) * problem.subgradient(x, rows), problem.value(x, rows)
-        row.step(k, lr, loss, x, gradient.copy(), rows, state, memory, scalars, values)
+        called(row.step, k, lr, loss, x, gradient.copy(), rows, state, memory, scalars, values)
         parameter.grad = torch.tensor(gradient)
         optimizer.param_groups[0]["lr"] = lr
         optimizer.step(**({"loss": torch.tensor(loss)} if "momo" in type(optimizer).__module__ else {}))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from margin_references import called
 
 import lastiterate as li
 from lastiterate.theory import problems
@@ -23,7 +24,7 @@ def run(name: str, n_steps: int, **options: float):
         rows = rng.integers(0, 80, 4)
         g = problem.subgradient(x, rows)
         yield x.copy(), g, scalars[SCALE], state[1].copy()
-        row.step(k, 0.5, 0.0, x, g.copy(), rows, state, np.zeros(0), scalars, values)
+        called(row.step, k, 0.5, 0.0, x, g.copy(), rows, state, np.zeros(0), scalars, values)
 
 
 @pytest.mark.parametrize("name", ["mechanic_sgd", "mechanic_adam"])

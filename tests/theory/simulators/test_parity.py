@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from margin_references import called
 
 from lastiterate.theory import problems
 from lastiterate.theory.simulators.kernels.protocol import FIRST
@@ -38,7 +39,7 @@ def largest_difference(method: str, lrs: np.ndarray, make: Callable, **options: 
     for k, lr in enumerate(lrs):
         rows = rng.integers(0, problem.n_samples, 16)
         gradient = problem.subgradient(x, rows)
-        row.step(k, lr, 0.0, x, gradient.copy(), rows, state, np.empty(0), scalars, values)
+        called(row.step, k, lr, 0.0, x, gradient.copy(), rows, state, np.empty(0), scalars, values)
         optimizer.param_groups[0]["lr"] = lr
         parameter.grad = torch.tensor(gradient)
         optimizer.step()
@@ -110,7 +111,7 @@ def test_spa_vs_torch_momentum():
     state, scalars, options = np.zeros((1, 4)), np.zeros(FIRST), np.array([0.1])
     for k in range(N):
         gradient = problem.subgradient(x, rng.integers(0, 4, 2))
-        row.step(k, 1.0, 0.0, x, gradient, np.empty(0, np.int64), state, np.empty(0), scalars, options)
+        called(row.step, k, 1.0, 0.0, x, gradient, np.empty(0, np.int64), state, np.empty(0), scalars, options)
         parameter.grad = torch.tensor(gradient)
         optimizer.step()
         assert np.abs(parameter.detach().numpy() - x).max() < 1e-12

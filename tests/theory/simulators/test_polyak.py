@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from margin_references import called
 
 import lastiterate as li
 from lastiterate.theory import problems
@@ -47,8 +48,18 @@ class Runner:
         loss = self.problem.value(self.x, chosen)
         gradient = self.problem.subgradient(self.x, chosen)
         batch = np.zeros(0, dtype=np.int64) if rows is None else rows
-        self.row.step(
-            self.k, lr, loss, self.x, gradient.copy(), batch, self.state, self.memory, self.scalars, self.options
+        called(
+            self.row.step,
+            self.k,
+            lr,
+            loss,
+            self.x,
+            gradient.copy(),
+            batch,
+            self.state,
+            self.memory,
+            self.scalars,
+            self.options,
         )
         self.k += 1
         return loss, gradient

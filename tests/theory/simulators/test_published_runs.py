@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from margin_references import called
 
 from lastiterate.theory import problems
 from lastiterate.theory.simulators.kernels.protocol import FIRST
@@ -28,7 +29,7 @@ def test_points_of_the_authors_code(run):
     for k in range(301):
         rows = np.array([(37 * k + 5 * j + k * k) % 150 for j in range(run["batch"])])
         loss, gradient = problem.value(x, rows), problem.subgradient(x, rows)
-        row.step(k, run["lr"], loss, x, gradient, rows, state, np.zeros(0), scalars, values)
+        called(row.step, k, run["lr"], loss, x, gradient, rows, state, np.zeros(0), scalars, values)
         if (expected := run["points"].get(str(k + 1))) is not None:
             np.testing.assert_allclose(x, expected, rtol=1e-11, atol=1e-12)
             seen += 1
