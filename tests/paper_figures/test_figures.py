@@ -8,7 +8,7 @@ from lastiterate.paper_figures.figures.table import all_figures
 from lastiterate.paper_figures.run import make_figures
 
 # what theory predicts for trained networks is a result like a published ordering, reported and not demanded
-PREDICTIONS = ("forecast-weight-norms",)
+PREDICTIONS = ("forecast-weight-norms", "deep-learning")
 RECORDED = Path(__file__).parents[3] / "shared" / "data"
 
 
