@@ -19,7 +19,7 @@ RANKED = ("horizon", "noise", "convex", "ridge", "text")
 """The blocks in which schedules of the literature are compared."""
 LOW_TAU = 0.3
 WITHOUT_RIDGE = ("horizon", "noise", "convex", "text")
-PUBLISHED = ("l1", "l2", "refined")
+PAPER_RULES = ("l1", "l2", "refined")
 """The refinements that follow the published algorithm; the others vary it."""
 NEVER_DECAYING = ("constant", "inverse_sqrt")
 
@@ -189,7 +189,7 @@ def _refined(study: Mapping[str, Block], results: Mapping[str, Any]) -> list[tup
         for cell in results[name]["cells"]:
             values, place = values_of(cell, study[name].metric), (label_of(cell), int(cell["metrics"]["n_steps"]))
             for options in cell["spec"]["options"].get("refinements", ()):
-                if (candidate := options["name"]) in PUBLISHED:
+                if (candidate := options["name"]) in PAPER_RULES:
                     measured = float(values["linear"].mean() / values[candidate].mean())
                     found = told[*place, candidate], cell["metrics"][f"{candidate}/gain"], measured
                     refined.setdefault((*place, options["rule"]), found)
