@@ -26,7 +26,7 @@ from lastiterate.theory.simulators.simulate import simulate
 
 from .rex_budget import SETS
 
-__all__ = ["check_training", "draw_training", "order_agreement", "train_all"]
+__all__ = ["check_training", "draw_training", "order_agreement", "train_all", "train_one"]
 
 ABSTRACT = "arXiv 2501.18965, abstract, p. 1"
 KINDS = {"l1 regression": tuple(range(1, INSTANCES + 1)), "logistic regression": SETS}
@@ -68,7 +68,7 @@ def _train(horizons: Sequence[int], seeds: int, settings: Settings) -> Data:
         settings.progress(kind)
         for instance in instances:
             problem = _problem(kind, instance)
-            rows.setdefault(kind, []).append([_one(problem, n, seeds) for n in horizons])
+            rows.setdefault(kind, []).append([train_one(problem, n, seeds) for n in horizons])
     return rows
 
 
@@ -79,7 +79,7 @@ def _problem(kind: str, instance: Any) -> Problem:
     return problems.softmax(data.features, data.targets)
 
 
-def _one(problem: Problem, n: int, seeds: int) -> Data:
+def train_one(problem: Problem, n: int, seeds: int) -> Data:
     """Tune every schedule on the tuning seeds and return its gaps on fresh ones, as means of logarithms."""
     names = (*SCHEDULES, BACKWARDS)
     shapes = np.array([_shape(text, n) for text in names])

@@ -10,9 +10,9 @@ from lastiterate.paper_figures.figures.agreement_training import (
     BATCH,
     LRS,
     SCHEDULES,
-    _one,
     check_training,
     order_agreement,
+    train_one,
 )
 from lastiterate.paper_figures.machinery.testbed import convex_problem
 from lastiterate.theory import schedules
@@ -46,7 +46,7 @@ def test_cells_that_agree_for_one_reason_are_not_counted_as_many():
 @pytest.mark.slow
 def test_one_problem_gives_the_fresh_gaps_at_the_rate_that_other_seeds_choose():
     problem, n = convex_problem("l1 regression", 3), 100
-    row = _one(problem, n, seeds=2)["cosine"]
+    row = train_one(problem, n, seeds=2)["cosine"]
     shape = schedules.cosine(n)
 
     def gaps(lr, seeds):
