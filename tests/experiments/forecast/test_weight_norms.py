@@ -47,7 +47,7 @@ def test_batched_training_is_that_of_modules_one_by_one(decay):
     from lastiterate.paper_figures.figures.weight_norms import STD, train
 
     rates = 1e-3 * schedules.linear(100)
-    norms, _ = train(rates[None], [decay], [3])
+    norms, losses = train(rates[None], [decay], [3])
 
     generator = torch.Generator().manual_seed(3)
     images, labels = (torch.tensor(part) for part in load_digits(return_X_y=True))
@@ -65,14 +65,22 @@ def test_batched_training_is_that_of_modules_one_by_one(decay):
         flipped = torch.rand(count, generator=generator) < 0.2
         return inputs, torch.where(flipped, other, labels[chosen])
 
-    torch.randn(1797, 64, generator=generator)  # the noise of the test digits
-    for step, rate in enumerate(rates.tolist()):
-        now = [float(weight.detach().square().mean().sqrt()) for weight in weights]
-        np.testing.assert_allclose(norms[0, 0, :, step], now, rtol=1e-3)
-        inputs, targets = draw(64)
+    def logits(inputs):
         for layer, norm in zip(layers[:2], normed[:2], strict=True):
             inputs = torch.relu(norm(layer(inputs)))
+        return 2.0 * normed[2](layers[2](inputs))
+
+    test = (images / 16.0).float() + 0.6 * torch.randn(1797, 64, generator=generator)
+    found = []
+    for step, rate in enumerate(rates.tolist()):
+        now = [float(weight.detach().square().mean().sqrt()) for weight in weights]
+        np.testing.assert_allclose(norms[0, 0, :, step], now, rtol=1e-4)
+        inputs, targets = draw(64)
         optimizer.param_groups[0]["lr"] = rate
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(2.0 * normed[2](layers[2](inputs)), targets).backward()
+        torch.nn.functional.cross_entropy(logits(inputs), targets).backward()
         optimizer.step()
+        if step in (39, 79):
+            chances = logits(test).log_softmax(1).detach()  # a label is flipped to any of ten with chance 0.2
+            found.append(-float(0.8 * chances[range(1797), labels].mean() + 0.2 * chances.mean()))
+    np.testing.assert_allclose(losses[0, 0], found, rtol=1e-4)
