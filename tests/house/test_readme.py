@@ -41,3 +41,14 @@ def test_shell_examples_run(block, tmp_path, monkeypatch):
             assert words[0] == "lastiterate"
             result = CliRunner().invoke(app, words[1:])
             assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception}"
+
+
+def test_the_readme_counts_orderings_as_the_page_of_figures_does():
+    text = " ".join((ROOT / "README.md").read_text().split())
+    stated = re.search(r"(\d+) of (\d+) orderings and numbers that papers state were seen", text)
+    counted = re.search(
+        r"Of (\d+) published orderings and numbers, (\d+) were seen", (ROOT / "docs/figures.md").read_text()
+    )
+    assert stated is not None
+    assert counted is not None
+    assert stated.groups() == counted.groups()[::-1]
