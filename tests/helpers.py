@@ -1,6 +1,7 @@
 """Tables that tests cross: problems x methods. A new problem or method is a new row."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,17 @@ def _sparse(matrix: np.ndarray) -> object:
     from scipy import sparse
 
     return sparse.csr_array(np.where(np.abs(matrix) > 0.6, matrix, 0.0))
+
+
+def double_precision() -> Any:
+    """Return the context in which jax takes numbers as doubles, by its name in old and new versions."""
+    import jax
+
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(True)
+    from jax.experimental import enable_x64
+
+    return enable_x64()
 
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from helpers import double_precision
 from margin_references import called
 
 from lastiterate.theory import problems
@@ -70,7 +71,7 @@ def in_optax(make: Callable, blocks: int = 0) -> Start:
 
     def start(x0: np.ndarray, rates: np.ndarray) -> Advance:
         shape = (blocks, -1) if blocks else (-1,)
-        with jax.enable_x64(True):
+        with double_precision():
             table = jnp.asarray(rates)
             transformation = make(lambda k: table[k])
             held = [jnp.asarray(x0.reshape(shape)), None]
@@ -82,7 +83,7 @@ def in_optax(make: Callable, blocks: int = 0) -> Start:
                 return optax.apply_updates(x, moved), state
 
         def advance(g: np.ndarray, lr: float, loss: float) -> np.ndarray:
-            with jax.enable_x64(True):
+            with double_precision():
                 held[0], held[1] = update(jnp.asarray(g.reshape(shape)), held[1], held[0])
                 return np.asarray(held[0]).ravel()
 

@@ -156,7 +156,7 @@ def anytime_schedule(
     --------
     >>> open_run = anytime_schedule(10, 40)
     >>> open_run
-    AnytimeSchedule(exact, value=1.06302, lower=1.06292, n=10..40)
+    AnytimeSchedule(exact, value=1.06302, lower=1.062..., n=10..40)
     >>> anytime_schedule(10, 40, branch=0.2).value < 1.02
     True
     """

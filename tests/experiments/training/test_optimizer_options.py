@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import double_precision
 
 from lastiterate.experiments.training.extras import MissingExtraError
 from lastiterate.experiments.training.optimizer_table import NOT_HERE, OPTIMIZERS, REFUSED_OPTIONS
@@ -184,7 +185,7 @@ def test_ours_are_those_of_optax(text, build):
     gradient, start = quadratic_gradients(n), np.linspace(-1.0, 2.0, 6)
     halves = [torch.nn.Parameter(torch.tensor(start[:2])), torch.nn.Parameter(torch.tensor(start[2:]))]
     optimizer = make_optimizer(text, halves)
-    with jax.enable_x64(True):
+    with double_precision():
         x = jax.numpy.asarray(start)
         transform = build(optax, lambda k: jax.numpy.asarray(rates)[k])
         state = transform.init(x)
