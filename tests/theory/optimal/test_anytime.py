@@ -48,7 +48,8 @@ def test_slopes_vs_differences(seed, n_steps, way):
     steps = steps[: stops.n_steps]
     slopes = ratios_and_slopes(steps, stops)[1]
     value, top, slope = soft_maximum(steps, stops, 50.0)
-    assert top == ratios(steps, stops).max() <= value
+    assert top <= value
+    assert top == pytest.approx(ratios(steps, stops).max(), rel=1e-14)  # compiled apart: last digits may differ
     for k in range(steps.size):
         moved = np.where(np.arange(steps.size) == k, 1e-6 * steps[k], 0.0)
         ahead, behind = (ratios(steps + sign * moved, stops) for sign in (1.0, -1.0))
