@@ -108,8 +108,9 @@ def test_wheel_holds_types_stubs_templates_styles_and_plans(built):
         (facts,) = [name for name in inside if name.endswith(".dist-info/METADATA")]
         metadata = archive.read(facts).decode()
     wanted = {
-        "py.typed", "__init__.pyi", "plots.pyi", "experiments/plots/style.mplstyle", "experiments/report/templates/report.html",
-        "experiments/report/templates/style.css", "experiments/statistics/planned.toml", "experiments/evidence/study.toml",
+        "py.typed", "__init__.pyi", "plots.pyi", "experiments/plots/style.mplstyle",
+        "experiments/report/templates/report.html", "experiments/report/templates/style.css",
+        "experiments/statistics/planned.toml", "experiments/evidence/study.toml",
     }  # fmt: skip
     assert wanted <= inside
     assert not [name for name in inside if name.startswith(("tests", "docs", "benchmarks"))]
