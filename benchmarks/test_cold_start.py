@@ -28,15 +28,12 @@ CALLS = {
     "exact_rate, 1,000,000 steps": "li.exact_rate('linear', n_steps=1_000_000)",
     "import lastiterate": "pass",
 }
-FEW = ("simulate, sgd, absolute", "exact_rate, 10,000 steps")
 DATA = "rng = np.random.default_rng(0); X = rng.standard_normal((569, 31)); y = np.sign(X[:, 0])\n"
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_first_call_with_an_empty_cache(benchmark, full, tmp_path, name):
     """A process of its own each time: start of Python, imports, compilation and the call."""
-    if not full and name not in FEW:
-        pytest.skip("compiles for seconds")
     call, folders = CALLS[name], iter(range(100))
     start = "import numpy as np, lastiterate as li\n" if "np." in call or "X" in call else "import lastiterate as li\n"
     code = start + (DATA if "X" in call else "") + call

@@ -47,7 +47,7 @@ def parse_problem(text: str) -> problems.Problem:
     if not isinstance(text, str):
         raise InputError("problem", text, expected)
     kind, _, tail = text.strip().partition(":")
-    kind = check_choice(kind.strip().replace("-", "_"), "problem", ["absolute", *ON_DATA])
+    kind = check_choice(kind.strip().replace("-", "_"), "problem", list(dict.fromkeys(["absolute", *ON_DATA])))
     if kind == "absolute":
         return _build(problems.absolute_value, (), f"{kind}:{tail}")
     data_name, _, rest = tail.partition(",")

@@ -8,6 +8,7 @@ from margin_references import called
 from scipy import sparse
 
 from lastiterate.theory import problems
+from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.problems.losses import KINDS, LOSSES, Loss
 from lastiterate.theory.problems.texts import parse_problem
 from lastiterate.theory.schedules import linear
@@ -87,3 +88,11 @@ def test_a_new_row_is_all_that_a_loss_needs(monkeypatch):
 
 def test_every_loss_can_be_named_in_a_text():
     assert parse_problem("squared:diabetes").kind == "squared"
+
+
+def test_an_unknown_kind_is_answered_with_each_kind_once():
+    with pytest.raises(InputError) as caught:
+        parse_problem("nope")
+    listed = str(caught.value).partition("expected one of ")[2].partition(", got ")[0].split(", ")
+    assert {"absolute", "logistic"} <= set(listed)
+    assert len(listed) == len(set(listed))
