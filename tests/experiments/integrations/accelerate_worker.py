@@ -1,6 +1,7 @@
 """Run by torchrun in two processes: the learning rates that accelerate plays, the scheduler prepared or not."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -30,4 +31,7 @@ def rates(*, prepared):
 found = {"apart": rates(prepared=False), "prepared": rates(prepared=True)}
 if torch.distributed.get_rank() == 0:
     Path(sys.argv[1]).write_text(json.dumps(found))
+torch.distributed.barrier()
 torch.distributed.destroy_process_group()
+sys.stdout.flush()
+os._exit(0)  # a thread of torch that wants the interpreter while it ends would abort the process

@@ -1,5 +1,6 @@
 """Run by torchrun in two processes: trains with DDP, and records norms of sharded gradients."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -85,3 +86,5 @@ def main(folder):
 
 if __name__ == "__main__":
     (dropout if sys.argv[2:] == ["dropout"] else main)(sys.argv[1])
+    sys.stdout.flush()
+    os._exit(0)  # a thread of torch that wants the interpreter while it ends would abort the process
