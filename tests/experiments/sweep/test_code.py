@@ -45,6 +45,27 @@ def test_packages_and_relative_imports(project):
 
 
 @pytest.mark.parametrize(
+    ("call", "found"),
+    [
+        ("importlib.import_module('helper')", {"helper.py"}),
+        ("import_module('.third', __package__)", {"third.py"}),
+        ("import_module('numpy.linalg')", set()),
+        ("import_module(name)", {"third.py", "fourth.py"}),  # any of those beside it
+        ("import_module(f'.{name}', __package__)", {"third.py", "fourth.py"}),
+    ],
+)
+def test_modules_that_are_imported_by_a_call(project, monkeypatch, call, found):
+    monkeypatch.delitem(sys.modules, "pack", raising=False)
+    package = project / "pack"
+    package.mkdir()
+    for name in ("__init__", "third", "fourth"):
+        (package / f"{name}.py").write_text("")
+    (package / "part.py").write_text(f"import importlib\n\ndef f(spec):\n    return {call}\n")
+    names = {file.name for file in user_files(RunSpec("function:pack.part:f"))} - {"__init__.py"}
+    assert names == {"part.py", *found}
+
+
+@pytest.mark.parametrize(
     ("name", "text", "changes"),
     [
         ("mine.py", MINE.replace("loss()", "2.0"), True),
