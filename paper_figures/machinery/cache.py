@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from lastiterate.experiments.sweep.code import module_code
 from lastiterate.theory.base.files import write_atomically
 
 __all__ = ["Cache"]
@@ -42,14 +43,14 @@ class Cache:
 
     folder: Path
 
-    def get(self, name: str, compute: Callable[[], Any], code: Any = None) -> Any:
+    def get(self, name: str, compute: Callable[[], Any]) -> Any:
         """Return the entry's value, computing and storing it if it is absent, made by other code, or unreadable.
 
-        ``code`` is the module or function whose source decides whether a stored value is still good; the source of
-        ``compute``'s module if absent.
+        What decides whether a stored value is still good is the module that holds ``compute``: everything that it
+        imports from the package, directly or not, and the versions of the packages below (see `module_code`).
         """
         path = self.folder / f"{name}.json"
-        source = _hash(code if code is not None else inspect.getmodule(compute))
+        source = _code(compute)
         value = self._read(path, source)
         if value is not None:
             return value
@@ -73,8 +74,12 @@ class Cache:
             return None
 
 
-def _hash(code: Any) -> str:
-    text = inspect.getsource(code) if code is not None else ""
+def _code(compute: Callable[[], Any]) -> str:
+    """Return what decides the outcome of ``compute``: our modules that its own reaches, or the text of its own."""
+    if compute.__module__.startswith(f"{__name__.partition('.')[0]}."):
+        return module_code(compute.__module__)
+    module = inspect.getmodule(compute)
+    text = inspect.getsource(module) if module is not None else ""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

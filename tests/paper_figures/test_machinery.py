@@ -2,12 +2,17 @@
 
 import csv
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure as Canvas
 from typer.testing import CliRunner
 
+import lastiterate as li
 from lastiterate.cli import app
 from lastiterate.paper_figures import run
 from lastiterate.paper_figures.figures import table
@@ -96,10 +101,41 @@ def test_corrupted_cache_entry_is_computed_again_with_a_warning(content, calls, 
     assert json.loads(path.read_text())["value"] == 2.5
 
 
-def test_entry_made_by_other_code_is_computed_again(tmp_path):
+def test_entry_made_by_other_code_is_computed_again(monkeypatch, tmp_path):
+    from lastiterate.paper_figures.machinery import cache as machinery
+
+    def of_package(value):
+        compute = lambda: value  # noqa: E731 - its module is set
+        compute.__module__ = "lastiterate.paper_figures.figures.spa"
+        return compute
+
     cache = Cache(tmp_path)
-    assert cache.get("entry", lambda: 1, code=test_page_shows_what_differs_with_its_numbers) == 1
-    assert cache.get("entry", lambda: 2, code=test_entry_made_by_other_code_is_computed_again) == 2
+    assert cache.get("entry", of_package(1)) == 1
+    assert cache.get("entry", of_package(2)) == 1
+    monkeypatch.setattr(machinery, "module_code", lambda module: f"changed below {module}")
+    assert cache.get("entry", of_package(3)) == 3
+
+
+def test_what_a_figure_imports_decides_its_entries(tmp_path):
+    """A copy of the package whose simulators differ by one number gives another code; a comment gives the same."""
+    from lastiterate.experiments.sweep.code import module_code
+
+    script = "from lastiterate.experiments.sweep.code import module_code as code; print(code({!r}))"
+    package = tmp_path / "lastiterate"
+    shutil.copytree(Path(li.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__", "*.nb?"))
+
+    def code(module):
+        command = [sys.executable, "-c", script.format(module)]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+    figure = "lastiterate.paper_figures.figures.spa"
+    assert code(figure) == module_code(figure)
+    changed = package / "theory/simulators/simulate.py"
+    changed.write_text(changed.read_text() + "# a comment\n")
+    assert code(figure) == module_code(figure)
+    changed.write_text(changed.read_text() + "CHANGED = 1\n")
+    assert code(figure) != module_code(figure)
 
 
 def test_entry_carries_its_provenance(tmp_path):
