@@ -22,7 +22,8 @@ from lastiterate.theory.simulators.kernels.protocol import (
     RunFacts,
     no_bound,
 )
-from lastiterate.theory.simulators.kernels.vectors import add_decay, copy_to, distance, dot
+from lastiterate.theory.simulators.kernels.vectors import add_decay, distance, dot
+from lastiterate.theory.simulators.kernels.views import copy_to
 
 __all__ = ["dog", "dog_layerwise", "dowg"]
 

@@ -28,7 +28,8 @@ from lastiterate.theory.simulators.kernels.protocol import (
     Method,
     RunFacts,
 )
-from lastiterate.theory.simulators.kernels.vectors import copy_to, dot, norm1, product_with_difference
+from lastiterate.theory.simulators.kernels.vectors import dot, norm1, product_with_difference
+from lastiterate.theory.simulators.kernels.views import copy_to
 
 __all__ = ["dadapt_adagrad", "dadapt_da", "dadapt_gd", "prodigy_da", "prodigy_gd", "resetting"]
 
