@@ -8,7 +8,7 @@ from numba import njit, prange
 
 from lastiterate.theory.base.jit import JIT_PARALLEL
 
-from .protocol import KERNEL, STRIP, SUMS
+from .protocol import KERNEL, PART, STRIP, SUMS
 
 __all__: list[str] = []  # compiled code, for the simulators alone
 
@@ -72,7 +72,7 @@ def distance(a, b):
     return math.sqrt(total)
 
 
-@njit(**KERNEL)
+@njit(**PART)
 def add_decay(g, decay, x):
     """g += decay x: weight decay coupled with the gradient."""
     if decay != 0.0:
