@@ -21,6 +21,7 @@ from lastiterate.theory.simulators.kernels.protocol import (
     D_ESTIMATE,
     FIRST,
     KERNEL,
+    PART,
     STEP_SIZE,
     SUMS,
     WEIGHT,
@@ -44,7 +45,7 @@ def _add(target, factor, vector):
         target[j] += factor * vector[j]
 
 
-@njit(**KERNEL)
+@njit(**PART)
 def grow(scalars, estimate, growth_rate):
     """d <- max(d, min(estimate, growth_rate d)); without gradient (nan) or with lost ones (inf) nothing changes."""
     d = scalars[DISTANCE]
