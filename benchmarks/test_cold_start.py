@@ -12,11 +12,15 @@ import pytest
 SIMULATE = "li.simulate({problem}, {method!r}, 'linear', n_steps=100, base_lr=0.1{more})"
 ABSOLUTE = "li.problems.absolute_value(1.0)"
 LOGISTIC = "li.problems.logistic(X, y)"  # as many rows and columns as breast_cancer, without importing scikit-learn
-METHODS = ("sgd", "momentum", "adam", "dual_averaging", "dadapt_adam", "polyak")
+METHODS = ("sgd", "momentum", "adam", "schedule_free", "dual_averaging", "dog", "dadapt_adam", "polyak")
 CALLS = {
     **{f"simulate, {m}, absolute": SIMULATE.format(problem=ABSOLUTE, method=m, more="") for m in METHODS},
     **{
         f"simulate, {m}, logistic": SIMULATE.format(problem=LOGISTIC, method=m, more=", batch_size=16") for m in METHODS
+    },
+    **{
+        f"simulate, sgd, {p}": SIMULATE.format(problem=f"li.problems.{p}(X, y)", method="sgd", more=", batch_size=16")
+        for p in ("hinge", "least_squares")
     },
     "simulate, sgd, eight seeds": SIMULATE.format(problem=LOGISTIC, method="sgd", more=", batch_size=16, seeds=8"),
     "theorem10_rate, 1,000 steps": "li.theorem10_rate('linear', n_steps=1_000)",

@@ -22,12 +22,18 @@ def replace_what_has_no_python_form() -> None:
     for name in vars(loop):
         if name.startswith("call_"):
             setattr(loop, name, call)
-    loop.part = loop.rows_of = lambda array, start, stop: array[start:stop]
-    loop.entry = lambda array, i: array[min(i, len(array) - 1)]
+    forms = {
+        "part": lambda array, start, stop: array[start:stop],
+        "rows_of": lambda array, start, stop: array[start:stop],
+        "entry": lambda array, i: array[min(i, len(array) - 1)],
+        "copy_to": _copy,
+        "clear": lambda array: array.fill(0),
+    }
     for module in list(sys.modules.values()):
-        if getattr(module, "__name__", "").startswith("lastiterate.theory.simulators") and hasattr(module, "copy_to"):
-            module.copy_to = _copy
-    simulate.address = address
+        if getattr(module, "__name__", "").startswith("lastiterate.theory.simulators"):
+            for name in forms.keys() & vars(module).keys():
+                setattr(module, name, forms[name])
+    simulate.address, simulate.from_python = address, lambda function, _: function
     oracles.VECTORISED = ()
 
 

@@ -40,7 +40,7 @@ from lastiterate.theory.simulators.kernels.optional import (
 from lastiterate.theory.simulators.kernels.oracles import oracle_of
 from lastiterate.theory.simulators.kernels.protocol import FIRST, NORM, ORACLE, STEP, STRIP, Method
 from lastiterate.theory.simulators.kernels.vectors import norm2, shared_norm2
-from lastiterate.theory.simulators.kernels.views import address
+from lastiterate.theory.simulators.kernels.views import address, from_python
 from lastiterate.theory.simulators.kernels.wide import shared_margin
 from lastiterate.theory.simulators.methods.table import method_row
 
@@ -166,7 +166,7 @@ def simulate(
     from lastiterate.theory.simulators.kernels import loop  # compiles on first use
 
     channels = ["f", *(["f_average"] if average is not False or row.averages else []), *dict.fromkeys(diagnostics)]
-    columns = np.array([channels.index(name) if name in channels else -1 for name in CHANNELS])
+    columns = tuple(channels.index(name) if name in channels else -1 for name in CHANNELS)
     shape = (len(names), base_lrs.size, len(seed_list))
     runs = int(np.prod(shape))
     which, lr_index, seed_index = (index.ravel() for index in np.indices(shape))
@@ -181,22 +181,19 @@ def simulate(
     shared = oracle is shared_margin  # then the threads share every step instead of the runs
     averaged = "f_average" in channels
     scratch = max(WORK, problem.n_outputs)
-    settings = np.array(
-        [
-            problem.n_samples,
-            sampling,
-            batch,
-            row.vectors,
-            row.output,
-            row.uses_loss,
-            averaged,
-            scratch,
-            len(diagnostics) > 0,
-        ]
+    settings = (
+        problem.n_samples,
+        sampling,
+        batch,
+        row.vectors,
+        row.output,
+        row.uses_loss,
+        averaged,
+        scratch,
+        len(diagnostics) > 0,
     )
     norm = shared_norm2 if shared else norm2
-    functions = [
-        address(loop.run_one, loop.RUN),
+    functions = (
         address(oracle, ORACLE),
         address((shared and row.shared) or row.step, STEP),
         address(norm, NORM) if problem.dim > STRIP else 0,  # the loop itself takes shorter norms
@@ -207,10 +204,10 @@ def simulate(
         address(see_step, SEE_STEP) if diagnostics else 0,
         address(weigh, WEIGH) if weights.size else 0,
         address(follow_learner, FOLLOW_LEARNER) if weights.size else 0,
-    ]
+    )
     arguments = (
         *_pack(problem),
-        np.array(functions),
+        functions,
         settings,
         seeded(np.array(seed_list, dtype=np.uint64))[seed_index],
         noise,
@@ -222,6 +219,7 @@ def simulate(
         series,
         slots,
         weights,
+        float(weights.cumsum()[-1]) if weights.size else 0.0,
         ratios,
         averaging.shares,
         np.ascontiguousarray(problem.x_star) if needs_x_star else np.empty(0),
@@ -235,6 +233,8 @@ def simulate(
         ticks,
     )
 
+    run_compiled = from_python(loop.run_some, loop.SOME)
+
     def run_some(first: int, last: int) -> None:
         room = (
             aligned(vectors * problem.dim).reshape(vectors, problem.dim),
@@ -242,7 +242,7 @@ def simulate(
             np.empty({FULL: 0, REPLACEMENT: batch, PERMUTATION: problem.n_samples}[sampling], dtype=np.int64),
             np.zeros(1 + PICKS, dtype=np.int64),
         )
-        loop.run_some(*arguments, *room, first, last)
+        run_compiled(*arguments, *room, first, last)
 
     vectors = loop.OWN + row.vectors + averaging.kept
     rows = N * (batch or problem.n_samples) + record_at.size * problem.n_samples

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from margin_references import KINDS, evaluate, reference
+from margin_references import CODES, KINDS, evaluate, reference
 from numba import njit, uint64
 
 from lastiterate.theory import problems
@@ -75,10 +75,10 @@ def test_batches_vs_numpy(kind, d, size, l2, seed):
     margins = matrix[rows] @ x
     value = reference(kind, margins, target[rows], slope=False).mean() + 0.5 * l2 * x @ x
     gradient = matrix[rows].T @ reference(kind, margins, target[rows], slope=True) / size + l2 * x
-    found, g = evaluate(dense_margin, kind, x, rows, matrix, target, l2)
+    found, g = evaluate(dense_margin(CODES[kind]), kind, x, rows, matrix, target, l2)
     assert found == pytest.approx(value, rel=1e-13)
     np.testing.assert_allclose(g, gradient, rtol=0.0, atol=1e-13 * max(1.0, np.abs(gradient).max()))
-    only, nothing = evaluate(dense_margin, kind, x, rows, matrix, target, l2, empty=True)
+    only, nothing = evaluate(dense_margin(CODES[kind]), kind, x, rows, matrix, target, l2, empty=True)
     assert only == found
     assert nothing.size == 0
 
@@ -88,8 +88,8 @@ def test_batches_vs_numpy(kind, d, size, l2, seed):
 def test_the_whole_set_is_the_batch_of_all_rows(n, d):
     rng = np.random.default_rng(n + 1000 * d)
     matrix, x, target = rng.standard_normal((n, d)), rng.standard_normal(d), np.sign(rng.standard_normal(n))
-    whole = evaluate(dense_margin, "logistic", x, ALL, matrix, target)
-    listed = evaluate(dense_margin, "logistic", x, np.arange(n), matrix, target)
+    whole = evaluate(dense_margin(CODES["logistic"]), "logistic", x, ALL, matrix, target)
+    listed = evaluate(dense_margin(CODES["logistic"]), "logistic", x, np.arange(n), matrix, target)
     assert whole[0] == listed[0]
     np.testing.assert_array_equal(whole[1], listed[1])
 
@@ -103,11 +103,14 @@ def test_sparse_rows_vs_dense(kind):
     rows, x, target = rng.integers(0, 30, 21), rng.standard_normal(11), np.sign(rng.standard_normal(30))
     stored = sparse.csr_array(matrix)
     index = np.concatenate([stored.indptr, stored.indices]).astype(np.int64)
-    value, g = evaluate(sparse_margin, kind, x, rows, stored.data, target, 0.1, index=index)
-    expected, gradient = evaluate(dense_margin, kind, x, rows, matrix, target, 0.1)
+    value, g = evaluate(sparse_margin(CODES[kind]), kind, x, rows, stored.data, target, 0.1, index=index)
+    expected, gradient = evaluate(dense_margin(CODES[kind]), kind, x, rows, matrix, target, 0.1)
     assert value == pytest.approx(expected, rel=1e-14)
     np.testing.assert_allclose(g, gradient, rtol=0.0, atol=1e-14)
-    assert evaluate(sparse_margin, kind, x, rows, stored.data, target, 0.1, empty=True, index=index)[0] == value
+    assert (
+        evaluate(sparse_margin(CODES[kind]), kind, x, rows, stored.data, target, 0.1, empty=True, index=index)[0]
+        == value
+    )
 
 
 @pytest.mark.parametrize("d", [3, 8, 13, 31, 64, 65])
@@ -116,8 +119,8 @@ def test_what_lies_between_rows_is_not_read(d):
     wide = np.full((20, d + 5), np.nan)
     wide[:, :d] = matrix = rng.standard_normal((20, d))
     x, target, rows = rng.standard_normal(d), np.sign(rng.standard_normal(20)), rng.integers(0, 20, 13)
-    plain = evaluate(dense_margin, "logistic", x, rows, matrix, target, 0.1)
-    apart = evaluate(dense_margin, "logistic", x, rows, wide, target, 0.1, index=np.array([d + 5]))
+    plain = evaluate(dense_margin(CODES["logistic"]), "logistic", x, rows, matrix, target, 0.1)
+    apart = evaluate(dense_margin(CODES["logistic"]), "logistic", x, rows, wide, target, 0.1, index=np.array([d + 5]))
     assert apart[0] == plain[0]
     np.testing.assert_array_equal(apart[1], plain[1])
 

@@ -14,7 +14,8 @@ from method_references import split_mix
 import lastiterate as li
 from lastiterate.theory import problems
 from lastiterate.theory.base.validation import InputError
-from lastiterate.theory.simulators.kernels import draws, loop
+from lastiterate.theory.simulators.kernels import draws
+from lastiterate.theory.simulators.kernels.views import from_python
 from lastiterate.theory.simulators.methods.table import METHODS
 from lastiterate.theory.simulators.simulate import simulate
 
@@ -307,13 +308,16 @@ def test_a_long_run_shows_its_progress_when_asked(monkeypatch, capsys):
 
 @pytest.mark.timeout(30)  # to its end the run would take longer
 def test_an_interrupt_stops_a_run_at_its_next_step(monkeypatch):
-    compiled = loop.run_some
+    def interrupted(function, signature):
+        compiled = from_python(function, signature)
 
-    def begin(*arguments):
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-        compiled(*arguments)
+        def begin(*arguments):
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+            compiled(*arguments)
 
-    monkeypatch.setattr(loop, "run_some", begin)
+        return begin
+
+    monkeypatch.setattr("lastiterate.theory.simulators.simulate.from_python", interrupted)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):

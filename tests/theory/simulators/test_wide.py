@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from margin_references import KINDS, called, evaluate, reference
+from margin_references import CODES, KINDS, called, evaluate, reference
 
 from lastiterate.theory import problems
 from lastiterate.theory.simulators.kernels import wide
@@ -46,7 +46,7 @@ def test_threads_that_share_an_evaluation_change_no_digit(d, size, l2):
     alone, shared = (evaluate(f, "logistic", x, rows, matrix, target, l2) for f in (wide_margin, shared_margin))
     assert alone[0] == shared[0]
     np.testing.assert_array_equal(alone[1], shared[1])
-    value, g = evaluate(dense_margin, "logistic", x, rows, matrix, target, l2)
+    value, g = evaluate(dense_margin(CODES["logistic"]), "logistic", x, rows, matrix, target, l2)
     assert shared[0] == pytest.approx(value, rel=1e-13)
     np.testing.assert_allclose(shared[1], g, rtol=0.0, atol=1e-14 * max(1.0, np.abs(g).max()))
 
@@ -63,7 +63,7 @@ def test_only_a_run_alone_on_wide_dense_rows_shares_its_steps(monkeypatch):
     monkeypatch.setattr(wide, "threading_layer", lambda: "omp")
     assert oracle_of("logistic", sparse=False, width=WIDE, alone=True) is shared_margin
     assert oracle_of("logistic", sparse=False, width=WIDE) is wide_margin
-    assert oracle_of("logistic", sparse=False, width=WIDE - 1, alone=True) is dense_margin
+    assert oracle_of("logistic", sparse=False, width=WIDE - 1, alone=True) is dense_margin(CODES["logistic"])
     assert oracle_of("logistic", sparse=True, width=WIDE, alone=True) not in (shared_margin, wide_margin)
     monkeypatch.setattr(wide, "threading_layer", lambda: "workqueue")
     assert oracle_of("logistic", sparse=False, width=WIDE, alone=True) is wide_margin

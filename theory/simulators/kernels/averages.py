@@ -8,7 +8,8 @@ x_{k+1} = ``after`` has been taken. Numba does not notice edits of ``vectors.py`
 from numba import int64, njit, types
 
 from .protocol import KERNEL, WEIGHT, Matrix, Vector
-from .vectors import copy_to, move_towards
+from .vectors import move_towards
+from .views import copy_to
 
 __all__: list[str] = []  # compiled code, for the simulators alone
 

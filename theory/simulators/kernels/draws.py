@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import float64, int64, njit, types, uint64
 
-from .protocol import KERNEL, Rows, Vector
+from .protocol import KERNEL, PART, Rows, Vector
+from .views import part
 
 __all__: list[str] = []  # compiled code, for the simulators alone
 
@@ -30,7 +31,7 @@ def _mix(z):
     return z ^ (z >> np.uint64(31))
 
 
-_mixed = njit(**KERNEL)(_mix)
+_mixed = njit(**PART)(_mix)
 
 
 def seeded(seeds: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -39,14 +40,14 @@ def seeded(seeds: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return np.column_stack([first, _mix(first)])
 
 
-@njit(**KERNEL)
+@njit(**PART)
 def next_bits(random):
     """Advance the generator held in ``random[0]`` and return 64 fresh bits."""
     random[0] += GOLDEN
     return _mixed(random[0])
 
 
-@njit(**KERNEL)
+@njit(**PART)
 def _scaled(bits, n):
     """Return an integer in 0..n-1 (bias below n / 2^32)."""
     return np.int64(((bits >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
@@ -64,12 +65,14 @@ def add_noise(random, scale, g):
             g[j + 1] += radius * math.sin(angle)
 
 
-@njit(**KERNEL)
+@njit(**PART)
 def _shuffle(random, order, picks, n):
     """Shuffle order[:n] (Fisher and Yates); numbers are drawn ahead of the swaps, so that their loop vectorises."""
     last = n - 1
     while last > 0:
-        state, count = random[0], min(last, picks.size)
+        state, count = random[0], picks.size
+        if count > last:
+            count = last
         for i in range(count):
             picks[i] = _scaled(_mixed(state + np.uint64(i + 1) * GOLDEN), last - i + 1)
         random[0] = state + np.uint64(count) * GOLDEN
@@ -96,7 +99,6 @@ def by_permutation(random, batch, order, picks, n):
     """
     start = picks[0]
     if start == 0:
-        _shuffle(random, order, picks[1:], n)
-    stop = min(start + batch, n)
-    picks[0] = stop if stop < n else 0
+        _shuffle(random, order, part(picks, 1, picks.size), n)
+    picks[0] = start + batch if start + batch < n else 0
     return start

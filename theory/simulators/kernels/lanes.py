@@ -11,6 +11,8 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
+from .views import field
+
 __all__: list[str] = []  # compiled code, for the simulators alone
 
 LANES = 8
@@ -42,7 +44,7 @@ def copies(builder, number) -> Any:
 
 def data_of(context, builder, kind, array) -> Any:
     """Return the address of the first number of an array."""
-    return cgutils.create_struct_proxy(kind)(context, builder, value=array).data
+    return field(context, builder, kind, array, "data")
 
 
 def load(builder, address, j, width=LANES) -> Any:

@@ -5,10 +5,11 @@ The loop calls them at their address, so that other runs do not wait for them to
 ``vectors.py`` in the cache of the functions here.
 """
 
-from numba import boolean, float64, njit, types
+from numba import boolean, float64, int64, njit, types
 
-from .protocol import D_ESTIMATE, KERNEL, STEP_SIZE, Rows, Vector
-from .vectors import add_moved, copy_to, distance, norm1, product_with_difference
+from .protocol import D_ESTIMATE, KERNEL, STEP_SIZE, Vector
+from .vectors import add_moved, distance, norm1, product_with_difference
+from .views import copy_to
 
 __all__: list[str] = []  # compiled code, for the simulators alone
 
@@ -17,8 +18,9 @@ REGRET, LARGEST, BEST = range(3)
 CHANNELS = ("f", "f_average", "grad_l2", "grad_l1", "distance", "D_estimate", "step_size", "move")
 F, F_AVERAGE, GRAD_L2, GRAD_L1, DISTANCE, D_SEEN, STEP_SEEN, MOVE = range(len(CHANNELS))
 
-SEE = types.void(Vector, Rows, Vector, Vector, Vector, float64)
-SEE_STEP = types.void(Vector, Rows, Vector, Vector, Vector, boolean)
+Columns = types.UniTuple(int64, len(CHANNELS))
+SEE = types.void(Vector, Columns, Vector, Vector, Vector, float64)
+SEE_STEP = types.void(Vector, Columns, Vector, Vector, Vector, boolean)
 WEIGH = types.void(float64, float64, Vector, Vector, Vector, Vector, Vector)
 FOLLOW_LEARNER = types.void(Vector, float64, Vector, Vector)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from lastiterate.theory.base.validation import InputError
-from lastiterate.theory.problems.losses import LOSSES
+from lastiterate.theory.problems.losses import KINDS, LOSSES
 
 from .margins import VECTORISED, WIDE, dense_margin, regularised, sparse_margin
 from .protocol import KERNEL, L2, OUTPUTS, SUMS, TIE, TOLERANCE
@@ -221,7 +221,7 @@ def oracle_of(kind: str, sparse: bool, width: int, alone: bool = False) -> Any:
     if kind not in VECTORISED:
         return plain_oracle(kind, sparse)
     if sparse:
-        return sparse_margin
+        return sparse_margin(KINDS[kind])
     if width < WIDE:
-        return dense_margin
+        return dense_margin(KINDS[kind])
     return shared_margin if alone and threads_start_quickly() else wide_margin

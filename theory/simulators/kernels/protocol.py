@@ -25,9 +25,9 @@ and 1.0; an option given as an array has its value of step k. ``g`` may be used 
 
 Both are called at their address: the engine compiles once, each oracle and each step once, when a run first needs it
 and whatever they are combined with. They live in files of their own and must not raise; helpers that they call live in
-the same file. Plain loops compile several times faster than array expressions, and Python cannot call what is compiled
-here. Their parameter types are stated here and nowhere else, so
-such files start with ``# pyright: reportMissingParameterType=false``.
+the same file, best as a `PART`. Plain loops compile several times faster than array expressions, an ``if`` faster than
+``max``, and Python cannot call what is compiled here. Their parameter types are stated here and nowhere else, so such
+files start with ``# pyright: reportMissingParameterType=false``.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,7 +50,9 @@ __all__: list[str] = []  # compiled code, for the simulators alone
 KERNEL: dict[str, Any] = {**JIT, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 # sums may be reordered so that they vectorise; NaN and infinity stay what they are
 SUMS: dict[str, Any] = {**KERNEL, "fastmath": {"reassoc", "contract"}}
-INLINE: dict[str, Any] = {**SUMS, "inline": "always"}  # small parts of a kernel, whose calls would cost more than they
+# Small parts of kernels, compiled within them and rounded as they are. As functions of their own they would be compiled
+# twice, alone and in what calls them, and rounded as whichever kernel came first: they inherit its ``fastmath``.
+PART: dict[str, Any] = {**KERNEL, "inline": "always"}
 
 Array = npt.NDArray[np.float64]
 

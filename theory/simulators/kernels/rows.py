@@ -28,6 +28,7 @@ from .lanes import (
     store,
     vector,
 )
+from .views import field
 
 __all__: list[str] = []  # compiled code, for the simulators alone
 
@@ -38,28 +39,25 @@ _TWOS = ((0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15))
 _FOURS = ((0, 1, 4, 5, 8, 9, 12, 13), (2, 3, 6, 7, 10, 11, 14, 15))
 
 
-def _starts(count: int) -> Any:
-    """Return what gives the places in ``values`` where so many rows begin, from row i of the batch on."""
-
-    @intrinsic
-    def starts(typing_context, rows: Any = None, i: Any = None, stride: Any = None):
-        def codegen(context, builder, signature, arguments):
-            rows_, first, stride_ = arguments
-            batch = cgutils.create_struct_proxy(rows)(context, builder, value=rows_)
-            places = [builder.add(first, WORD(r)) for r in range(count)]
-            chosen = [cgutils.alloca_once_value(builder, place) for place in places]
-            with builder.if_then(builder.icmp_unsigned("!=", batch.nitems, WORD(0))):  # none are listed: all in order
-                for place, number in zip(places, chosen, strict=True):
-                    builder.store(builder.load(builder.gep(batch.data, [place])), number)
-            starts = [builder.mul(builder.load(number), stride_) for number in chosen]
-            return context.make_tuple(builder, signature.return_type, starts)
-
-        return types.UniTuple(uint64, count)(rows, uint64, uint64), codegen
-
-    return starts
+def _row_starts(builder, context, rows, batch, first, count, stride) -> Any:
+    """Return the places in ``values`` where so many rows begin, from row ``first`` of the batch on."""
+    listed = builder.icmp_unsigned("!=", field(context, builder, rows, batch, "nitems"), WORD(0))
+    places = [builder.add(first, WORD(r)) for r in range(count)]
+    chosen = [cgutils.alloca_once_value(builder, place) for place in places]
+    with builder.if_then(listed):  # where none are listed: all in order
+        for place, number in zip(places, chosen, strict=True):
+            builder.store(builder.load(builder.gep(data_of(context, builder, rows, batch), [place])), number)
+    return [builder.mul(builder.load(number), stride) for number in chosen]
 
 
-one_row, two_rows, four_rows, eight_rows = (_starts(count) for count in (1, 2, 4, 8))
+def _for_rows(builder, size, counts, visit) -> None:
+    """Emit ``visit(i, count)`` for rows i..i+count-1 of a block: as many at once as there are counts for."""
+    place = WORD(0)
+    for count in counts:
+        end = builder.and_(size, WORD(-count))  # counts are powers of two
+        with cgutils.for_range_slice(builder, place, end, WORD(count), WORD) as (i, _):
+            visit(i, count)
+        place = end
 
 
 @intrinsic
@@ -89,22 +87,8 @@ def fetch_rows(
     return types.void(values, stride, rows, first, size, d), codegen
 
 
-@intrinsic
-def set_products(
-    typing_context,
-    values: Any = None,
-    starts: Any = None,
-    x: Any = None,
-    low: Any = None,
-    high: Any = None,
-    work: Any = None,
-    i: Any = None,
-):
-    """Set ``work[i + r]`` to the product of row r and x over columns low..high-1.
-
-    The rows begin at ``values[starts[r]]``; there are 1, 2, 4 or 8 of them.
-    """
-    count = len(starts)
+def _setter(counts: tuple[int, ...]) -> Any:
+    """Return what multiplies the rows of a block with x, so many of them at once."""
 
     def body(builder, point, sums, low, high, *rows):
         totals = [cgutils.alloca_once_value(builder, constant(0.0)) for _ in rows]
@@ -135,21 +119,46 @@ def set_products(
             parts = parts if len(parts) > 1 else parts * 2
             pairs = zip(parts[::2], parts[1::2], strict=True)
             parts = [builder.fadd(*(choose(builder, a, b, lanes) for lanes in sides)) for a, b in pairs]
-        store(builder, choose(builder, parts[0], parts[0], range(count)), sums, WORD(0))
+        store(builder, choose(builder, parts[0], parts[0], range(len(rows))), sums, WORD(0))
 
     def codegen(context, builder, signature, arguments):
-        values_, starts_, x_, low, high, work_, i = arguments
-        matrix = data_of(context, builder, values, values_)
-        rows = [builder.gep(matrix, [builder.extract_value(starts_, r)]) for r in range(count)]
-        point, sums = data_of(context, builder, x, x_), builder.gep(data_of(context, builder, work, work_), [i])
-        apart(builder, f"set_{count}_products", [point, sums, low, high, *rows], body)
+        values_, stride, rows_, first, size, x_, low, high, work_ = arguments
+        values, _, rows, _, _, x, _, _, work = signature.args
+        matrix, point = data_of(context, builder, values, values_), data_of(context, builder, x, x_)
+        sums = data_of(context, builder, work, work_)
+
+        def visit(i, count):
+            starts = _row_starts(builder, context, rows, rows_, builder.add(first, i), count, stride)
+            chosen = [builder.gep(matrix, [start]) for start in starts]
+            apart(builder, f"set_{count}_products", [point, builder.gep(sums, [i]), low, high, *chosen], body)
+
+        _for_rows(builder, size, counts, visit)
         return context.get_dummy_value()
 
-    return types.void(values, starts, x, uint64, uint64, work, uint64), codegen
+    @intrinsic
+    def set_products(
+        typing_context,
+        values: Any = None,
+        stride: Any = None,
+        rows: Any = None,
+        first: Any = None,
+        size: Any = None,
+        x: Any = None,
+        low: Any = None,
+        high: Any = None,
+        work: Any = None,
+    ):
+        """Set ``work[:size]`` to the products of x and ``rows[first : first + size]`` over columns low..high-1.
+
+        Row r begins at ``values[r * stride]``; where no rows are listed, they are all in order.
+        """
+        return types.void(values, uint64, rows, uint64, uint64, x, uint64, uint64, work), codegen
+
+    return set_products
 
 
-def _adder(finally_: bool) -> Any:
-    """Return what emits the code of `add_rows`; ``finally_`` tells the caches that the rows have had their use."""
+def _adder(counts: tuple[int, ...], finally_: bool = False) -> Any:
+    """Return what adds up the rows of a block; ``finally_`` tells the caches that the rows have had their use."""
 
     def body(builder, gradient, weights, before, low, high, *rows):
         slopes = load(builder, weights, WORD(0), len(rows))
@@ -165,7 +174,7 @@ def _adder(finally_: bool) -> Any:
                 entry, factor = load(builder, row, j, width), choose(builder, slopes, slopes, [r] * width)
                 other = sums[r % 2]
                 sums[r % 2] = builder.fmul(entry, factor) if other is None else fused(builder, entry, factor, other)
-            return sums[0] if sums[1] is None else builder.fadd(sums[0], sums[1])
+            return sums[0] if sums[1] is None else builder.fadd(*sums)
 
         def visit(j, width=LANES):
             store(builder, total(j, width), gradient, j)
@@ -181,48 +190,42 @@ def _adder(finally_: bool) -> Any:
         for_columns(builder, low, high, visit, visit, rest, after)
 
     def codegen(context, builder, signature, arguments):
-        values_, starts_, before, work_, i, low, high, g_ = arguments
-        values, starts, _, work, _, _, _, g = signature.args
+        values_, stride, rows_, first, size, work_, low, high, g_ = arguments
+        values, _, rows, _, _, work, _, _, g = signature.args
         matrix, gradient = data_of(context, builder, values, values_), data_of(context, builder, g, g_)
-        rows = [builder.gep(matrix, [builder.extract_value(starts_, r)]) for r in range(len(starts))]
-        weights = builder.gep(data_of(context, builder, work, work_), [i])
-        name = f"add_{len(starts)}_rows" + ("_finally" if finally_ else "")
-        apart(builder, name, [gradient, weights, before, low, high, *rows], body)
+        slopes = data_of(context, builder, work, work_)
+
+        def visit(i, count):
+            before = builder.add(first, i)
+            starts = _row_starts(builder, context, rows, rows_, before, count, stride)
+            chosen = [builder.gep(matrix, [start]) for start in starts]
+            name = f"add_{count}_rows" + ("_finally" if finally_ else "")
+            apart(builder, name, [gradient, builder.gep(slopes, [i]), before, low, high, *chosen], body)
+
+        _for_rows(builder, size, counts, visit)
         return context.get_dummy_value()
 
-    return codegen
+    @intrinsic
+    def add_rows(
+        typing_context,
+        values: Any = None,
+        stride: Any = None,
+        rows: Any = None,
+        first: Any = None,
+        size: Any = None,
+        work: Any = None,
+        low: Any = None,
+        high: Any = None,
+        g: Any = None,
+    ):
+        """Add ``rows[first : first + size]``, each times its number in ``work``, to g over columns low..high-1.
+
+        Rows as for products; the first rows of all, those with first == 0, set g instead.
+        """
+        return types.void(values, uint64, rows, uint64, uint64, work, uint64, uint64, g), codegen
+
+    return add_rows
 
 
-@intrinsic
-def add_rows(
-    typing_context,
-    values: Any = None,
-    starts: Any = None,
-    before: Any = None,
-    work: Any = None,
-    i: Any = None,
-    low: Any = None,
-    high: Any = None,
-    g: Any = None,
-):
-    """Add to g the sum of ``work[i + r]`` times row r over columns low..high-1; with before == 0, set it.
-
-    Rows as in `set_products`; ``before`` counts those that g holds already.
-    """
-    return types.void(values, starts, uint64, work, uint64, uint64, uint64, g), _adder(finally_=False)
-
-
-@intrinsic
-def add_rows_finally(
-    typing_context,
-    values: Any = None,
-    starts: Any = None,
-    before: Any = None,
-    work: Any = None,
-    i: Any = None,
-    low: Any = None,
-    high: Any = None,
-    g: Any = None,
-):
-    """Do as `add_rows`, for rows that are not read again soon and should leave the caches to others."""
-    return types.void(values, starts, uint64, work, uint64, uint64, uint64, g), _adder(finally_=True)
+set_products, add_rows = _setter((8, 4, 1)), _adder((8, 4, 1))
+set_wide_products, add_wide_rows = _setter((8, 4, 2, 1)), _adder((8, 4, 2, 1), finally_=True)

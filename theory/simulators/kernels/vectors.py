@@ -2,16 +2,13 @@
 """Compiled operations on vectors that the loop needs between two steps."""
 
 import math
-from typing import Any
 
 import numpy as np
-from numba import njit, prange, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import njit, prange
 
 from lastiterate.theory.base.jit import JIT_PARALLEL
 
-from .protocol import KERNEL, STRIP, SUMS
+from .protocol import KERNEL, PART, STRIP, SUMS
 
 __all__: list[str] = []  # compiled code, for the simulators alone
 
@@ -75,20 +72,7 @@ def distance(a, b):
     return math.sqrt(total)
 
 
-@intrinsic
-def copy_to(typing_context, target: Any = None, source: Any = None):
-    """Copy all numbers of a vector to the beginning of another one."""
-
-    def codegen(context, builder, signature, arguments):
-        kinds = zip(signature.args, arguments, strict=True)
-        to, of = (cgutils.create_struct_proxy(kind)(context, builder, value=value) for kind, value in kinds)
-        cgutils.raw_memcpy(builder, to.data, of.data, of.nitems, 8)
-        return context.get_dummy_value()
-
-    return types.void(target, source), codegen
-
-
-@njit(**KERNEL)
+@njit(**PART)
 def add_decay(g, decay, x):
     """g += decay x: weight decay coupled with the gradient."""
     if decay != 0.0:

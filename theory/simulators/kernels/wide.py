@@ -13,9 +13,9 @@ import numpy as np
 from numba import get_num_threads, njit, prange, set_num_threads
 from numba.np.ufunc import threading_layer
 
-from .margins import copy_labels, to_slopes
-from .protocol import INLINE, KERNEL, KIND, L2, STRIP, SUMS, named
-from .rows import add_rows_finally, eight_rows, four_rows, one_row, set_products, two_rows
+from .margins import copy_labels, slopes_of
+from .protocol import KERNEL, KIND, L2, STRIP, SUMS, named
+from .rows import add_wide_rows, set_wide_products
 from .vectors import shared_norm2
 
 __all__: list[str] = []  # compiled code, for the simulators alone
@@ -24,39 +24,7 @@ NUMBERS, MOST = 1 << 20, 16  # so many numbers stay in the shared cache between 
 ALLOCATES: dict[str, Any] = {**SUMS, "_nrt": True}
 U = np.uint64
 
-
-@njit(**INLINE)
-def _products(values, stride, rows, first, size, x, low, high, work):
-    """Set ``work[:size]`` to the products of a block's rows and x over some columns."""
-    i = U(0)
-    while i + U(8) <= size:
-        set_products(values, eight_rows(rows, first + i, stride), x, low, high, work, i)
-        i += U(8)
-    if i + U(4) <= size:
-        set_products(values, four_rows(rows, first + i, stride), x, low, high, work, i)
-        i += U(4)
-    if i + U(2) <= size:
-        set_products(values, two_rows(rows, first + i, stride), x, low, high, work, i)
-        i += U(2)
-    if i < size:
-        set_products(values, one_row(rows, first + i, stride), x, low, high, work, i)
-
-
-@njit(**INLINE)
-def _combine(values, stride, rows, first, size, work, low, high, g):
-    """Add the rows of a block, each times its slope in ``work``, to g over some columns; the first block sets them."""
-    i = U(0)
-    while i + U(8) <= size:
-        add_rows_finally(values, eight_rows(rows, first + i, stride), first + i, work, i, low, high, g)
-        i += U(8)
-    if i + U(4) <= size:
-        add_rows_finally(values, four_rows(rows, first + i, stride), first + i, work, i, low, high, g)
-        i += U(4)
-    if i + U(2) <= size:
-        add_rows_finally(values, two_rows(rows, first + i, stride), first + i, work, i, low, high, g)
-        i += U(2)
-    if i < size:
-        add_rows_finally(values, one_row(rows, first + i, stride), first + i, work, i, low, high, g)
+to_slopes = njit(**SUMS)(named(slopes_of, "to_slopes"))  # all losses: few wait for it
 
 
 @njit(**KERNEL)
@@ -100,14 +68,14 @@ def _margin(k, x, rows, values, index, target, params, with_value, work, g):
         copy_labels(target, rows, first, size, work)
         for strip in prange(strips):
             low = U(strip * STRIP)
-            _products(values, stride, rows, first, size, x, low, min(low + U(STRIP), d), parts[strip])
+            set_wide_products(values, stride, rows, first, size, x, low, min(low + U(STRIP), d), parts[strip])
         for i in range(size):
             work[i] = _total(parts, i)
         value += to_slopes(kind, size, scale, with_value, work)
         if g.size:
             for strip in prange(strips):
                 low = U(strip * STRIP)
-                _combine(values, stride, rows, first, size, work, low, min(low + U(STRIP), d), g)
+                add_wide_rows(values, stride, rows, first, size, work, low, min(low + U(STRIP), d), g)
         first += size
     value /= count
     if l2 > 0.0:

@@ -14,6 +14,7 @@ from lastiterate.theory.simulators.kernels.protocol import (
     D_ESTIMATE,
     FIRST,
     KERNEL,
+    PART,
     STEP_SIZE,
     SUMS,
     WEIGHT,
@@ -22,14 +23,15 @@ from lastiterate.theory.simulators.kernels.protocol import (
     RunFacts,
     no_bound,
 )
-from lastiterate.theory.simulators.kernels.vectors import add_decay, copy_to, distance, dot
+from lastiterate.theory.simulators.kernels.vectors import add_decay, distance, dot
+from lastiterate.theory.simulators.kernels.views import copy_to
 
 __all__ = ["dog", "dog_layerwise", "dowg"]
 
 DISTANCE, SQUARES, TOTAL = FIRST, FIRST + 1, FIRST + 2
 
 
-@njit(**KERNEL)
+@njit(**PART)
 def _move(x, step, g):
     for j in range(x.size):
         x[j] -= step * g[j]

@@ -24,7 +24,8 @@ from lastiterate.theory.simulators.kernels.protocol import (
     Method,
     no_bound,
 )
-from lastiterate.theory.simulators.kernels.vectors import add_decay, copy_to, dot, norm1
+from lastiterate.theory.simulators.kernels.vectors import add_decay, dot, norm1
+from lastiterate.theory.simulators.kernels.views import copy_to
 
 from .distance_theory import grow
 

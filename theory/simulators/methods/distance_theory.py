@@ -21,6 +21,7 @@ from lastiterate.theory.simulators.kernels.protocol import (
     D_ESTIMATE,
     FIRST,
     KERNEL,
+    PART,
     STEP_SIZE,
     SUMS,
     WEIGHT,
@@ -28,7 +29,8 @@ from lastiterate.theory.simulators.kernels.protocol import (
     Method,
     RunFacts,
 )
-from lastiterate.theory.simulators.kernels.vectors import copy_to, dot, norm1, product_with_difference
+from lastiterate.theory.simulators.kernels.vectors import dot, norm1, product_with_difference
+from lastiterate.theory.simulators.kernels.views import copy_to
 
 __all__ = ["dadapt_adagrad", "dadapt_da", "dadapt_gd", "prodigy_da", "prodigy_gd", "resetting"]
 
@@ -43,7 +45,7 @@ def _add(target, factor, vector):
         target[j] += factor * vector[j]
 
 
-@njit(**KERNEL)
+@njit(**PART)
 def grow(scalars, estimate, growth_rate):
     """d <- max(d, min(estimate, growth_rate d)); without gradient (nan) or with lost ones (inf) nothing changes."""
     d = scalars[DISTANCE]

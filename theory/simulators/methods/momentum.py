@@ -12,8 +12,6 @@ import numpy as np
 from numba import njit
 
 from lastiterate.theory.base.validation import InputError
-from lastiterate.theory.rates.methods.momentum import momentum_rate, spa_rate
-from lastiterate.theory.rates.sgd import BaseRate
 from lastiterate.theory.simulators.kernels.protocol import KERNEL, Bound, Method, RunFacts, no_bound
 from lastiterate.theory.simulators.kernels.vectors import add_decay
 
@@ -73,6 +71,8 @@ def spa(k, lr, loss, x, g, rows, state, memory, scalars, options):
 
 def momentum_bound(facts: RunFacts) -> Bound:
     """Return the certified bound of SGD with momentum."""
+    from lastiterate.theory.rates.methods.momentum import momentum_rate
+
     if np.any(facts.options["dampening"]):
         return Bound(None, reason="the momentum bound is for dampening = 0")
     return _certified(momentum_rate, facts, facts.options["beta"])
@@ -80,6 +80,8 @@ def momentum_bound(facts: RunFacts) -> Bound:
 
 def heavy_ball_bound(facts: RunFacts) -> Bound:
     """Return the bound of the buffer form, which is the same method for constant steps and momentum."""
+    from lastiterate.theory.rates.methods.momentum import momentum_rate
+
     if np.ptp(facts.lrs) > 0.0 or np.ndim(facts.options["beta"]):
         return Bound(None, reason="the momentum bound covers heavy_ball for constant steps and momentum only")
     return _certified(momentum_rate, facts, facts.options["beta"])
@@ -87,10 +89,12 @@ def heavy_ball_bound(facts: RunFacts) -> Bound:
 
 def spa_bound(facts: RunFacts) -> Bound:
     """Return the certified bound of stochastic primal averaging."""
+    from lastiterate.theory.rates.methods.momentum import spa_rate
+
     return _certified(spa_rate, facts, facts.options["c"])
 
 
-def _certified(rate: Callable[..., BaseRate], facts: RunFacts, averaging: Any) -> Bound:
+def _certified(rate: Callable[..., Any], facts: RunFacts, averaging: Any) -> Bound:
     """Return the bound that takes no longer than the run, from inequalities that survive noise where there is noise."""
     try:
         found = rate(

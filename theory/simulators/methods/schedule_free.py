@@ -23,7 +23,8 @@ def schedule_free(k, lr, loss, x, g, rows, state, memory, scalars, options):
     beta, decay, warmup, z, mean = options[0], options[3], options[4], state[0], state[1]
     if k < warmup:
         lr *= (k + 1.0) / warmup
-    scalars[LR_MAX] = max(lr, scalars[LR_MAX])
+    if lr > scalars[LR_MAX]:
+        scalars[LR_MAX] = lr
     weight = (k + 1.0) ** options[1] * scalars[LR_MAX] ** options[2]
     scalars[WEIGHT_SUM] += weight
     c = weight / scalars[WEIGHT_SUM] if scalars[WEIGHT_SUM] > 0.0 else 0.0
