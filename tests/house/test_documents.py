@@ -54,10 +54,15 @@ def test_every_guide_is_reached_from_the_start_page():
     assert guides <= set(re.findall(r"^([\w/]+)$", start, flags=re.MULTILINE))
 
 
-def test_names_with_dots_in_the_guides_exist():
-    guides = [*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-    ours = r"`((?:lastiterate|theory|solvers|experiments|paper_figures)\.[\w.]+)`"
-    names = {name for guide in guides for name in re.findall(ours, guide.read_text())}
+def test_names_with_dots_in_guides_and_docstrings_exist():
+    texts = [*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    texts += [
+        file
+        for folder in ("theory", "solvers", "experiments", "paper_figures")
+        for file in ROOT.glob(f"{folder}/**/*.py")
+    ]
+    ours = r"`((?:lastiterate|theory|solvers|experiments|paper_figures)\.[\w.]*\w)`"
+    names = {name for text in texts for name in re.findall(ours, text.read_text())}
     assert len(names) > 3
     for name in names:
         assert pkgutil.resolve_name(name if name.startswith("lastiterate.") else f"lastiterate.{name}"), name
