@@ -225,9 +225,12 @@ def test_a_mistake_in_a_grid_is_told_once(tmp_path):
     assert "and 2 more were rejected" in result.stderr
 
 
-def test_the_status_of_a_sweep_tells_a_failure_once(call):
+def test_the_failures_of_a_sweep_fit_and_its_status_tells_each_once(call, monkeypatch):
     Path("sweep.toml").write_text('[[grid]]\ntarget = "problem:nonsense"\nseed = [0, 1, 2]\n')
-    CliRunner().invoke(app, ["sweep", "run", "sweep.toml", "-j", "1"])
+    monkeypatch.setattr(Console, "is_terminal", property(lambda console: True))
+    told = CliRunner().invoke(app, ["sweep", "run", "sweep.toml", "-j", "1"]).stderr
+    failure = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told[told.index('{"') :])
+    assert max(map(len, failure.splitlines())) <= 80
     printed = " ".join(call("sweep", "status").split())
     assert printed.count("got nonsense") == 1
     assert "failures: 3 runs: InputError: problem: expected one of" in printed

@@ -1,5 +1,6 @@
 """Command ``sweep``: many runs, resumable, on this machine or a cluster; their progress; their results as CSV."""
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
@@ -86,7 +87,8 @@ def run(
     rejected = _by_reason((reason, str(index)) for index, reason in result.rejected.items())
     for reason, runs in islice(rejected.items(), SHOWN):
         tell(f"{_were('run', runs)} rejected: {reason}")
-    failures = _by_reason((str(record.error), record.spec.to_json()) for record in failed)
+    # with spaces, where a terminal may break the line
+    failures = _by_reason((str(record.error), json.dumps(json.loads(record.spec.to_json()))) for record in failed)
     for reason, runs in islice(failures.items(), SHOWN):
         tell(f"{runs[0]}{f' and {len(runs) - 1} more' if len(runs) > 1 else ''} failed: {reason}")
     if plot is not None:
