@@ -176,6 +176,7 @@ def show(result: Any, sentences: dict[str, list[str]], as_json: bool) -> None:
     """Print for each workload the verdict, a table of planned contrasts, one of results, and how they were found."""
     from lastiterate.experiments.report.findings import method, refinement, theory, verdict
     from lastiterate.experiments.report.tables import contrast_rows
+    from lastiterate.experiments.statistics.rounding import rounded
 
     if as_json:
         emit(result.table(), as_json=True, extra={"provenance": result.provenance, "findings": sentences})
@@ -194,7 +195,7 @@ def show(result: Any, sentences: dict[str, list[str]], as_json: bool) -> None:
             {
                 "schedule": row.schedule,
                 "mean": f"{row.mean:.4g}",
-                "std dev": "" if math.isnan(row.spread) else f"{row.spread:.2g}",
+                "std dev": rounded(row.spread),
                 "base lr": "none" if row.base_lr is None else f"{row.base_lr:.3g}",
                 "grid": row.grid,
                 "diverged": row.diverged,
