@@ -95,6 +95,9 @@ def draw(now: dict[str, Any]) -> None:
         axes = figure.add_subplot()
         for (label, curve), marker in zip(noted["scaling"]["curves"].items(), "osv^Dx", strict=False):
             axes.loglog([int(size) for size in curve], list(curve.values()), marker=marker, markersize=4, label=label)
+        sizes = sorted({int(size) for curve in noted["scaling"]["curves"].values() for size in curve})
+        axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+        axes.set_xticks([], minor=True)  # their labels would run into each other
         axes.set(xlabel=noted["scaling"]["unit"], ylabel="seconds", title=name.partition(": ")[2].replace("_", " "))
         axes.grid(visible=True, alpha=0.3)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

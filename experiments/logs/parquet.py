@@ -1,11 +1,11 @@
 """Parquet tables, as W&B keeps the history of a run; needs pyarrow."""
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lastiterate.theory.base.extras import require
 from lastiterate.theory.base.validation import InputError
 
 from .table import Column, LogTable, Text
@@ -22,13 +22,10 @@ def read_parquet(file: Path) -> LogTable:
     ------
     InputError
         If the file is damaged, or declares more than a billion values.
-    ImportError
+    MissingExtraError
         If pyarrow is not installed.
     """
-    try:
-        pq: Any = import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise ImportError('reading parquet needs: pip install "lastiterate[parquet]"') from error
+    pq: Any = require("pyarrow.parquet", "parquet", purpose="reading parquet")
     try:
         source: Any = pq.ParquetFile(file)
         declared = source.metadata.num_rows * source.metadata.num_columns

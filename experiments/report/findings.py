@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from lastiterate.experiments.replay.result import Row, WorkloadReplay
 from lastiterate.experiments.statistics import Comparison, as_losses, detectable_difference, rank_correlation
+from lastiterate.experiments.statistics.rounding import rounded
 from lastiterate.theory.optimal.refinement_limits import norm_limits
 from lastiterate.theory.rates.compare import compare
 
-__all__ = ["ENOUGH_SEEDS", "findings", "method", "refinement", "relative", "rounded", "theory", "verdict"]
+__all__ = ["ENOUGH_SEEDS", "findings", "method", "refinement", "relative", "theory", "verdict"]
 
 ENOUGH_SEEDS = 8  # they find 1.5 standard deviations of the paired differences under four contrasts
 NOTHING = "Every schedule had a diverged run at every base learning rate; nothing can be compared."
@@ -83,17 +84,6 @@ def _p(value: float) -> str:
 def _size(workload: WorkloadReplay, found: Comparison, value: float) -> str:
     unit = relative(workload, found)
     return rounded(value) if math.isnan(unit) else f"{rounded(value / unit)}%"
-
-
-def rounded(value: float, sign: str = "") -> str:
-    """Return two digits without an exponent where that is short; nothing for what is not finite.
-
-    >>> rounded(0.0123), rounded(36.4, "+"), rounded(-1234.5), rounded(3.6e7), rounded(math.inf)
-    ('0.012', '+36', '-1,234', '3.6e+07', '')
-    """
-    if not math.isfinite(value):
-        return ""
-    return format(value, f"{sign},.0f" if 10.0 <= abs(value) < 1e6 else f"{sign}.2g")
 
 
 def relative(workload: WorkloadReplay, found: Comparison) -> float:
@@ -248,7 +238,9 @@ def _correction(workload: WorkloadReplay) -> str:
     text += f"most {workload.plan.level:g}"
     if not math.isfinite(reach):
         return f"{text}."
-    return f"{text}; {n} seeds find {reach:.2g} standard deviations of the paired differences with probability 0.8."
+    return (
+        f"{text}; {n} seeds find {rounded(reach)} standard deviations of the paired differences with probability 0.8."
+    )
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -258,4 +250,4 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def _plus_minus(row: Row) -> str:
-    return f"{row.mean:.4g}" + ("" if math.isnan(row.spread) else f" (standard deviation {row.spread:.2g})")
+    return f"{row.mean:.4g}" + ("" if math.isnan(row.spread) else f" (standard deviation {rounded(row.spread)})")

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from lastiterate.experiments.replay.result import Replay, WorkloadReplay
 from lastiterate.experiments.statistics import Comparison
+from lastiterate.experiments.statistics.rounding import rounded
 from lastiterate.theory.rates.compare import DEFAULT_FAMILIES, compare
 from lastiterate.theory.schedules import parse
 
-from .findings import relative, rounded
+from .findings import relative
 
 __all__ = ["Table", "contrast_rows", "contrasts", "provenance", "results", "theory_rates"]
 

@@ -4,6 +4,7 @@
 `differences`          paired differences with Student's t interval, equivalence at a margin, detectable differences
 `contrasts`            contrasts named before the run in a TOML file (`read_plan`), compared with Holm's correction
 `ranks`                mean ranks over workloads with Friedman's test and Nemenyi's critical difference
+`rounding`             two digits of a number, as people read them
 `response`             the loss against the base learning rate, and whether the best of a grid lies inside it
 `theory.base.intervals`  Student's t interval of a mean, order-statistic interval of a median with its true level
 =====================  =============================================================================================

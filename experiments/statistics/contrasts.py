@@ -22,6 +22,7 @@ from .differences import (
     holm_confidence,
     paired_difference,
 )
+from .rounding import rounded
 
 __all__ = ["Comparison", "Contrast", "Plan", "compare", "default_plan", "read_plan"]
 
@@ -194,7 +195,7 @@ class Comparison:
             words.append(f", of a match within {_margin(self.contrast)} {self.p_equivalent:.2g}")
         words.append(f", {difference.n_below} of {difference.n} seeds below")
         if not (self.differs or self.matches) and math.isfinite(self.detectable):
-            words.append(f"; they would have found a difference of {self.detectable:.2g}")
+            words.append(f"; they would have found a difference of {rounded(self.detectable)}")
         return "".join(words)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lastiterate.theory.base.errors import LastIterateError
-from lastiterate.theory.base.extras import install_hint
+from lastiterate.theory.base.extras import require
 from lastiterate.theory.base.validation import InputError, check_choice, check_count
 
 from .liveness import end_with
@@ -105,7 +105,9 @@ def open_engine(
     Raises
     ------
     EngineError
-        If the scheduler does not answer, has no workers, or Dask is not installed.
+        If the scheduler does not answer or has no workers.
+    MissingExtraError
+        If Dask is asked for and not installed.
     """
     check_choice(engine, "engine", ENGINES)
     if n_jobs is not None:
@@ -166,16 +168,11 @@ class _Loky:
 
 @contextmanager
 def _open_dask(n_jobs: int | None, scheduler: str | None, device: str) -> Generator[Engine, None, None]:
-    try:
-        from distributed import Client, LocalCluster
-    except ModuleNotFoundError as error:
-        if error.name not in ("distributed", "dask"):
-            raise
-        raise EngineError("engine 'dask' needs Dask: " + install_hint("cluster")) from error
+    distributed: Any = require("distributed", "cluster", purpose="engine 'dask'")
     if scheduler is None:
         n_workers = n_jobs or len(visible_devices(device)) or _n_cores()
         with (
-            LocalCluster(
+            distributed.LocalCluster(
                 n_workers=n_workers,
                 threads_per_worker=1,
                 host=_LOOPBACK,
@@ -183,14 +180,14 @@ def _open_dask(n_jobs: int | None, scheduler: str | None, device: str) -> Genera
                 worker_dashboard_address=f"{_LOOPBACK}:0",
                 env=_ONE_THREAD,
             ) as cluster,
-            Client(cluster) as client,
+            distributed.Client(cluster) as client,
         ):
             yield _dask_engine(client, n_jobs)
         return
     try:
         # knock first: a client that fails to connect leaves a loop behind on which the next one can hang
         asyncio.run(_knock(scheduler))
-        client = Client(scheduler, timeout=CONNECT_TIMEOUT_S)
+        client = distributed.Client(scheduler, timeout=CONNECT_TIMEOUT_S)
     except (OSError, ValueError, TimeoutError) as error:
         raise EngineError(
             f"no Dask scheduler answers at {scheduler} within {CONNECT_TIMEOUT_S:g} s ({type(error).__name__}); "

@@ -250,10 +250,12 @@ class Store(StoreFile):
         with self._errors_explained("be read"):
             if keys is None:
                 where = "" if status is None else "WHERE status = ? "
-                yield from self._db.execute(
+                found = self._db.execute(
                     f"SELECT * FROM runs {where}ORDER BY rowid LIMIT ?",
                     (*([] if status is None else [status]), -1 if limit is None else limit),
                 )
+                # not from the cursor itself: a reader that stops early may close it after the store
+                yield from (row for row in found)
                 return
             for chunk in _chunks(keys, 500):
                 found = {row["key"]: row for row in self._rows(chunk)}
@@ -262,9 +264,10 @@ class Store(StoreFile):
     def overview(self) -> Iterator[tuple[str, str, str, str]]:
         """Yield target, version of the code, status and specification (as JSON) of every run, quickly."""
         with self._errors_explained("be read"):
-            yield from self._db.execute(
+            found = self._db.execute(
                 "SELECT json_extract(spec, '$.target'), code_version, status, spec FROM runs ORDER BY rowid"
             )
+            yield from (row for row in found)
 
     def _rows(self, keys: Sequence[str]) -> list[sqlite3.Row]:
         marks = ",".join("?" * len(keys))

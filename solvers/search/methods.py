@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lastiterate.theory.base.extras import require
 from lastiterate.theory.base.validation import Array, InputError
 
 from .spaces import Space
@@ -109,10 +110,7 @@ def differential_evolution(space: Space, evaluate: Evaluator, budget: int, seed:
 
 def cma_search(space: Space, evaluate: Evaluator, budget: int, seed: int) -> None:
     """CMA-ES of the package ``cma`` from the best of a tenth of the budget, restarted when it stops early."""
-    try:
-        import cma
-    except ImportError as error:
-        raise ImportError("search method 'cma' needs the package cma: pip install cma") from error
+    cma: Any = require("cma", "search", purpose="the search method 'cma'")
     if space.dim == 1:  # CMA-ES has nothing to adapt in one dimension
         return random_search(space, evaluate, budget, seed)
     points = space.sample(max(budget // 10, 1), seed)

@@ -76,7 +76,7 @@ class Evaluation:
 
 
 class Objective(Protocol):
-    """What a search needs to know; the bundled ones are in this module, sweeps in `experiments.search_objectives`."""
+    """What a search needs to know; the bundled ones are in this module, sweeps in `experiments.sweep.objectives`."""
 
     @property
     def name(self) -> str:

@@ -171,7 +171,7 @@ def search(
     Parameters
     ----------
     objective : Objective
-        `LinearRegression`, `ConvexProblem`, `TheoryRate`, or one of `experiments.search_objectives`.
+        `LinearRegression`, `ConvexProblem`, `TheoryRate`, or one of `experiments.sweep.objectives`.
     families : sequence of str, optional
         Names of `SPACES`, all by default, or of `WIDE`, with options that are not searched after a colon:
         ``"cosine:warmup_kind=cosine"``.

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,9 @@ from typer.testing import CliRunner
 
 import lastiterate as li
 from lastiterate.cli import app, main
+from lastiterate.commands._output import tell
 from lastiterate.commands._table import show_table, shown
+from lastiterate.experiments.integrations.snippets import SNIPPETS, snippet
 
 LONG = "wsd:cooldown=0.2,kind=sqrt"
 KEYS = Path(__file__).with_name("json_keys.json")
@@ -89,7 +92,7 @@ def test_what_a_command_prints_fits_80_columns(call, name):
 def test_json_keys_are_those_that_were_promised(call, name):
     if name in AFTER:
         call(*COMMANDS[AFTER[name]])
-    document = json.loads(call(*{**COMMANDS, **GPU}[name], "--json"))
+    document = json.loads(call(*{**COMMANDS, **GPU}[name], "--json"), parse_constant=pytest.fail)  # NaN is no JSON
     rows = document.pop("rows")
     found = {"document": sorted(document), "row": sorted({key for row in rows for key in row})}
     promised = json.loads(KEYS.read_text())
@@ -123,6 +126,38 @@ def test_no_width_breaks_a_word_or_a_number(data, n_columns, n_rows):
         for value in row.values():
             assert shown(value) in printed
     assert max(map(len, printed.splitlines()), default=0) <= 80
+
+
+@given(st.data(), st.integers(1, 9), st.integers(1, 4))
+def test_wide_has_a_line_for_every_row_with_all_its_cells(data, n_columns, n_rows):
+    names = [f"column{i}" for i in range(n_columns)]
+    rows = [{name: data.draw(CELLS) for name in names} for _ in range(n_rows)]
+    console = Console(file=io.StringIO(), width=80)
+    show_table(console, rows, wide=True)
+    printed = [line.strip("│") for line in console.file.getvalue().splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in line.split("│")] for line in printed] == [
+        [shown(value) for value in row.values()] for row in rows
+    ]
+    assert console.width == 80
+
+
+def test_a_failure_breaks_between_words_on_a_terminal_and_is_one_line_elsewhere(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    install = 'pip install "lastiterate[optimizers]"'
+    text = f"the optimizer 'schedule_free_adamw' needs the package schedulefree; install it with: {install}"
+    tell(text, label="error")
+    assert capsys.readouterr().err == f"error: {text}\n"
+    monkeypatch.setattr(Console, "is_terminal", property(lambda console: True))
+    tell(text, label="error")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().err).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert " ".join(line.strip() for line in lines) == f"error: {text}"
+    assert install in lines[-1]  # to be pasted
+
+
+@pytest.mark.parametrize("framework", SNIPPETS)
+def test_code_to_be_pasted_fits_80_columns(framework):
+    assert max(map(len, snippet(framework, "schedule.json", 100_000, "adam").splitlines())) <= 80
 
 
 def test_version():
@@ -188,6 +223,17 @@ def test_a_mistake_in_a_grid_is_told_once(tmp_path):
     assert result.exit_code == 1
     assert result.stderr.count("base_lr: expected") == 1
     assert "and 2 more were rejected" in result.stderr
+
+
+def test_the_failures_of_a_sweep_fit_and_its_status_tells_each_once(call, monkeypatch):
+    Path("sweep.toml").write_text('[[grid]]\ntarget = "problem:nonsense"\nseed = [0, 1, 2]\n')
+    monkeypatch.setattr(Console, "is_terminal", property(lambda console: True))
+    told = CliRunner().invoke(app, ["sweep", "run", "sweep.toml", "-j", "1"]).stderr
+    failure = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told[told.index('{"') :])
+    assert max(map(len, failure.splitlines())) <= 80
+    printed = " ".join(call("sweep", "status").split())
+    assert printed.count("got nonsense") == 1
+    assert "failures: 3 runs: InputError: problem: expected one of" in printed
 
 
 FILES = {

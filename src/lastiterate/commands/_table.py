@@ -1,5 +1,7 @@
 """Tables that fit: a table, the table without what is the same in every row, or one card a row; no word is broken."""
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Any
@@ -9,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 Row = Mapping[str, Any]
+
+_INSTALL = re.compile("pip install [^ ]+")
 
 
 def show_table(console: Console, rows: Sequence[Row], *, title: str = "", wide: bool = False) -> None:
@@ -22,7 +26,7 @@ def show_table(console: Console, rows: Sequence[Row], *, title: str = "", wide: 
     if natural_width(rows, columns) > width:
         columns, same = varying(rows)
     if natural_width(rows, columns) <= width:
-        console.print(_table(rows, columns, width), width=width, crop=False)
+        _print_table(console, _table(rows, columns, width), width)
     else:
         columns, same = (list(rows[0]), []) if len(rows) == 1 else (columns, same)
         for row in rows:
@@ -71,6 +75,13 @@ def _table(rows: Sequence[Row], columns: Sequence[str], width: int) -> Renderabl
     return table
 
 
+def _print_table(console: Console, table: RenderableType, width: int) -> None:
+    """Print a table wider than the console, which by itself takes the lesser of its own width and a given one."""
+    before, console.width = console.width, width
+    console.print(table, crop=False)
+    console.width = before
+
+
 def _card(console: Console, row: Row, columns: Sequence[str]) -> None:
     """One row below its first value: short values side by side, long ones on lines of their own."""
     first, *rest = columns
@@ -90,23 +101,36 @@ def _card(console: Console, row: Row, columns: Sequence[str]) -> None:
 
 def lines(console: Console, text: str, style: str = "") -> None:
     """Print a text that breaks between words only: what is longer than a line, such as a name to type, stays whole."""
-    whole = plain(text).plain
-    indent = " " * (len(whole) - len(whole.lstrip()))
-    for line in wrap(
-        whole.strip(),
-        max(console.width, 20),
-        initial_indent=indent,
-        subsequent_indent=f"{indent}  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    ):
+    for line in wrapped(text, console.width):
         console.print(Text(line, style=style), highlight=False, soft_wrap=True)
 
 
+def wrapped(text: str, width: int) -> list[str]:
+    """Return the lines of a text, broken between words only, with what hangs over indented; a command stays whole.
+
+    >>> wrapped('error: torch is missing; pip install "lastiterate[torch]"', 32)
+    ['error: torch is missing;', '  pip install "lastiterate[torch]"']
+    """
+    found: list[str] = []
+    for line in plain(text).plain.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()))
+        whole = _INSTALL.sub(lambda command: command[0].replace(" ", "\0"), line.strip())
+        parts = wrap(
+            whole,
+            max(width, 20),
+            initial_indent=indent,
+            subsequent_indent=f"{indent}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        found += [part.replace("\0", " ") for part in parts]
+    return found
+
+
 def shown(value: Any) -> str:
-    """Return a cell: six digits of a number, nothing for None."""
+    """Return a cell: six digits of a number, nothing for None and for what is not a number."""
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return "" if math.isnan(value) else f"{value:.6g}"
     return "" if value is None else str(value)
 
 

@@ -102,7 +102,7 @@ def compare(
     given = load_all(list(schedules or DEFAULT_FAMILIES), n_steps, default)
     rows = compared(given, D, caps)
     n = int(given[0].steps.size)
-    title = f"Rates at the best base learning rate, in units of the {_optimum(caps)}, N = {n}"
+    title = f"N = {n}: rates at the best base learning rate over the {_optimum(caps)}"
     extra = {"n_steps": n, "D": D, "G": told(caps, G, as_json=True)} if as_json else None
     emit(rows, as_json=as_json, title=title, extra=extra)
     if plot is not None:

@@ -86,7 +86,8 @@ def _say(head: str, text: str) -> None:
 
 def lessons(workload: Any) -> list[str]:
     """Set what theory tells of every schedule beside what was measured, and say whether refinement helped."""
-    from lastiterate.experiments.report.findings import refinement, relative, rounded
+    from lastiterate.experiments.report.findings import refinement, relative
+    from lastiterate.experiments.statistics.rounding import rounded
     from lastiterate.theory.rates.compare import compare
 
     rates = {row.schedule: row.exact for row in compare({s.name: s.steps for s in workload.schedules})}

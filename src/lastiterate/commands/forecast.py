@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from ._output import JsonFlag, PlotOption, emit
+from ._output import JsonFlag, PlotOption, emit, tell
 from ._schedules import load_all
 from .bounds import save
 
@@ -72,7 +71,7 @@ def forecast(
     if fit.unidentified:
         said |= {f"not identified by these runs: {', '.join(fit.unidentified)}": None}
     for note in said:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"note: {note}", markup=False)
+        tell(note, label="note")
     if out is not None:
         _write(out, wanted["best"], fit)
     if plot is not None:

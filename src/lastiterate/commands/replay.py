@@ -154,7 +154,8 @@ def replay(
     sentences = {workload.workload: findings(workload) for workload in result.workloads}
     show(result, sentences, as_json)
     if out is not None and not as_json:
-        typer.echo(f"written: {out / 'report.html'}, {out / 'replay.json'}; pictures: {out / 'report_figures'}")
+        written = f"written: {out / 'report.html'}, {out / 'replay.json'}; pictures: {out / 'report_figures'}"
+        lines(Console(), written)
 
 
 def of_the_average(workload: Any) -> list[str]:
@@ -175,10 +176,10 @@ def show(result: Any, sentences: dict[str, list[str]], as_json: bool) -> None:
     """Print for each workload the verdict, a table of planned contrasts, one of results, and how they were found."""
     from lastiterate.experiments.report.findings import method, refinement, theory, verdict
     from lastiterate.experiments.report.tables import contrast_rows
+    from lastiterate.experiments.statistics.rounding import rounded
 
     if as_json:
-        rows = [{key: _json_number(value) for key, value in row.items()} for row in result.table()]
-        emit(rows, as_json=True, extra={"provenance": result.provenance, "findings": sentences})
+        emit(result.table(), as_json=True, extra={"provenance": result.provenance, "findings": sentences})
         return
     for workload in result.workloads:
         console = Console()
@@ -194,7 +195,7 @@ def show(result: Any, sentences: dict[str, list[str]], as_json: bool) -> None:
             {
                 "schedule": row.schedule,
                 "mean": f"{row.mean:.4g}",
-                "std dev": "" if math.isnan(row.spread) else f"{row.spread:.2g}",
+                "std dev": rounded(row.spread),
                 "base lr": "none" if row.base_lr is None else f"{row.base_lr:.3g}",
                 "grid": row.grid,
                 "diverged": row.diverged,
@@ -269,7 +270,7 @@ def report(
     write_report(result, out)
     show(result, {workload.workload: findings(workload) for workload in result.workloads}, as_json)
     if not as_json:
-        typer.echo(f"written: {out}, and its pictures to {out.with_name(f'{out.stem}_figures')}")
+        lines(Console(), f"written: {out}, and its pictures to {out.with_name(f'{out.stem}_figures')}")
 
 
 def analyse(
@@ -318,20 +319,15 @@ def analyse(
         "common D": analysis.common_D,
         "columns": "final loss; bound at the common D; bound tuned over D; D for which the peak lr is best; "
         "Kendall's tau of the loss curve and the bound along training",
-        "tau of final loss and bound": _json_number(analysis.tau_bound),
-        "tau of final loss and tuned bound": _json_number(analysis.tau_tuned),
+        "tau of final loss and bound": analysis.tau_bound,
+        "tau of final loss and tuned bound": analysis.tau_tuned,
         "loss column": analysis.runs[0].loss_column,
         "notes": "; ".join(f"{Path(run.source).name}: {note}" for run in analysis.runs for note in run.notes) or None,
     }
     if as_json:
-        plain = [{key: value for key, value in vars(run).items() if np.ndim(value) == 0} for run in analysis.runs]
-        rows = [{key: _json_number(value) for key, value in run.items()} for run in plain]
+        rows = [{key: value for key, value in vars(run).items() if np.ndim(value) == 0} for run in analysis.runs]
     emit(rows, as_json=as_json, title="Recorded runs and their convex bounds", extra=extra)
     if plot is not None:
         from lastiterate.experiments.plots.replay import analysis_figure
 
         analysis_figure(analysis).savefig(plot, dpi=150)
-
-
-def _json_number(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,5 +1,6 @@
 """Command ``sweep``: many runs, resumable, on this machine or a cluster; their progress; their results as CSV."""
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
@@ -7,8 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from ._output import JsonFlag, PlotOption, emit, tell
+from ._table import lines
 
 StoreOption = Annotated[Path, typer.Option("--store", help="SQLite file of results.")]
 EngineOption = Annotated[str, typer.Option(help="Where runs execute: loky (this machine) or dask (a cluster).")]
@@ -80,11 +83,12 @@ def run(
     extra = {"store": str(store), "executed now": result.n_executed, "runs": n_runs, "failed": len(failed)}
     if n_runs > SHOWN and not as_json:
         extra["shown"] = f"{SHOWN} of {n_runs} runs; lastiterate sweep export writes all"
-    emit(rows if as_json else rows[:SHOWN], as_json=as_json, title=f"{n_runs} runs", extra=extra)
+    emit(rows if as_json else rows[:SHOWN], as_json=as_json, title=_runs(n_runs), extra=extra)
     rejected = _by_reason((reason, str(index)) for index, reason in result.rejected.items())
     for reason, runs in islice(rejected.items(), SHOWN):
         tell(f"{_were('run', runs)} rejected: {reason}")
-    failures = _by_reason((str(record.error), record.spec.to_json()) for record in failed)
+    # with spaces, where a terminal may break the line
+    failures = _by_reason((str(record.error), json.dumps(json.loads(record.spec.to_json()))) for record in failed)
     for reason, runs in islice(failures.items(), SHOWN):
         tell(f"{runs[0]}{f' and {len(runs) - 1} more' if len(runs) > 1 else ''} failed: {reason}")
     if plot is not None:
@@ -99,6 +103,15 @@ def _by_reason(found: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     for reason, run in found:
         runs.setdefault(reason, []).append(run)
     return runs
+
+
+def _runs(count: int) -> str:
+    """Return a count with its noun.
+
+    >>> _runs(1), _runs(2)
+    ('1 run', '2 runs')
+    """
+    return f"{count} run{'' if count == 1 else 's'}"
 
 
 def _were(word: str, runs: list[str]) -> str:
@@ -153,12 +166,14 @@ def status(store: StoreOption = Path("runs.db"), as_json: JsonFlag = False) -> N
         "workers": progress.n_workers,
         "mean seconds a run": progress.mean_wall_s,
         "seconds left (estimate)": progress.remaining_s,
-        "failures": [
-            {"run": record.spec.to_json(), "error": record.error} if as_json else f"{record.error}"
-            for record in failures
+        "failures": [{"run": record.spec.to_json(), "error": record.error} for record in failures]
+        if as_json
+        else [
+            f"{_runs(len(runs))}: {reason}"
+            for reason, runs in _by_reason((str(record.error), record.spec.to_json()) for record in failures).items()
         ],
     }
-    emit(rows, as_json=as_json, title=f"{progress.n_runs} runs", extra={"store": str(store), **extra})
+    emit(rows, as_json=as_json, title=_runs(progress.n_runs), extra={"store": str(store), **extra})
 
 
 @sweep.command()
@@ -176,7 +191,7 @@ def export(
     if as_json:
         emit([{"file": str(out), "runs": count}], as_json=True, extra={"store": str(store)})
     else:
-        typer.echo(f"{count} runs written to {out}")
+        lines(Console(), f"{_runs(count)} written to {out}")
 
 
 def _plot(rows: list[dict[str, Any]], metric: str | None, path: Path) -> None:

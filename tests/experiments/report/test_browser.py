@@ -2,38 +2,20 @@
 
 import json
 import re
-import shutil
-import subprocess
 from html import unescape
 from pathlib import Path
 
 import pytest
+from browser import browse, needs_browser
 
 import lastiterate as li
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
 WIDTHS = (320, 768, 1280)
 SCHEMES = ("light", "dark")
 
-pytestmark = pytest.mark.skipif(
-    BROWSER is None, reason=f"no Chromium on the path (looked for {', '.join(NAMES)}): pages were not looked at"
-)
+pytestmark = needs_browser
 
 MEASURE = Path(__file__).with_name("measure.js").read_text()
-
-
-def browse(folder, *arguments):
-    """Run the browser without a window, a network or a profile of its own, and return what it printed."""
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    command += [
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-        f"--user-data-dir={folder / 'profile'}",
-    ]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True, timeout=120)
-    return done.stdout
 
 
 def measured(page, folder):

@@ -180,6 +180,14 @@ def test_csv_export_keeps_full_precision(path, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["deep", "out.csv"]
 
 
+@pytest.mark.parametrize("read", [Store.iterate, Store.rows, Store.overview])
+def test_a_reader_may_stop_early_and_leave_the_store_first(path, read):
+    with driver(path) as store:
+        reader = read(store)
+        next(reader)
+    reader.close()
+
+
 def test_another_schema_version_is_refused_and_left_alone(path):
     Store(path).close()
     db = sqlite3.connect(path)

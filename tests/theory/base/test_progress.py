@@ -1,5 +1,6 @@
 """Who sees a progress bar, and how the first compilation announces itself."""
 
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ from rich.console import Console
 import lastiterate as li
 from lastiterate.solvers.design.momentum import VARIANTS
 from lastiterate.solvers.search.objectives import TheoryRate
-from lastiterate.theory.base import progress
+from lastiterate.theory.base import first_use, progress
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,16 @@ def test_a_bar_inside_another_stays_hidden(capsys):
     with progress.progress_bar("after", 1, shown=True):
         pass
     assert "after" in capsys.readouterr().err
+
+
+def test_what_is_said_of_a_compilation_has_a_line_of_its_own_above_a_bar(monkeypatch, capsys):
+    monkeypatch.setattr(Console, "is_terminal", property(lambda console: True))
+    monkeypatch.setenv("COLUMNS", "80")
+    with progress.progress_bar("work", 3):
+        first_use._tell()
+    without_colours = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    assert first_use.TEXT in re.split(r"[\r\n]+", without_colours)
+    assert len(first_use.TEXT) <= 80
 
 
 COMPILE = """
