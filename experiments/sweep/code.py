@@ -69,7 +69,7 @@ def package_code() -> str:
 def module_code(module: str) -> str:
     """Return the same for what one of our own modules imports from the package, directly or not.
 
-    >>> module_code("lastiterate.theory.rates.sgd") == module_code("lastiterate.theory.rates.varying")
+    >>> module_code("lastiterate.theory.rates.sgd") == module_code("lastiterate.theory.base.files")
     False
     """
     top = Path(str(sys.modules[_PACKAGE].__file__)).parents[1]
