@@ -13,6 +13,7 @@ import argparse
 import ast
 import contextlib
 import difflib
+import gc
 import json
 import math
 import multiprocessing
@@ -47,8 +48,7 @@ ROOMS = {
     ),
     "refinement": Room(
         ["theory/optimal/refinement.py", "theory/optimal/refinement_limits.py"],
-        ["theory/optimal/test_refinement.py", "theory/optimal/test_refinement_limits.py"],
-        "callers_line",  # between a function and its caller stands mutmut
+        ["theory/optimal/test_refinement_definitions.py"],
     ),
     "checker": Room(
         ["theory/certificates/check_certificate.py"],
@@ -65,6 +65,7 @@ markers =
     figures
     gpu
 """
+OPTIONS = ["-q", "--no-header", "-s", "--tb=native", "--assert=plain"]  # nobody reads why a test fails
 SIGXCPU = 24
 
 
@@ -147,12 +148,12 @@ def try_all(folder: Path, room: Room, names: list[str], workers: int) -> set[str
 
     os.chdir(folder)
     sys.path.insert(0, str(folder / "src"))
-    os.environ.update(CI="1", NUMBA_DISABLE_JIT="1", NUMBA_CACHE_DIR=str(folder))  # CI: the same examples every time
+    # the same examples every time, nothing compiled, and no plugins: what they add to every test costs more than a test
+    os.environ.update(CI="1", NUMBA_DISABLE_JIT="1", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     trial = Trial(names, workers)
     tests = [f"tests/{path}" for path in room.tests]
     code = pytest.main(
-        ["-q", "--no-header", "-s", f"--basetemp={folder / 'tmp'}", "-k", f"not ({room.without})", *tests],
-        plugins=[trial],
+        [*OPTIONS, f"--basetemp={folder / 'tmp'}", "-k", f"not ({room.without})", *tests], plugins=[trial]
     )
     if code != 0:
         sys.exit("the tests fail on sources without a change")
@@ -179,6 +180,7 @@ class Trial:
         seconds, reached = self._clean_run(session.items)
         items = sorted(session.items, key=lambda item: seconds[item.nodeid])
         running: dict[int, str] = {}
+        gc.freeze()  # what forks share stays shared
         for index, name in enumerate(self.names):
             if index % 100 == 0:
                 print(f"{index} of {len(self.names)} changes, {len(self.noticed)} noticed", flush=True)
