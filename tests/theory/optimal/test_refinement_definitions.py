@@ -57,9 +57,9 @@ def test_what_the_gain_rests_on(rule, n):
     large_at, large = share([1.0 / w for w in weights], places[:cut])
     small_at, small = share(weights, places[-cut:])
     assert refined.explain_gain() == (
-        f"gain {refined.gain:.3g}, {inside:.3g} without the first and last 1% of training; the largest 1% of the norms, "
-        f"{large_at} of training, make {large} of the mean of norm^{POWER[rule]}; the smallest 1%, {small_at}, make "
-        f"{small} of the mean of norm^-{POWER[rule]}"
+        f"gain {refined.gain:.3g}, {inside:.3g} without the first and last 1% of training; the largest 1% of the "
+        f"norms, {large_at} of training, make {large} of the mean of norm^{POWER[rule]}; the smallest 1%, {small_at}, "
+        f"make {small} of the mean of norm^-{POWER[rule]}"
     )
 
 
@@ -384,7 +384,10 @@ def test_weight_decay_vs_literal_variances():
     assert limits.artefact == pytest.approx(share, rel=1e-9)
     np.testing.assert_allclose(limits.corrected, corrected, rtol=1e-12)
     assert 0.8 < share < 1.0
-    assert limits.findings[-1] == f"weight decay accounts for {share:.0%} of the course of the norms: refine `corrected` instead"
+    assert (
+        limits.findings[-1]
+        == f"weight decay accounts for {share:.0%} of the course of the norms: refine `corrected` instead"
+    )
 
 
 @pytest.mark.parametrize(("spread", "stated"), [(0.011, True), (0.009, False)])

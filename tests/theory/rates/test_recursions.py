@@ -1,4 +1,4 @@
-"""The recursions of the exact rate, one by one, in 40 digits; what they lose to rounding is counted in the last digits."""
+"""The recursions of the exact rate, one by one, in 40 digits; what rounding takes is counted in the last digits."""
 
 import math
 
@@ -218,7 +218,7 @@ def test_distance_term():
 
 
 def literal_slacks(ratios, caps, term):
-    """d_0..d_N, and the sizes of what they are differences of: no rounding error is larger than a few digits of those."""
+    """d_0..d_N, and the sizes of what they are differences of: rounding errors are a few units in their last digits."""
     G, e = exactly(caps), mpf(term)
     d, sizes = [G[0] ** 2 - e], [G[0] ** 2 + e]
     for t, ratio in enumerate(exactly(ratios)):
@@ -269,7 +269,7 @@ def test_the_sign_of_a_slack_survives_ties():
 @pytest.mark.parametrize("D", [0.5, 1.0, 40.0])
 @pytest.mark.parametrize(("family", "seed"), SEEDED)
 def test_rates_of_a_pass(family, seed, D):
-    """With u = max(M_0^2, D) the rate is (D^2 / u + u) / 2 - S; at the best base learning rate sqrt(1 - 2 S / M_0^2)."""
+    """With u = max(M_0^2, D) the rate is (D^2 / u + u) / 2 - S; tuned it is sqrt(1 - 2 S / M_0^2)."""
     one = OnePass(*recursions.one_pass(schedule(family, seed).tolist()))
     M, _, _, S, _, _ = literal_pass(schedule(family, seed))
     if one.first == 0.0:
