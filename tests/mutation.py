@@ -1,7 +1,7 @@
 """Change the sources a little, many times over, and see which changes no test notices: `make mutate`.
 
-Survivors stand in `tests/survivors.toml`, each with the reason why it changes no result; one that is not listed there
-is printed and makes this fail. Changes of words in messages are left out. Many minutes, so this is run by hand.
+Survivors stand in `tests/survivors.toml`, by the reason why they change no result; one that is not listed there is
+printed and makes this fail. Changes of words in messages are left out. Many minutes, so this is run by hand.
 
 mutmut makes the changes, all of them in one copy of the sources, where a variable says which one counts. The tests are
 collected once; every change gets a fork, in which the tests that reach its function run until one fails. Nothing hides
@@ -52,9 +52,9 @@ ROOMS = {
     ),
     "checker": Room(
         ["theory/certificates/check_certificate.py"],
-        ["theory/certificates/test_checker.py"],
+        [f"theory/certificates/test_checker{part}.py" for part in ("", "_sgd", "_step_matrix")],
     ),
-    "statistics": Room(["experiments/statistics/*.py"], ["experiments/statistics"]),
+    "statistics": Room(["experiments/statistics/*.py"], ["experiments/statistics/test_definitions.py"]),
 }
 TESTS_RUN_AS = """
 [pytest]
@@ -70,10 +70,9 @@ SIGXCPU = 24
 
 
 class Change(NamedTuple):
-    """One small change of a function, by the name that mutmut gives it."""
+    """One small change: the name that mutmut gives it, and the function with the lines before and after."""
 
     name: str
-    function: str
     text: str
 
 
@@ -102,14 +101,16 @@ def prepare(folder: Path, room: Room) -> list[Change]:
         file.write_text(mutated.code)
         module = ".".join(file.relative_to(folder / "src").with_suffix("").parts).removesuffix(".__init__")
         lines = mutated.code.splitlines()
-        spans = mutated.line_span_by_function_name
+
+        def source(name: str, lines: list[str] = lines, spans: Any = mutated.line_span_by_function_name) -> list[str]:
+            return [line.replace(name, "f") for line in lines[spans[name].start - 1 : spans[name].end]]
+
         for name in mutated.mutant_names:
-            original = re.sub(r"\d+$", "orig", name)
-            before, after = (lines[spans[key].start - 1 : spans[key].end] for key in (original, name))
-            text = difference(before, [line.replace(name, original) for line in after])
+            stem = name.partition("__mutmut_")[0]
+            text = difference(source(f"{stem}__mutmut_orig"), source(name))
             if text is not None:
-                function = original.removesuffix("__mutmut_orig").removeprefix("x").lstrip("_ǁ").replace("ǁ", ".")
-                found.append(Change(f"{module}.{name}", f"{module.removeprefix('lastiterate.')}.{function}", text))
+                function = re.sub("^x[_ǁ]", "", stem).replace("ǁ", ".")
+                found.append(Change(f"{module}.{name}", f"{module.removeprefix('lastiterate.')}.{function}: {text}"))
     return found
 
 
@@ -140,7 +141,7 @@ def difference(before: list[str], after: list[str]) -> str | None:
 
 def _without_words(line: str) -> str:
     """Return a line without texts of several words and without the message of a check."""
-    line = re.sub(r"""f?(["'])(?:(?!\1).)* (?:(?!\1).)*\1""", '""', line)
+    line = re.sub(r"""f?(["'])(?:(?!\1).)*\1""", lambda text: '""' if " " in text[0] else text[0], line)
     return re.sub(r'^(need\(.*), (?:""|None)\)$', r"\1)", line)
 
 
@@ -274,12 +275,13 @@ def main() -> None:
     parser.add_argument("rooms", nargs="*", default=list(ROOMS), choices=[*ROOMS, []], help="by default all of them")
     parser.add_argument("--workers", type=int, default=2)
     chosen = parser.parse_args()
-    known = {(entry["function"], entry["change"]) for entry in tomllib.loads(LISTED.read_text())["survivor"]}
-    found = {change[1:] for room in chosen.rooms for change in survivors(ROOMS[room], chosen.workers)}
+    kinds = tomllib.loads(LISTED.read_text())["kind"]
+    known = {change for kind in kinds for change in kind["changes"]}
+    found = {change.text for room in chosen.rooms for change in survivors(ROOMS[room], chosen.workers)}
     unknown = sorted(found - known)
-    for function, text in unknown:
-        nearest = difflib.get_close_matches(text, [listed for name, listed in known if name == function], 1)
-        print(f"{function}\n    {text}" + (f"\n    listed: {nearest[0]}" if nearest else ""))
+    for change in unknown:
+        nearest = difflib.get_close_matches(change, known - found, 1, 0.9)
+        print(change + (f"\n    listed: {nearest[0]}" if nearest else ""))
     print(f"{len(found)} survivors, {len(unknown)} of them not in {LISTED.relative_to(ROOT)}")
     sys.exit(bool(unknown))
 
