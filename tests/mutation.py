@@ -48,7 +48,8 @@ ROOMS = {
     ),
     "refinement": Room(
         ["theory/optimal/refinement.py", "theory/optimal/refinement_limits.py"],
-        ["theory/optimal/test_refinement_definitions.py"],
+        ["theory/optimal/test_refinement_definitions.py", "theory/optimal/test_refinement.py"],
+        "callers_line",  # between a function and its caller stands mutmut
     ),
     "checker": Room(
         ["theory/certificates/check_certificate.py"],

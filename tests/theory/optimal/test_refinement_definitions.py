@@ -63,6 +63,61 @@ def test_what_the_gain_rests_on(rule, n):
     )
 
 
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_of_equal_norms_the_first_are_the_largest_and_the_last_the_smallest(rule):
+    norms = np.where(np.arange(400) % 7 < 3, 2.0, 1.0)
+    text = quiet(norms, rule, smoothing=0.0).explain_gain()
+    assert "the largest 1% of the norms, near 0% of training" in text
+    assert "the smallest 1%, near 99%," in text
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1e150])
+def test_the_unit_of_the_norms_does_not_count(unit):
+    norms = rough(50)
+    for rule in POWER:
+        plain, scaled = quiet(norms, rule), quiet(norms * unit, rule)
+        assert scaled.gain == pytest.approx(plain.gain, rel=1e-12)
+        assert scaled.gain_inside == pytest.approx(plain.gain_inside, rel=1e-12)
+        np.testing.assert_allclose(scaled.steps, plain.steps, rtol=1e-12)
+    plain, scaled = li.norm_limits(norms), li.norm_limits(norms * unit * unit**0.3)
+    assert (scaled.start, scaled.end) == pytest.approx((plain.start, plain.end), rel=1e-12)
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_steps_are_weights_times_what_follows(rule):
+    refined = quiet(rough(30), rule)
+    weights = refined.weights.tolist()
+    steps = [weights[k] * math.fsum(weights[k + 1 :]) for k in range(30)]
+    np.testing.assert_allclose(refined.steps, [step / max(steps) for step in steps], rtol=1e-12)
+
+
+def test_a_rule_that_is_left_out():
+    with pytest.warns(
+        FutureWarning, match=r'without rule= assumes "sgd", L2 norms .*; from 0\.3 on the rule must be given'
+    ):
+        assert li.refine(rough(40)).rule == "sgd"
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"rule": "SGD"}, "rule"),
+        ({"smoothing": 1.5}, "smoothing"),
+        ({"smoothing": "1"}, "smoothing"),
+        ({"n_steps": 0}, "n_steps"),
+        ({"n_steps": 2.5}, "n_steps"),
+        ({"positions": [0.0, math.nan, 1.0]}, "positions"),
+        ({"known_within": "2"}, "known_within"),
+        ({"known_within": -1.0}, "known_within"),
+        ({"known_within": 0.5}, "known_within"),
+    ],
+)
+def test_arguments_of_a_refinement_are_named(options, name):
+    with pytest.raises(li.InputError) as caught:
+        quiet([1.0, 2.0, 3.0], **options)
+    assert caught.value.argument == name
+
+
 def with_steps(steps, peak=0.0):
     refined = quiet(np.ones(len(steps)))
     return dataclasses.replace(refined, steps=np.asarray(steps, dtype=float), peak=peak)
@@ -141,6 +196,17 @@ def test_what_recorded_norms_bring_along():
     assert one.tolist() == pytest.approx([3.0] * 4)
 
 
+@pytest.mark.parametrize(
+    "call", [lambda p: to_horizon([1.0, 2.0], 5, p), lambda p: li.norm_limits([1.0, 2.0], positions=p)]
+)
+def test_two_positions_increase_too_and_are_named(call):
+    call([0.0, 1.0])
+    for positions in ([1.0, 0.0], [0.0, 0.0], [0.0, math.nan], [[0.0, 1.0]]):
+        with pytest.raises(li.InputError) as caught:
+            call(positions)
+        assert caught.value.argument == "positions"
+
+
 @pytest.mark.parametrize("positions", [[0.0, 1.0], [0.0, 1.0, 1.0], [0.0, 2.0, 1.0], [0.0, 1.0, 2.0, 3.0]])
 def test_positions_increase_one_for_every_norm(positions):
     for call in (lambda p: to_horizon([1.0, 2.0, 3.0], 5, p), lambda p: li.norm_limits([1.0, 2.0, 3.0], positions=p)):
@@ -175,8 +241,8 @@ def literal_exponent(norms, smoothing):
     """Slope of a regression line through 64 points that are equally far apart in log(1 - s)."""
     n = len(norms)
     nearest = max(smoothing / 2, 2 / (n + 1))
-    farthest = min(nearest + 0.3, 1.0)
-    if n < 8 or nearest >= farthest:
+    farthest = nearest + 0.3
+    if n < 8:
         return 0.0
     at = [math.log(farthest) + (math.log(nearest) - math.log(farthest)) * i / 63 for i in range(64)]
     logs = []
@@ -203,6 +269,11 @@ def test_a_schedule_hardly_decays_where_its_end_or_its_peak_is_late(rule):
     limit = 0.5 / POWER[rule]
     for exponent, degenerate in ((limit - 0.01, False), (limit + 0.01, True)):
         assert quiet(remaining**exponent, rule, smoothing=0.0).degenerate is degenerate
+    for exponent, degenerate in ((limit - 0.01, False), (limit + 0.01, True)):
+        falls = np.minimum(remaining / 0.4, 1.0) ** exponent  # at the end alone: the maximum stays at the start
+        refined = quiet(falls, rule, smoothing=0.0)
+        assert refined.peak == 0.0
+        assert refined.degenerate is degenerate
     for place, late in ((300, False), (321, False), (322, True), (360, True)):
         norms = np.ones(n)
         norms[place - 1 : place + 1] = 1e-3
@@ -221,6 +292,13 @@ def test_warnings_of_a_refinement():
     with pytest.warns(RefinementWarning, match="a few norms decide the predicted gain: gain 70"):
         refined = li.refine(norms, "sgd", smoothing=0.0)
     assert not refined.degenerate
+
+
+def test_of_ordinary_norms_nothing_is_said():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for rule in POWER:
+            li.refine(rough(400), rule)
 
 
 def test_known_within_one_is_the_smallest_factor():
@@ -247,8 +325,9 @@ def literal_worst(costs, factor):
 @pytest.mark.parametrize("rule", ["sgd", "adam"])
 @pytest.mark.parametrize("rho", [1.1, 2.0, 30.0])
 @pytest.mark.parametrize("n", [1, 2, 13])
-def test_least_favourable_norms_vs_bisection(rule, rho, n):
-    norms = rough(n, seed=1)
+@pytest.mark.parametrize("order", [-1, 1])
+def test_least_favourable_norms_vs_bisection(rule, rho, n, order):
+    norms = rough(n, seed=1)[::order]
     refined = quiet(norms, rule, smoothing=0.0, known_within=rho)
     costs = [float(x) ** POWER[rule] for x in [*norms, norms[-1]]]
     worst = literal_worst(costs, rho ** POWER[rule])
@@ -298,6 +377,19 @@ def test_largest_gap(positions, gap):
         assert li.norm_limits(Recorded(norms, positions=positions)).largest_gap == pytest.approx(gap, rel=1e-12)
         even = li.norm_limits(Recorded(norms, positions=positions), positions=[0.0, 1.0, 2.0, 3.0, 4.0])
         assert even.largest_gap == pytest.approx(1 / 4, rel=1e-12)
+
+
+def test_a_gap_of_exactly_a_tenth_is_no_hole():
+    places = np.append(0.0, np.linspace(0.1, 1.0, 99))
+    limits = li.norm_limits(1.0 + 0.1 * np.sin(np.arange(100)), positions=places)
+    assert limits.largest_gap == 0.1
+    assert limits.findings == ()
+
+
+def test_two_norms_leave_a_hole_between_them():
+    limits = li.norm_limits([1.0, 1.1])
+    assert limits.largest_gap == 1.0
+    assert limits.findings[-1] == "a hole of 100% of training between two norms"
 
 
 def test_one_norm_leaves_the_whole_of_training_open():
