@@ -154,6 +154,7 @@ MARGIN = Contrast("a", "b", 0.005)
         ),
         (comparison(contrast=MARGIN, p_equivalent=0.051, p_holm=0.5), False, "5 seeds cannot decide between a and b"),
         (comparison(p_holm=math.nan), False, "5 seeds cannot decide between a and b"),
+        (comparison(contrast=Contrast("a", "b", relative=False)), False, "a is worse than b"),
     ],
 )
 def test_verdicts_in_words(found, higher, words):
@@ -259,7 +260,7 @@ def test_plans_are_read_with_their_defaults(tmp_path):
     [
         ("level = -0.1\n" + ONE, "level: "),
         ("level = 1.1\n" + ONE, "level: "),
-        ("x = 1\ny = 2\n" + ONE, r"with x, y$"),
+        ("x = 1\ny = 2\n" + ONE, r"got \S*plan\.toml with x, y$"),
         (ONE + "x = 1\ny = 2\n", r"a contrast of .*plan\.toml with x, y$"),
         ('[[contrast]]\nreference = "b"', r"a contrast of .* without candidate$"),
         ('[[contrast]]\ncandidate = "b"', r"a contrast of .* without reference$"),
@@ -278,6 +279,8 @@ def test_files_that_are_no_plan_say_why(tmp_path, text, message):
 
 
 def test_a_folder_is_no_plan(tmp_path):
+    with pytest.raises(InputError, match="plan: expected a readable TOML file"):
+        read_plan(tmp_path)
     assert refused(lambda: read_plan(tmp_path)) == "plan"
     assert refused(lambda: read_plan(tmp_path / "none.toml")) == "plan"
 
@@ -296,6 +299,65 @@ def test_differences_that_are_equal_up_to_rounding_are_none():
     assert paired_difference([1.0], [1.0]).p_value != 1.0  # one pair says nothing
 
 
+@pytest.mark.parametrize(
+    ("candidate", "reference"),
+    [
+        ([1.0], [2.0]),
+        ([1.0, math.inf], [1.0, 1.0]),
+        ([math.inf, math.inf], [1.0, 1.0]),
+        ([math.inf, 1.0], [math.inf, 2.0]),
+        ([math.inf], [-math.inf]),
+        ([1.0, 2.0], [1.0, 2.0]),
+        ([2.0, 3.0], [1.0, 2.0]),
+    ],
+)
+def test_nothing_is_heard_where_there_is_no_statement(candidate, reference):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = paired_difference(candidate, reference)
+        assert math.isnan(equivalence(candidate, reference, 1.0))
+    assert found.p_value == 1.0 if candidate == reference else math.isnan(found.p_value)
+    assert (found.low, found.high) == (-math.inf, math.inf)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_run_that_diverged_equals_no_other(value):
+    """Whichever side it is on, and however many seeds are like it."""
+    for candidate in ([1.0, value, 3.0], [value] * 3, [-value, value, 1.0]):
+        reference = [1.0, 2.0, 3.0]
+        for a, b in ((candidate, reference), (reference, candidate)):
+            found = paired_difference(a, b)
+            assert math.isnan(found.mean)
+            assert math.isnan(found.p_value)
+            assert math.isnan(found.spread)
+            for relative in (False, True):
+                assert math.isnan(equivalence(a, b, 0.5, relative=relative))
+            (compared,) = compare({"a": a, "b": b}, Plan((Contrast("a", "b", 0.5),)))
+            assert (compared.differs, compared.matches) == (False, False)
+
+
+def test_small_integers_do_not_wrap_around():
+    a, b = np.array([1, 2, 5], dtype=np.uint8), np.array([2, 4, 6], dtype=np.uint8)
+    assert paired_difference(a, b) == paired_difference(a.astype(float), b.astype(float))
+    assert paired_difference(a, b.astype(float)) == paired_difference(a.astype(float), b)
+    assert equivalence(a, b, 5.0) == equivalence(a.astype(float), b.astype(float), 5.0)
+    assert as_losses(a, True).tolist() == [-1.0, -2.0, -5.0]
+    assert fit_response(a, [3.0, 1.0, 2.0]) == fit_response(a.astype(float), [3.0, 1.0, 2.0])
+
+
+def test_halves_are_computed_with_as_doubles():
+    lrs, losses = np.float16([1, 2, 4, 8]), np.float16([6e4, -6e4, 0.0, 6e4])
+    assert fit_response(lrs, losses) == fit_response(lrs.astype(float), losses.astype(float))
+    fit = fit_response([0.1, 0.2, 0.4, 0.8], response([0.1, 0.2, 0.4, 0.8], 0.04, 1.0))
+    assert fit(np.float16([0.5])).dtype == np.float64
+    halves = np.float16([0.01, 0.02, 0.5])
+    assert holm(halves).tolist() == holm(halves.astype(float)).tolist()
+    assert holm_confidence(halves).tolist() == holm_confidence(halves.astype(float)).tolist()
+    a, b = np.float16([1.0, 2.0, 4.0]), np.float16([1.5, 2.25, 4.5])
+    assert paired_difference(a, b) == paired_difference(a.astype(float), b.astype(float))
+    assert as_losses(a).dtype == np.float64
+
+
 def test_fields_of_a_difference():
     a, b = [1.0, 2.5, 2.0, math.inf], [1.5, 2.0, math.nan, 1.0]
     with warnings.catch_warnings():
@@ -312,16 +374,16 @@ def test_fields_of_a_difference():
 
 
 @pytest.mark.parametrize("relative", [False, True])
-@pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_equivalence_vs_scipy(relative, sign):
+@pytest.mark.parametrize("level", [2.0, 0.5, -2.0])
+def test_equivalence_vs_scipy(relative, level):
     rng = np.random.default_rng(3)
-    reference = sign * (2.0 + 0.1 * rng.normal(size=7))
+    reference = level + 0.05 * level * rng.normal(size=7)
     candidate = reference + 0.03 + 0.02 * rng.normal(size=7)
     shift = 0.02 * np.abs(reference) if relative else 0.05
     expected = one_sided(candidate, reference, shift)
     found = equivalence(candidate, reference, 0.02 if relative else 0.05, relative=relative)
     assert found == pytest.approx(expected, rel=1e-9)
-    assert 1e-9 < found < 0.5
+    assert 1e-9 < found < 1.0
     mirrored = one_sided(2 * reference - candidate, reference, shift)
     assert equivalence(2 * reference - candidate, reference, 0.02 if relative else 0.05, relative=relative) == (
         pytest.approx(mirrored, rel=1e-9)
@@ -362,6 +424,7 @@ P_VALUES = [
     [0.9, 0.8, 0.7],
     [math.nan, math.nan],
     [0.0125, 0.0166, 0.025, 0.05],
+    [0.001, 0.0005] * 20,
 ]
 
 
@@ -553,6 +616,23 @@ def test_which_points_of_a_response_count():
     assert fit_response(lrs[:3], [1.0, 2.0, math.nan]) is None
     assert fit_response(lrs[:3], [1.0, 1.1, 1.7]) is None  # two are left
     assert fit_response(lrs[:3], [1.0, 1.1, 1.5]) is not None
+
+
+def test_a_response_at_a_bound_vs_least_squares_without_that_column():
+    """Of losses that fall in a straight line no part rises: A and C are fitted again."""
+    lrs = np.array([0.1, 0.2, 0.3, 0.4])
+    columns = np.stack([1.0 / lrs, np.ones(4)], axis=1)
+    for scale in (1.0, 1e-13, 1e13):
+        losses = scale * (3.0 - lrs)
+        fit = fit_response(lrs, losses)
+        (A, C), *_ = np.linalg.lstsq(columns, losses, rcond=None)
+        assert (pytest.approx(A, rel=1e-9), 0.0, pytest.approx(C, rel=1e-9)) == (fit.A, fit.B, fit.C)
+        curved = fit_response(lrs, scale * np.array(response(lrs, 0.04, 1.0)))
+        assert pytest.approx((0.04 * scale, scale), rel=1e-9) == (curved.A, curved.B)
+
+
+def test_losses_of_which_half_are_the_best_all_count():
+    assert fit_response([0.1, 0.2, 0.4, 0.8], [1.0, 1.0, 1.0, 5.0]).highest == 0.8
 
 
 def test_responses_at_their_bounds():

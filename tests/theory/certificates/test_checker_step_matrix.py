@@ -158,7 +158,7 @@ def test_factors_are_found_exactly_where_a_matrix_is_definite(least, n):
 
 def test_a_pivot_of_exactly_zero_is_tried_with_a_smaller_shift():
     """The second pivot is nothing but the first shift, 2^-24."""
-    b = 0.5
+    b = 0.75
     row = b / (1.0 - 2.0**-24) ** 0.5
     c = row * row + 2.0**-24
     Z = [[Fraction(z) for z in line] for line in ([1.0, b, 0.0], [b, c, 0.0], [0.0, 0.0, 1.0])]

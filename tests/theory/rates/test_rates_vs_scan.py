@@ -101,11 +101,26 @@ def test_tuned_rate(steps, caps, D):
     assert li.exact_rate(h * tuned.base_lr, D, G).value == pytest.approx(tuned.value, rel=1e-13)
     assert tuned.steps.tolist() == pytest.approx((h * tuned.base_lr).tolist(), rel=1e-15)
     assert (tuned.n_steps, tuned.D) == (4, D)
+    again = li.exact_rate(h * tuned.base_lr, D, G)
+    assert tuned.binding == again.binding
+    assert np.array_equal(tuned.G, again.G)
     exact = caps not in ("any", "rising a little")
     assert (tuned.kind == "exact") is exact
     assert (tuned.tolerance == 0.0) is exact
     assert tuned.tolerance < 1e-9
     assert tuned.kind in ("exact", "attained", "upper")
+
+
+@pytest.mark.parametrize("G", [[2.0, 1.0], [1.0, 2.0], [1.0, 1.0]])
+def test_one_step_vs_the_scan(G):
+    h, caps = np.array([0.4]), np.array(G)
+    assert li.exact_rate(h, 1.5, caps).value == pytest.approx(scanned_rate(h, 1.5, caps)[0], rel=1e-12)
+
+    def ratio(sigma):
+        first, total = sums(h, caps, sigma)
+        return total / first
+
+    assert li.tune_base_lr(h, 1.5, caps).value == pytest.approx(1.5 * math.sqrt(scan(ratio)[0]), rel=1e-12)
 
 
 def test_bounds_that_differ_and_hardly_rise_are_searched():
@@ -146,7 +161,7 @@ def test_texts_defaults_and_other_bounds():
             found = li.tune_base_lr(given, 2.0, caps, "theorem10", last_value=last, n_steps=n_steps)
             assert (found.value, found.base_lr, found.kind) == (expected.value, expected.base_lr, "theorem10")
     assert li.tune_base_lr(linear, bound="theorem10").value == tuned_theorem10_rate(linear, 1.0, 1.0, "optimal").value
-    with pytest.raises(InputError, match="bound"):
+    with pytest.raises(InputError, match=r"^bound: expected"):
         li.tune_base_lr(linear, bound="EXACT")
     with pytest.warns(DeprecationWarning, match="momentum"):
         found = li.exact_rate([0.1, 0.2], 2.0, 3.0, momentum=0.5)
@@ -228,6 +243,7 @@ def test_weights_of_the_theorem():
             u.append(s[k + 1] / s[k] * u[k] - h[k])
         u = np.array(u)
         z = u[:-1] - u[1:] - 2.0 * h
+        assert (rate.weights >= 0.0).all()
         assert (z * u[1:] >= h**2 * (1.0 - 1e-9)).all()
         value = 0.5 * (4.0 / u[0] + z @ np.square(G[:-1]) + u[-1] * G[-1] ** 2)
         assert value == pytest.approx(rate.value, rel=1e-9)
@@ -256,9 +272,18 @@ def test_without_steps_the_certificate_proves_the_least_bound(G):
     assert float(rate.certificate().prove()) == pytest.approx(2.0, rel=1e-12)
 
 
-def test_steps_that_underflow_leave_the_recursion():
-    """The weights of a last step of 5e-324 are no numbers; the value is that of the recursion, an upper bound."""
-    rate = tightened_rate([0.0107, 0.1245, 5e-324], G=[0.1436, 2.0194, 0.3529, 3.0])
+@pytest.mark.parametrize(
+    ("steps", "G"),
+    [
+        ([0.0107, 0.1245, 5e-324], [0.1436, 2.0194, 0.3529, 3.0]),
+        ([5e-324], [0.1, 10.0]),
+        ([5e-324], [0.15, 0.3]),
+        ([0.0, 0.0, 1.0, 5e-324], [1.9, 0.35, 0.12, 0.11, 4.2]),
+    ],
+)
+def test_steps_that_underflow_leave_the_recursion(steps, G):
+    """The weights of a step of 5e-324 are no numbers: the value is that of the recursion, or below."""
+    rate = tightened_rate(steps, 1.0, G)
     assert rate.value <= rate.recursion_value
     assert np.isfinite(rate.weights).all()
 

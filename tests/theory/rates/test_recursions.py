@@ -103,6 +103,15 @@ def test_a_long_pass_loses_little_to_rounding(before):
     assert close(filled, ratios, 6e-14)
 
 
+def test_a_pass_over_a_hundred_thousand_steps_of_linear_decay():
+    """Every w is N^-1/2, the first one twice, so that M = (N + 1) / sqrt(N) and Q = (N + 1) / N."""
+    n = 100_000
+    first, squares, _, total, _ = recursions.one_pass(linear(n).tolist())
+    assert first == pytest.approx((n + 1) / math.sqrt(n), rel=4e-14)
+    assert squares == pytest.approx((n + 1) / n, rel=4e-14)
+    assert total == (n + 1) / 2
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_one_pass_of_rows(seed):
     table = np.array([schedule(family, seed, 21) for family in FAMILIES if family != "ties"])
@@ -116,6 +125,11 @@ def test_one_pass_of_rows(seed):
         assert close(ratios[:, i], literal, 1e-14)
         assert [numbers[i] for numbers in again] == [numbers[i] for numbers in found]
     assert found.binding.dtype == np.int64
+
+
+def test_a_tie_does_not_start_a_row_anew():
+    found = recursions.one_pass_of_rows(np.array([[0.25, 0.0625]]))
+    assert (found.binding.tolist(), found.squares.tolist(), found.free.tolist()) == ([2], [0.375], [0.0])
 
 
 def test_rows_lose_nothing_to_rounding_and_may_be_zero():
@@ -171,6 +185,7 @@ def test_largest_sigma_by_hand():
     assert recursions.largest_sigma([1.0], 2.0) == (1.0, 1)  # a tie starts anew
     assert recursions.largest_sigma([1.0, 0.0], 2.5) == (2.0, 0)
     assert recursions.largest_sigma([0.0, 0.0], 3.0) == (3.0, 0)
+    assert recursions.largest_sigma([0.0, 0.0], 0.0) == (0.0, 0)
     assert recursions.largest_sigma([4.0, 0.75], 0.0) == (1.5, 1)
     every = [0.0] * 3
     recursions.largest_sigmas([0.0, 4.0, 0.0], 0.0, every)
@@ -218,13 +233,14 @@ def test_distance_term():
 
 
 def literal_slacks(ratios, caps, term):
-    """d_0..d_N, and the sizes of what they are differences of: rounding errors are a few units in their last digits."""
+    """d_0..d_N with the sizes of what they are made of: G_t^2 - e_t, or the one before, as is better."""
     G, e = exactly(caps), mpf(term)
     d, sizes = [G[0] ** 2 - e], [G[0] ** 2 + e]
     for t, ratio in enumerate(exactly(ratios)):
-        kept = 1 - ratio**2
-        d.append(kept * d[t] - (G[t] ** 2 - G[t + 1] ** 2))
-        sizes.append(kept * sizes[t] + G[t + 1] ** 2 + abs(G[t + 1] ** 2 - d[t + 1]))
+        kept, fall, square = 1 - ratio**2, G[t] ** 2 - G[t + 1] ** 2, G[t + 1] ** 2
+        e = kept * e + ratio**2 * G[t] ** 2
+        d.append(kept * d[t] - fall)
+        sizes.append(min(kept * (sizes[t] + 3 * abs(d[t])) + 3 * abs(fall), (t + 3) * e + square))
     return d, sizes
 
 
@@ -254,6 +270,14 @@ def test_slacks(kind, seed):
     for values in found:
         for value, d, size in zip(values, expected, sizes, strict=True):
             assert abs(value - d) <= 1e-15 * size + 1e-280
+
+
+def test_slacks_between_falls_are_products():
+    """The first d is 2^-40: as a difference of squares it would lose its last twelve digits."""
+    expected = mpf(2) ** -40 * (1 - mpf(0.3) ** 2) * (1 - mpf(0.7) ** 2)
+    out = [math.nan] * 3
+    recursions.slacks([0.3, 0.7], [1.0, 1.0, 1.0], 1.0 - 2.0**-40, out)
+    assert close([out[2], recursions.slack([0.3, 0.7], [1.0, 1.0, 1.0], 1.0 - 2.0**-40, 2)], [expected] * 2, 1e-15)
 
 
 def test_the_sign_of_a_slack_survives_ties():
