@@ -1,7 +1,7 @@
 """Change the sources a little, many times over, and see which changes no test notices: `make mutate`.
 
 Survivors stand in `tests/survivors.toml`, by the reason why they change no result; one that is not listed there is
-printed and makes this fail. Changes of words in messages are left out. Many minutes, so this is run by hand.
+printed and makes this fail. Changes of words in messages are left out. Half an hour, so this is run by hand.
 
 mutmut makes the changes, all of them in one copy of the sources, where a variable says which one counts. The tests are
 collected once; every change gets a fork, in which the tests that reach its function run until one fails. Nothing hides
@@ -276,6 +276,7 @@ def main() -> None:
     parser.add_argument("rooms", nargs="*", default=list(ROOMS), choices=[*ROOMS, []], help="by default all of them")
     parser.add_argument("--workers", type=int, default=2)
     chosen = parser.parse_args()
+    os.chdir(ROOT)  # mutmut looks for sources where it is
     kinds = tomllib.loads(LISTED.read_text())["kind"]
     known = {change for kind in kinds for change in kind["changes"]}
     found = {change.text for room in chosen.rooms for change in survivors(ROOMS[room], chosen.workers)}
