@@ -118,6 +118,22 @@ def test_arguments_of_a_refinement_are_named(options, name):
     assert caught.value.argument == name
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 37])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3, 0.75, 1.0])
+def test_smoothed_norms_are_medians_of_neighbours(n, smoothing):
+    """The first norm stands for all before it; after the last the norms are reflected."""
+    norms, half = rough(n, seed=n).tolist(), math.floor(smoothing * n / 2)
+    there = norms[:1] * half + norms
+    back, step = n - 1, -1
+    for _ in range(half):
+        step = -step if n > 1 and not 0 <= back + step < n else step
+        back += step if n > 1 else 0
+        there.append(norms[back])
+    expected = [statistics.median(there[k : k + 2 * half + 1]) for k in range(n)]
+    assert smooth_norms(norms, smoothing).tolist() == expected
+    assert smooth_norms(norms, smoothing).dtype == np.float64
+
+
 def with_steps(steps, peak=0.0):
     refined = quiet(np.ones(len(steps)))
     return dataclasses.replace(refined, steps=np.asarray(steps, dtype=float), peak=peak)

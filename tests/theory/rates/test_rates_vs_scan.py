@@ -272,6 +272,13 @@ def test_without_steps_the_certificate_proves_the_least_bound(G):
     assert float(rate.certificate().prove()) == pytest.approx(2.0, rel=1e-12)
 
 
+def test_many_zero_steps_underflow_without_a_word():
+    """Forty of them leave weights that float64 cannot hold: the value stands."""
+    rate = tightened_rate(np.zeros(40), 2.0, np.linspace(1.0, 2.0, 41))
+    assert (rate.value, rate.kind) == (2.0, "exact")
+    assert np.isfinite(rate.weights).all()
+
+
 @pytest.mark.parametrize(
     ("steps", "G"),
     [
