@@ -107,8 +107,8 @@ def test_a_pass_over_a_hundred_thousand_steps_of_linear_decay():
     """Every w is N^-1/2, the first one twice, so that M = (N + 1) / sqrt(N) and Q = (N + 1) / N."""
     n = 100_000
     first, squares, _, total, _ = recursions.one_pass(linear(n).tolist())
-    assert first == pytest.approx((n + 1) / math.sqrt(n), rel=4e-14)
-    assert squares == pytest.approx((n + 1) / n, rel=4e-14)
+    assert first == pytest.approx((n + 1) / math.sqrt(n), rel=4e-14, abs=0.0)
+    assert squares == pytest.approx((n + 1) / n, rel=4e-14, abs=0.0)
     assert total == (n + 1) / 2
 
 
