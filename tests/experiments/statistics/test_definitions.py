@@ -628,9 +628,9 @@ def test_a_response_at_a_bound_vs_least_squares_without_that_column():
         losses = scale * (3.0 - lrs)
         fit = fit_response(lrs, losses)
         (A, C), *_ = np.linalg.lstsq(columns, losses, rcond=None)
-        assert (pytest.approx(A, rel=1e-9), 0.0, pytest.approx(C, rel=1e-9)) == (fit.A, fit.B, fit.C)
+        assert [fit.A, fit.B, fit.C] == pytest.approx([A, 0.0, C], rel=1e-9, abs=0.0)
         curved = fit_response(lrs, scale * np.array(response(lrs, 0.04, 1.0)))
-        assert pytest.approx((0.04 * scale, scale), rel=1e-9) == (curved.A, curved.B)
+        assert [curved.A, curved.B] == pytest.approx([0.04 * scale, scale], rel=1e-9, abs=0.0)
 
 
 def test_losses_of_which_half_are_the_best_all_count():
