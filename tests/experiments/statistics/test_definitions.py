@@ -628,9 +628,11 @@ def test_a_response_at_a_bound_vs_least_squares_without_that_column():
         losses = scale * (3.0 - lrs)
         fit = fit_response(lrs, losses)
         (A, C), *_ = np.linalg.lstsq(columns, losses, rcond=None)
-        assert [fit.A, fit.B, fit.C] == pytest.approx([A, 0.0, C], rel=1e-9, abs=0.0)
+        found = [fit.A, fit.B, fit.C]
+        assert found == pytest.approx([A, 0.0, C], rel=1e-9, abs=0.0)
         curved = fit_response(lrs, scale * np.array(response(lrs, 0.04, 1.0)))
-        assert [curved.A, curved.B] == pytest.approx([0.04 * scale, scale], rel=1e-9, abs=0.0)
+        found = [curved.A, curved.B]
+        assert found == pytest.approx([0.04 * scale, scale], rel=1e-9, abs=0.0)
 
 
 def test_losses_of_which_half_are_the_best_all_count():
