@@ -59,7 +59,7 @@ performance: $(VENV)/.test
 rot: $(VENV)/.test
 	$(BIN)/nox
 
-# which small changes of the sources no test notices: by hand, an hour
+# which small changes of the sources no test notices: by hand, half an hour
 mutate: $(VENV)/.test
 	$(BIN)/nox -s mutate
 

@@ -128,10 +128,11 @@ def equivalence(candidate: npt.ArrayLike, reference: npt.ArrayLike, margin: floa
     """
     values, base = _pairs(candidate, reference)
     check_positive(margin, "margin")
-    shift = margin * base if relative else np.full(base.size, margin)
-    above, below = _subtract(values, base + shift), _subtract(values, base - shift)
-    if relative and base.mean() < 0.0:
-        above, below = below, above
+    with np.errstate(invalid="ignore"):  # of a reference that diverged
+        shift = margin * base if relative else np.full(base.size, margin)
+        above, below = _subtract(values, base + shift), _subtract(values, base - shift)
+        if relative and base.mean() < 0.0:
+            above, below = below, above
     return float(np.maximum(_p_below(above), _p_below(-below)))
 
 
@@ -201,7 +202,7 @@ def holm_confidence(p_values: npt.ArrayLike, level: float = 0.05) -> Array:
     rank = np.empty(p.size, dtype=np.int64)
     rank[np.argsort(p, kind="stable")] = np.arange(p.size)
     found = int(np.count_nonzero(corrected <= level))
-    return 1.0 - level / (p.size - np.minimum(rank, min(found, p.size - 1)))
+    return 1.0 - level / (p.size - np.minimum(rank, found))
 
 
 def detectable_difference(
@@ -259,10 +260,11 @@ def _pairs(candidate: npt.ArrayLike, reference: npt.ArrayLike) -> tuple[Array, A
 
 
 def _subtract(values: Array, base: Array) -> Array:
-    """Return the differences; what is equal up to rounding is equal."""
+    """Return the differences; what is equal up to rounding is equal, and a run that diverged equals none."""
     with np.errstate(invalid="ignore"):
         differences = values - base
-        differences[np.abs(differences) <= 1e-14 * np.maximum(np.abs(values), np.abs(base))] = 0.0
+    rounding = 1e-14 * np.maximum(np.abs(values), np.abs(base))
+    differences[np.isfinite(differences) & (np.abs(differences) <= rounding)] = 0.0
     return differences
 
 

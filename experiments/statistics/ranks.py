@@ -119,11 +119,11 @@ def rank_over_workloads(scores: Sequence[Mapping[str, float]], level: float = 0.
         raise InputError("scores", "an empty sequence", "the scores of at least one workload")
     names = [name for name in scores[0] if all(name in row for row in scores)]
     table = np.array([[as_losses(row[name]) for name in names] for row in scores], dtype=np.float64)
-    ranks = rankdata(table, axis=1) if names else table
+    ranks = rankdata(table, axis=1)
     p_value = math.nan
     if len(scores) >= 3 and len(names) >= 3 and np.ptp(ranks, axis=1).any():
         p_value = float(friedmanchisquare(*ranks.T).pvalue)
-    means = ranks.mean(axis=0) if names else []
+    means = ranks.mean(axis=0)
     distance = critical_difference(len(names), len(scores), level) if len(names) > 1 < len(scores) else math.nan
     return Ranking(dict(zip(names, map(float, means), strict=True)), p_value, len(scores), distance, level)
 

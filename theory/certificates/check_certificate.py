@@ -99,7 +99,7 @@ def scaled_integers(part: Any, name: str, size: int) -> list[Fraction]:
 
 
 def round_up(x: Fraction, bits: int) -> Fraction:
-    """Return the least dyadic number of so many significant bits that is at least ``x`` > 0."""
+    """Return the least dyadic number with so many bits after its first that is at least ``x`` > 0."""
     exponent = x.numerator.bit_length() - x.denominator.bit_length()
     scale = Fraction(2) ** (bits - exponent + (x < Fraction(2) ** exponent))
     return -((-x * scale) // 1) / scale

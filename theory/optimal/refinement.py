@@ -362,11 +362,10 @@ def _least_favourable(costs: Array, factor: float) -> Array:
 def _end_exponent(smoothed: Array, margin: float) -> float:
     """Least-squares slope of log norm over log(1 - s) in the last part of training, before ``margin``."""
     n = smoothed.size
-    nearest = max(margin, 2.0 / (n + 1))
-    farthest = min(nearest + FIT_SPAN, 1.0)
-    if n < 8 or nearest >= farthest:
+    if n < 8:
         return 0.0
-    remaining = np.geomspace(farthest, nearest, 64)
+    nearest = max(margin, 2.0 / (n + 1))  # at most 1/2
+    remaining = np.geomspace(nearest + FIT_SPAN, nearest, 64)
     position = 1.0 - np.arange(1, n + 1) / (n + 1)
     logs = np.interp(remaining, position[::-1], np.log(smoothed[::-1]))
     return float(np.polyfit(np.log(remaining), logs, 1)[0])

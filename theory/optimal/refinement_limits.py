@@ -116,7 +116,7 @@ def norm_limits(
     if not (refinement is None or isinstance(refinement, Refinement)):
         raise InputError("refinement", refinement, "a Refinement, as refine() returns it")
     places = places / max(float(np.abs(places).max()), 1.0)
-    span = float(places[-1] - places[0]) if values.size > 1 else 0.0
+    span = float(places[-1] - places[0])
     gap = float(np.diff(places).max()) / span if span > 0.0 else 1.0
     made = _refined(norms) if refinement is None else refinement
     start, end = _ends(values)
@@ -168,7 +168,7 @@ def _ends(values: Array) -> tuple[float, float]:
     """Median of the first and of the last 5% of training over that of the middle half."""
     n, values = values.size, values / values.max()
     count, quarter = max(round(ENDS * n), 1), n // 4
-    middle = float(np.median(values[quarter : max(n - quarter, quarter + 1)]))
+    middle = float(np.median(values[quarter : n - quarter]))
     return float(np.median(values[:count])) / middle, float(np.median(values[-count:])) / middle
 
 

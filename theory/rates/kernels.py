@@ -65,7 +65,8 @@ class ScaledSteps:
         steps = steps * (1.0 / unit)
         caps = np.broadcast_to(caps, steps.size + 1) / top_cap
         last = int(np.flatnonzero(steps)[-1])
-        squares = float(np.sum((steps * caps[:-1]) ** 2))
+        with np.errstate(over="ignore"):  # the rate, which is infinite too, is refused
+            squares = float(np.sum((steps * caps[:-1]) ** 2))
         return cls(
             steps, caps, unit, top_cap, distance, float(steps.sum()), squares, float(steps[last]), float(caps[last])
         )

@@ -107,7 +107,9 @@ def tightened_rate(
     recursion = exact_rate(checked, distance, caps)
     value, weights, kind = recursion.value, recursion.weights, recursion.kind
     norms = weights**2
-    if not recursion.exact and recursion.sigma > 0.0:  # the least steps underflow
+    # without a step the least gradient bound counts, which weights that are all on the last point do not show
+    improvable = not recursion.exact or (not checked.any() and float(caps.min()) < float(caps[-1]))
+    if improvable and recursion.sigma > 0.0:  # the least steps underflow
         top = float(caps.max())
         unit = math.sqrt(distance) / math.sqrt(top)  # of the weights: the problem has D = max G = 1 in these units
         guess = (float(weights.sum()) / unit) ** 2
@@ -115,7 +117,7 @@ def tightened_rate(
         tails, extra, least = least_tails(h, 1.0, caps / top, guess)
         with np.errstate(all="ignore"):  # where the least steps underflow the recursion's value stands
             sums = math.sqrt(tails[0]) * np.cumprod(np.append(1.0, (tails[1:] + h) / tails[:-1])).astype(np.float64)
-        if sums.min() > 0.0:
+        if sums.min() > 1e-300:  # the multipliers are their inverses
             value, kind = min(value, distance * top * least), "exact"
             weights = -np.diff(sums, append=0.0) * unit
             norms = np.append(extra, tails[-1]) * unit**2
