@@ -53,7 +53,8 @@ def test_its_report_tells_the_same_and_the_files_are_those_of_the_replay(demo):
 @pytest.mark.parametrize(
     ("constant", "wsd", "said"),
     [
-        (0.5, 0.1, "Theory holds here"),
+        (0.5, 0.1, "Theory holds here."),
+        (0.5, 0.0, "Theory holds where these seeds decide."),
         (0.5, -0.1, "Theory is contradicted here"),
         (-0.5, -0.1, "Theory is contradicted here"),
         (0.0, 0.0, "These seeds decide nothing here"),
@@ -71,4 +72,4 @@ def test_what_it_comes_to_follows_the_measurements(constant, wsd, said):
     )
     first = lessons(workload)[0]
     assert first.startswith(said)
-    assert ("undecided" in first) == (constant == 0.0)
+    assert ("undecided" in first) == (wsd == 0.0)

@@ -92,7 +92,7 @@ def lessons(workload: Any) -> list[str]:
 
     rates = {row.schedule: row.exact for row in compare({s.name: s.steps for s in workload.schedules})}
     told: list[str] = []
-    agree = contradict = 0
+    agree = contradict = undecided = 0
     for found in workload.comparisons():
         name, reference = found.contrast.candidate, found.contrast.reference
         if name in {round_.name for round_ in workload.rounds}:
@@ -102,8 +102,14 @@ def lessons(workload: Any) -> list[str]:
         told.append(f"{name} {theory:+.0%}, measured {measured if found.differs else 'undecided'}")
         agree += found.differs and (found.difference.mean > 0.0) == (theory > 0.0)
         contradict += found.differs and (found.difference.mean > 0.0) != (theory > 0.0)
-    word = "Theory is contradicted" if contradict else "Theory holds" if agree else "These seeds decide nothing"
-    said = [f"{word} here. Worst case over that of linear decay: {'; '.join(told)}."] if told else []
+        undecided += not found.differs
+    if contradict:
+        word = "Theory is contradicted here"
+    elif agree:
+        word = "Theory holds where these seeds decide" if undecided else "Theory holds here"
+    else:
+        word = "These seeds decide nothing here"
+    said = [f"{word}. Worst case over that of linear decay: {'; '.join(told)}."] if told else []
     return [*said, *(sentence for sentence in refinement(workload)[-1:] if "efinement" in sentence)]
 
 
