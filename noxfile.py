@@ -77,7 +77,7 @@ def coverage(session: nox.Session) -> None:
     """Lines that the default tests reach; compiled functions run as Python on small sizes where they can."""
     data = Path("out", "coverage").absolute()
     data.mkdir(parents=True, exist_ok=True)
-    command = (sys.executable, "-m", "pytest", *QUIET, "--cov=lastiterate", "--cov-report=", "--cov-append")
+    command = (sys.executable, "-m", "pytest", *QUIET, "--cov", "--cov-report=", "--cov-append")
     session.env.update(CI="1", COVERAGE_FILE=str(data / "data"))
     session.run(sys.executable, "-m", "coverage", "erase")
     session.run(*command, *IN_PARALLEL, *session.posargs)
