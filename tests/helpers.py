@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
 from lastiterate.theory import problems
 from lastiterate.theory.problems import Problem
@@ -24,6 +25,11 @@ def _sparse(matrix: np.ndarray) -> object:
     from scipy import sparse
 
     return sparse.csr_array(np.where(np.abs(matrix) > 0.6, matrix, 0.0))
+
+
+def recent_optax() -> Any:
+    """Return optax, or skip: before 0.2.6 it lacks some of the methods here, and its DoG fails."""
+    return pytest.importorskip("optax", minversion="0.2.6")
 
 
 def double_precision() -> Any:

@@ -151,7 +151,7 @@ def test_command(tmp_path, monkeypatch):
     shown = runner.invoke(app, [*given, "--out", str(tmp_path / "table.md")])
     assert shown.exit_code == 0, shown.output
     assert "| digits_logistic | tiny |" in (tmp_path / "table.md").read_text()
-    assert (tmp_path / "table.md").read_text() == shown.output
+    assert (tmp_path / "table.md").read_text() == shown.stdout
     as_json = runner.invoke(app, [*given, "--json"])
     assert json.loads(as_json.output)["rows"][0]["resume"] == "same bits"
     broken(monkeypatch, lambda value: value * float("nan"))
