@@ -93,7 +93,7 @@ def pythons(session: nox.Session) -> None:
     """Newer interpreters, without torch: what needs it skips."""
     session.env["CI"] = "1"
     tools = [tool for tool in PROJECT["optional-dependencies"]["test"] if not tool.startswith("dog-optimizer")]
-    session.install("--editable", ".", *tools, "--constraint", "constraints.txt")
+    session.install("--editable", ".[notebook]", *tools, "--constraint", "constraints.txt")
     session.run("pytest", *IN_PARALLEL, *QUIET, "tests/theory", "tests/solvers", "tests/contracts", *session.posargs)
 
 
