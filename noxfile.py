@@ -99,13 +99,14 @@ def pythons(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def coverage(session: nox.Session) -> None:
-    """Lines that the default tests reach; compiled functions run as Python on small sizes where they can."""
+    """Lines that the default tests and the figures reach; compiled functions run as Python on small sizes."""
     data = Path("out", "coverage").absolute()
     data.mkdir(parents=True, exist_ok=True)
     command = (sys.executable, "-m", "pytest", *QUIET, "--cov", "--cov-report=", "--cov-append")
     session.env.update(CI="1", COVERAGE_FILE=str(data / "data"))
     session.run(sys.executable, "-m", "coverage", "erase")
     session.run(*command, *IN_PARALLEL, *session.posargs)
+    session.run(*command, *IN_PARALLEL, "tests/paper_figures", "-m", "figures")
     small = [f"tests/theory/{name}" for name in INTERPRETED]
     # as Python, 64-bit counters say that they wrap around
     session.run(*command, *IN_PARALLEL, *small, "-W", "ignore::RuntimeWarning", env={"NUMBA_DISABLE_JIT": "1"})
