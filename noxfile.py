@@ -106,7 +106,7 @@ def coverage(session: nox.Session) -> None:
     session.env.update(CI="1", COVERAGE_FILE=str(data / "data"))
     session.run(sys.executable, "-m", "coverage", "erase")
     session.run(*command, *IN_PARALLEL, *session.posargs)
-    session.run(*command, *IN_PARALLEL, "tests/paper_figures", "-m", "figures")
+    session.run(*command, "-n", "2", "tests/paper_figures", "-m", "figures")  # one file, so by test
     small = [f"tests/theory/{name}" for name in INTERPRETED]
     # as Python, 64-bit counters say that they wrap around
     session.run(*command, *IN_PARALLEL, *small, "-W", "ignore::RuntimeWarning", env={"NUMBA_DISABLE_JIT": "1"})
