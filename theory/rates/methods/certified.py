@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import field, replace
 from functools import cached_property, partial
 from typing import Protocol
 
@@ -140,10 +140,10 @@ def _certify(proof: Proof, step_matrix: Callable[[], Array], D: float, caps: Arr
     return Certificate.step_matrix(step_matrix(), pairs, tau, norms, D=D, G=caps, monotone=minimum)
 
 
-def certified(rate: CertifiedRate, lower: Lower | None) -> CertifiedRate:
+def certified(rate: CertifiedRate) -> CertifiedRate:
     """Return the rate with the value that its certificate proves, multipliers below zero being left out."""
     found = rate.certificate()
-    return assemble(found.value, None, rate.method, rate._steps, rate._D, rate._G, partial(_same, found), lower)
+    return replace(rate, value=found.value, _prove=partial(_same, found))
 
 
 def program_rate(H: Array, steps: Array, D: float, caps: Array, *, stochastic: bool, lower: Lower) -> CertifiedRate:

@@ -224,7 +224,7 @@ def _rate(
     closed = _closed_form(eta, c, distance, caps)
     if closed is not None:
         rate = proved_rate(closed[0], closed[1], "closed form", *run)
-        return rate if closed[1] is not None or eta.size > PRICED else certified(rate, lower)
+        return rate if closed[1] is not None or eta.size > PRICED else certified(rate)
     solver = cone.installed()
     if solver and eta.size <= limit:
         return program_rate(step_matrix(), eta, distance, caps, stochastic=noisy, lower=lower)
