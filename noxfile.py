@@ -5,8 +5,9 @@ A session that cannot run here (no interpreter, no network) is skipped and says 
 
 import json
 import os
+import random
+import shutil
 import sys
-import tempfile
 import tomllib
 from pathlib import Path
 
@@ -26,13 +27,32 @@ PROJECT = tomllib.loads(Path("pyproject.toml").read_text())["project"]
 TORCH = next(line for line in Path("constraints.txt").read_text().splitlines() if line.startswith("torch=="))
 EVERYTHING = ".[torch,tensorboard,wandb,optuna,parquet,data,cluster,optimizers,integrations,notebook,test]"
 IN_PARALLEL = ("-n", "2", "--dist", "loadfile")
-QUIET = ("-q", "--no-header", "-r", "fE")
+QUIET = ("-q", "--no-header", "-r", "fEs")  # skipped tests say why
 # tests of compiled functions that are small enough to run as Python, where coverage sees them
 INTERPRETED = [
-    "simulators/test_interpreted.py",
+    *(f"simulators/test_{name}.py" for name in ("interpreted", "averages", "estimation_parity")),
+    *(
+        f"simulators/test_mechanic.py::test_{name}"
+        for name in ("regret_identity_of_the_reduction", "kernel_vs_literal_paper_form")
+    ),
+    "simulators/test_distance_estimation.py::test_kernel_vs_literal_algorithm",
+    "simulators/test_distance_estimation.py::test_start_at_the_minimum_and_zero_rates_are_harmless",
+    "simulators/test_polyak.py::test_momo_identity_and_contraction",
+    "simulators/test_polyak.py::test_sps_max_vs_momo_without_momentum",
+    "simulators/test_polyak.py::test_sp_vs_sps_max",
+    "simulators/test_polyak.py::test_taps_step_vs_least_norm_projection",
+    "simulators/test_polyak.py::test_motaps_vs_literal_algorithm",
+    "simulators/test_polyak.py::test_zero_gradients_are_harmless",
+    "simulators/test_methods.py::test_batches_vs_python_generator",
+    "problems/test_linear_regression.py::test_losses_vs_literal_mean_and_variance",
     *(f"rates/test_{name}.py" for name in ("averages", "pivots", "recorded_run", "sgd", "varying")),
     *(f"rates/methods/test_{name}.py" for name in ("blocks", "intervals", "last_row", "momentum")),
     *(f"optimal/test_{name}.py" for name in ("closed_form", "merge")),
+    "optimal/test_anytime.py::test_ratios_vs_rates_of_the_library",
+    "optimal/test_anytime.py::test_price_vs_cone_program",
+    "optimal/test_anytime.py::test_average_vs_semidefinite_program",
+    "optimal/test_batches.py::test_closed_form_vs_cone_program",
+    "optimal/test_batches.py::test_rule_of_seesaw_is_the_limit_of_large_noise",
     "laws",
 ]
 FLOORS = {"theory": 95, "solvers": 95, "experiments": 85, "paper_figures": 85, "commands": 85}
@@ -40,9 +60,13 @@ FLOORS = {"theory": 95, "solvers": 95, "experiments": 85, "paper_figures": 85, "
 
 @nox.session(python="3.11")
 def oldest(session: nox.Session) -> None:
-    """The oldest versions that pyproject.toml admits, from a folder with spaces and without a home to write to."""
+    """The oldest versions that pyproject.toml admits, from a folder with spaces and without a home to write to.
+
+    What is committed is cloned, always to one place, so that an environment that is used again finds it.
+    """
     session.env["CI"] = "1"
-    folder = Path(tempfile.mkdtemp(), "a path with spaces")
+    folder = Path(session.virtualenv.location, "a path with spaces").absolute()
+    shutil.rmtree(folder, ignore_errors=True)
     session.run("git", "clone", "--quiet", ".", str(folder), external=True)
     with session.chdir(folder):
         session.install(TORCH)
@@ -56,11 +80,12 @@ def oldest(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def newest(session: nox.Session) -> None:
-    """The newest versions there are, tests in random order."""
+    """The newest versions there are, tests in random order: ``-- --random-order-seed=SEED`` repeats one."""
     session.env["CI"] = "1"
     session.install(TORCH)
     session.install("--upgrade", "--upgrade-strategy", "eager", "--editable", EVERYTHING, TORCH)
-    session.run("pytest", *IN_PARALLEL, *QUIET, "--random-order", *session.posargs)
+    seed = f"--random-order-seed={random.randrange(10**6)}"  # chosen here, since nox prints what it runs
+    session.run("pytest", *IN_PARALLEL, *QUIET, seed, *session.posargs)
 
 
 @nox.session(python=["3.12", "3.13"])
@@ -68,19 +93,20 @@ def pythons(session: nox.Session) -> None:
     """Newer interpreters, without torch: what needs it skips."""
     session.env["CI"] = "1"
     tools = [tool for tool in PROJECT["optional-dependencies"]["test"] if not tool.startswith("dog-optimizer")]
-    session.install("--editable", ".", *tools, "--constraint", "constraints.txt")
+    session.install("--editable", ".[notebook]", *tools, "--constraint", "constraints.txt")
     session.run("pytest", *IN_PARALLEL, *QUIET, "tests/theory", "tests/solvers", "tests/contracts", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def coverage(session: nox.Session) -> None:
-    """Lines that the default tests reach; compiled functions run as Python on small sizes where they can."""
+    """Lines that the default tests and the figures reach; compiled functions run as Python on small sizes."""
     data = Path("out", "coverage").absolute()
     data.mkdir(parents=True, exist_ok=True)
-    command = (sys.executable, "-m", "pytest", *QUIET, "--cov=lastiterate", "--cov-report=", "--cov-append")
+    command = (sys.executable, "-m", "pytest", *QUIET, "--cov", "--cov-report=", "--cov-append")
     session.env.update(CI="1", COVERAGE_FILE=str(data / "data"))
     session.run(sys.executable, "-m", "coverage", "erase")
     session.run(*command, *IN_PARALLEL, *session.posargs)
+    session.run(*command, "-n", "2", "tests/paper_figures", "-m", "figures")  # one file, so by test
     small = [f"tests/theory/{name}" for name in INTERPRETED]
     # as Python, 64-bit counters say that they wrap around
     session.run(*command, *IN_PARALLEL, *small, "-W", "ignore::RuntimeWarning", env={"NUMBA_DISABLE_JIT": "1"})

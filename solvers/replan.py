@@ -332,7 +332,7 @@ class _Program:
             height <= product - h @ (factor @ ahead),
             height <= excess - travel @ (factor @ ahead),
             factor @ far >= excess + own,
-            excess[i] >= excess[j] - drop[i, j],
+            *([excess[i] >= excess[j] - drop[i, j]] if i.size else []),  # cvxpy 1.5 has no empty expressions
             excess >= 0.0,
             product <= 0.5 * (self.t + self.inverse * length - apart),
             cp.norm(far) <= 1.0,

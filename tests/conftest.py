@@ -4,6 +4,7 @@ import hashlib
 import os
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from hypothesis import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-# Numba does not notice edits in a file that another one calls: every state of the sources has a cache of its own
+# Numba does not notice edits in a file that another one calls: every state of the sources has a cache of its own, and
+# so has every version of Numba, which would otherwise throw away what another one compiled
 _sources = sorted((Path(__file__).resolve().parents[1] / "theory").rglob("*.py"))
-_state = hashlib.sha256(b"".join(source.read_bytes() for source in _sources)).hexdigest()[:16]
+_parts = [version("numba").encode(), *(source.read_bytes() for source in _sources)]
+_state = hashlib.sha256(b"".join(_parts)).hexdigest()[:16]
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir(), f"lastiterate-tests-{_state}")))
 
 # the first example of a test may compile a kernel, so that a deadline would measure the compiler

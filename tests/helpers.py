@@ -1,11 +1,15 @@
 """Tables that tests cross: problems x methods. A new problem or method is a new row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
+import pytest
 
+import lastiterate as li
 from lastiterate.theory import problems
+from lastiterate.theory.base.extras import MissingExtraError
 from lastiterate.theory.problems import Problem
 
 
@@ -24,6 +28,18 @@ def _sparse(matrix: np.ndarray) -> object:
     from scipy import sparse
 
     return sparse.csr_array(np.where(np.abs(matrix) > 0.6, matrix, 0.0))
+
+
+def public_names(module: Any = li) -> Iterator[tuple[str, Any]]:
+    """Yield public names with what they stand for, without those whose packages are not installed."""
+    for name in getattr(module, "__all__", ()):
+        with suppress(MissingExtraError):
+            yield name, getattr(module, name)
+
+
+def recent_optax() -> Any:
+    """Return optax, or skip: before 0.2.6 it lacks some of the methods here, and its DoG fails."""
+    return pytest.importorskip("optax", minversion="0.2.6")
 
 
 def double_precision() -> Any:

@@ -63,7 +63,8 @@ def feasible(n_steps: int, named: Sequence[Rows]) -> bool:
     if unit == 0.0:
         return True
     matrix: Any = sparse.vstack([rows.matrix for rows in named], format="csr")
-    low, high = (np.concatenate([getattr(rows, side) for rows in named]) / unit for side in ("low", "high"))
+    with np.errstate(over="ignore"):  # an upper limit that is out of range holds nothing back
+        low, high = (np.concatenate([getattr(rows, side) for rows in named]) / unit for side in ("low", "high"))
     if matrix.nnz == matrix.shape[0] == matrix.sum():  # limits on single steps only
         box = np.zeros(n_steps), np.full(n_steps, np.inf)
         np.maximum.at(box[0], matrix.indices, low)

@@ -143,7 +143,9 @@ def _best_peak(D: float, squares: Array, constraints: Constraints, ramp: Ramp, c
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
     """Return where a continuous function changes its sign, to the last digit."""
-    found: Any = optimize.brentq(function, low, high, xtol=1e-300, rtol=4 * np.finfo(np.float64).eps)
+    exact = 4 * np.finfo(np.float64).eps
+    halvings = 10_000  # down to 1e-300 it takes a thousand
+    found: Any = optimize.brentq(function, low, high, xtol=1e-300, rtol=exact, maxiter=halvings)
     return float(found)
 
 

@@ -3,10 +3,14 @@
 from typing import Any
 
 from lastiterate.experiments import plots as _plots
+from lastiterate.theory.base.extras import missing_extra
 
 
 def __getattr__(name: str) -> Any:
-    return getattr(_plots, name)
+    try:
+        return getattr(_plots, name)
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from error
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from helpers import public_names
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -131,8 +132,7 @@ N_WILD = len(wild())
 def public_functions():
     """The functions of theory and solvers that the facade leads to, by their public names."""
     found = {}
-    for name in li.__all__:
-        item = getattr(li, name)
+    for name, item in public_names():
         members = vars(item).items() if isinstance(item, types.ModuleType) else ((None, item),)
         for member, value in members:
             public = not isinstance(item, types.ModuleType) or member in getattr(item, "__all__", ())

@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+from helpers import public_names
 
 import lastiterate as li
 from lastiterate.theory.base.validation import InputError
@@ -37,11 +38,10 @@ OTHERWISE = {
 
 
 def functions_of_steps():
-    for name in li.__all__:
-        thing = getattr(li, name)
+    for name, thing in public_names():
         parts = {name: thing} if inspect.isfunction(thing) else {}
         if inspect.ismodule(thing):
-            parts = {f"{name}.{part}": getattr(thing, part) for part in getattr(thing, "__all__", ())}
+            parts = {f"{name}.{part}": value for part, value in public_names(thing)}
         for dotted, part in parts.items():
             if inspect.isfunction(part) and "steps" in inspect.signature(part).parameters:
                 yield dotted, part

@@ -110,7 +110,6 @@ def test_eight_threads_give_the_same_numbers():
         assert all(found == want for found in pool.map(all_numbers, range(8)))
 
 
-@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # jax, if a test before this one has imported it
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_processes_give_the_same_numbers(method):

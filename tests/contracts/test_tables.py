@@ -1,16 +1,11 @@
-"""One contract for all members of each table: families, methods, problems, optimizers, workloads, figures."""
+"""One contract for all members of each table: families, methods, problems, figures."""
 
 import pickle
-from importlib import import_module
 
 import numpy as np
 import pytest
 from helpers import PROBLEMS
 
-from lastiterate.experiments.training.extras import MissingExtraError
-from lastiterate.experiments.training.optimizers import OPTIMIZERS, make_optimizer
-from lastiterate.experiments.workloads.outline import outline
-from lastiterate.experiments.workloads.protocol import SIZES, known_workloads, load_workload
 from lastiterate.paper_figures.figures.table import all_figures
 from lastiterate.theory.schedules import FAMILIES, parse
 from lastiterate.theory.simulators.methods.table import METHODS
@@ -58,46 +53,6 @@ def test_problem(name):
         assert np.linalg.norm(slope) <= problem.G * (1 + 1e-9)
         assert (values >= value + (points - x) @ slope - slack).all()
     assert values.min() >= problem.f_star - slack
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_optimizer(name):
-    """Built by name, with hyphens too, it lowers a quadratic within a few hundred steps or stays where it is."""
-    torch = pytest.importorskip("torch")
-    weight = torch.nn.Parameter(torch.tensor([[1.0, -2.0]] if name == "muon" else [1.0, -2.0], dtype=torch.float64))
-    try:
-        optimizer = make_optimizer(name.replace("_", "-"), [weight])
-    except MissingExtraError as error:
-        pytest.skip(str(error))
-    info = OPTIMIZERS[name]
-    assert info.rule in ("sgd", "adam")
-    before = float(weight.detach().square().sum())
-    for _ in range(100):
-        optimizer.zero_grad()
-        loss = weight.square().sum()
-        loss.backward()
-        optimizer.step(**({"loss": loss.detach()} if info.needs_loss else {}))
-    after = float(weight.detach().square().sum())
-    assert np.isfinite(after)
-    assert after <= before
-
-
-@pytest.mark.parametrize("name", known_workloads())
-def test_workload(name):
-    """It keeps the protocol: a metric, base learning rates that increase, an optimizer that the table knows.
-
-    It states the shapes of its batches in both sizes, so that a dry run needs no data.
-    """
-    for size in SIZES:
-        assert len({column.shape[0] for column in outline(name, size=size).shapes}) == 1
-    assert hasattr(import_module(f"lastiterate.experiments.workloads.{name}"), "batch_shapes")
-    try:
-        workload = load_workload(name)
-    except (MissingExtraError, ValueError) as error:
-        pytest.skip(f"needs data of its own: {error}")
-    assert workload.n_steps > 0
-    assert list(workload.base_lrs) == sorted(workload.base_lrs)
-    assert workload.optimizer.partition(":")[0] in OPTIMIZERS
 
 
 @pytest.mark.parametrize("name", all_figures())

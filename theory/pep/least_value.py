@@ -26,13 +26,14 @@ def least_maximum(heights: Array, slopes: Array, radius: float) -> tuple[Array, 
     point, weights = np.zeros(slopes.shape[1]), np.full(heights.size, 1.0 / heights.size)
     best_point, best_weights = point, weights
     unit = float(np.ptp(heights)) + 2.0 * radius * float(np.linalg.norm(slopes, axis=1).max())
+    gap, regularised = np.inf, TOLERANCE
     for _ in range(ROUNDS):
         if not 0.0 < unit < np.inf:
             break
         levels = heights + slopes @ best_point
         highest = np.argsort(levels)[-LIMIT:]
         kept = np.union1d(highest[levels[highest] >= levels.max() - 1e4 * unit], np.flatnonzero(weights > 1e-9))
-        found = _solve(levels[kept], slopes[kept], best_point, radius, unit)
+        found = _solve(levels[kept], slopes[kept], best_point, radius, unit, regularised)
         if found is None:
             break
         point, weights = found[0], np.zeros(heights.size)
@@ -41,7 +42,9 @@ def least_maximum(heights: Array, slopes: Array, radius: float) -> tuple[Array, 
             best_point = point
         if mixed(heights, slopes, weights, radius) > mixed(heights, slopes, best_weights, radius):
             best_weights = weights
-        gap = top(heights, slopes, best_point) - mixed(heights, slopes, best_weights, radius)
+        before, gap = gap, top(heights, slopes, best_point) - mixed(heights, slopes, best_weights, radius)
+        if gap >= before:  # the solver stood still, and would do so again
+            regularised *= 100.0
         unit = min(unit, 1e3 * gap)
     return best_point, best_weights
 
@@ -56,7 +59,9 @@ def mixed(heights: Array, slopes: Array, weights: Array, radius: float) -> float
     return float(weights @ heights) - radius * float(np.linalg.norm(weights @ slopes))
 
 
-def _solve(levels: Array, slopes: Array, point: Array, radius: float, unit: float) -> tuple[Array, Array] | None:
+def _solve(
+    levels: Array, slopes: Array, point: Array, radius: float, unit: float, regularised: float
+) -> tuple[Array, Array] | None:
     """Minimise the top of the pieces, levels at ``point``, over the ball around the origin; values in the given unit.
 
     Unknowns: the top and the way from the point, in units of ``length``, inside the span of the slopes and the point.
@@ -72,7 +77,7 @@ def _solve(levels: Array, slopes: Array, point: Array, radius: float, unit: floa
     ball[1:, 1:] = -np.eye(k) * (length / radius)
     settings = clarabel.DefaultSettings()
     settings.verbose = False
-    settings.static_regularization_constant = TOLERANCE
+    settings.static_regularization_constant = regularised
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = TOLERANCE
     solution = clarabel.DefaultSolver(
         sparse.csc_matrix((k + 1, k + 1)),

@@ -79,7 +79,8 @@ def normalised(values: Array) -> Array:
     peak = values.max()
     if not 0.0 < peak < np.inf:
         raise InputError("shape", f"a schedule whose maximum is {peak}", "parameters that give some positive step")
-    return values / peak
+    with np.errstate(over="ignore"):  # none exceeds 1, but NumPy 1.26 divides unused lanes of a vector too
+        return values / peak
 
 
 def floored(profile: Array, minimum: Any) -> Array:

@@ -37,7 +37,7 @@ def log(tmp_path):
 def test_refine_writes_what_the_library_computes(log, tmp_path):
     out, plot = tmp_path / "schedule.json", tmp_path / "plot.png"
     printed = json.loads(typed("refine", log, "--rule", "adam", "-o", out, "--plot", plot, "--json"))
-    expected = li.refine(np.linspace(2.0, 1.0, 50), rule="adam")
+    expected = li.refine(np.linspace(2.0, 1.0, 50), rule="adam", positions=np.arange(50))  # the column of steps
     np.testing.assert_array_equal(read_schedule(out), expected.steps)
     assert printed["predicted_gain_over_linear_decay"] == pytest.approx(expected.gain)
     assert plot.read_bytes().startswith(b"\x89PNG")

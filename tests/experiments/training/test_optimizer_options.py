@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import double_precision
+from helpers import double_precision, recent_optax
 
 from lastiterate.experiments.training.extras import MissingExtraError
 from lastiterate.experiments.training.optimizer_table import NOT_HERE, OPTIMIZERS, REFUSED_OPTIONS
@@ -178,7 +178,7 @@ def quadratic_gradients(n_steps, dim=6):
     ],
 )
 def test_ours_are_those_of_optax(text, build):
-    optax = pytest.importorskip("optax")
+    optax = recent_optax()
     jax = pytest.importorskip("jax")
     n = 300
     rates = 0.05 * np.linspace(1.0, 0.0, n, endpoint=False)

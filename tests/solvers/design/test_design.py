@@ -243,6 +243,17 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.parametrize(
+    ("n_steps", "options"),
+    [
+        (23, {"max_step": 1e9, "warmup": 2, "budget": 0.10960769653320314}),
+        (5, {"max_step": 1e9, "min_step": 2.9864435792103004e-300, "blocks": 2}),
+    ],
+)
+def test_limits_far_apart_are_certified(n_steps, options):
+    checked(design_schedule(n_steps, 1.0, 1.0, **options), G=1.0)
+
+
 @settings(max_examples=40)
 @given(
     n_steps=st.integers(5, 25),

@@ -1,5 +1,6 @@
 import inspect
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from lastiterate.theory import schedules
 from lastiterate.theory.base.validation import InputError
 from lastiterate.theory.schedules import FAMILIES
+from lastiterate.theory.schedules.sampling import normalised
 
 
 def sampled(profile, n):
@@ -44,6 +46,13 @@ PROFILES = {
 @pytest.mark.parametrize("text", PROFILES)
 def test_families_vs_plain_loop(text, n):
     np.testing.assert_allclose(schedules.parse(text, n), sampled(PROFILES[text], n), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("peak", [5e-324, 1e-310, 1e-300, 1.0, 1e308])
+def test_any_peak_divides_without_a_warning(peak):
+    for n in range(1, 20):  # every remainder of a processor's vectors
+        values = peak * np.linspace(1.0, 0.0, n)
+        assert normalised(values).tolist() == [float(Fraction(value) / Fraction(peak)) for value in values]
 
 
 def test_step_indexed_families_vs_plain_loop():

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from helpers import recent_optax
 from package_references import RATES, in_optax, in_torch, largest_difference, matrix_problem
 
 torch = pytest.importorskip("torch")
@@ -160,8 +161,7 @@ OPTAX = [
 
 @pytest.mark.parametrize(("method", "lr", "options", "make"), OPTAX)
 def test_optax(method, lr, options, make, rates):
-    optax = pytest.importorskip("optax")
-    pytest.importorskip("optax.contrib")
+    optax = recent_optax()
     start = in_optax(lambda rate: make(optax, rate))
     assert largest_difference(method, start, lr * RATES[rates], **options) < 1e-12
 
@@ -180,7 +180,7 @@ def test_muon_vs_torch_in_double_precision(monkeypatch, n_rows, nesterov, rates)
 
 def test_muon_vs_optax(rates):
     """Without its bias correction of Nesterov's form, which torch has not; optax multiplies from the other side."""
-    contrib = pytest.importorskip("optax.contrib")
+    contrib = recent_optax().contrib
     theirs = {"beta": 0.8, "nesterov": False, "eps": 0.0, "weight_decay": 0.2}
     sides = contrib.MuonDimensionNumbers(reduction_axis=1, output_axis=0)
     start = in_optax(lambda lr: contrib.muon(lr, muon_weight_dimension_numbers=sides, **theirs), blocks=3)

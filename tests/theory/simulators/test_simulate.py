@@ -306,8 +306,14 @@ def test_a_long_run_shows_its_progress_when_asked(monkeypatch, capsys):
     np.testing.assert_array_equal(shown.points, quiet.points)
 
 
-@pytest.mark.timeout(30)  # to its end the run would take longer
-def test_an_interrupt_stops_a_run_at_its_next_step(monkeypatch):
+@pytest.fixture
+def compiled_before():
+    """Compile what a long run of the hinge loss calls."""
+    simulate(problems.hinge(*_rows()), "sgd", np.ones(2), base_lr=1e-3, record=1, progress=False)
+
+
+@pytest.mark.timeout(30, func_only=True)  # to its end the run would take longer
+def test_an_interrupt_stops_a_run_at_its_next_step(compiled_before, monkeypatch):
     def interrupted(function, signature):
         compiled = from_python(function, signature)
 

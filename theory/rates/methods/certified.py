@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import field, replace
 from functools import cached_property, partial
 from typing import Protocol
 
@@ -22,6 +22,7 @@ __all__ = [
     "SEARCH_LIMIT",
     "CertifiedRate",
     "assemble",
+    "certified",
     "chain_rate",
     "lipschitz_rate",
     "program_rate",
@@ -137,6 +138,12 @@ def proved_rate(
 def _certify(proof: Proof, step_matrix: Callable[[], Array], D: float, caps: Array) -> StepMatrixCertificate:
     pairs, tau, norms, minimum = proof.multipliers()
     return Certificate.step_matrix(step_matrix(), pairs, tau, norms, D=D, G=caps, monotone=minimum)
+
+
+def certified(rate: CertifiedRate) -> CertifiedRate:
+    """Return the rate with the value that its certificate proves, multipliers below zero being left out."""
+    found = rate.certificate()
+    return replace(rate, value=found.value, _prove=partial(_same, found))
 
 
 def program_rate(H: Array, steps: Array, D: float, caps: Array, *, stochastic: bool, lower: Lower) -> CertifiedRate:

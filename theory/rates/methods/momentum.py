@@ -33,7 +33,16 @@ from lastiterate.theory.rates.sgd import BaseRate, exact_rate
 from lastiterate.theory.schedules.families import as_steps
 
 from .blocks import block_bound
-from .certified import SEARCH_LIMIT, CertifiedRate, chain_rate, lipschitz_rate, program_rate, proved_rate, standing_rate
+from .certified import (
+    SEARCH_LIMIT,
+    CertifiedRate,
+    certified,
+    chain_rate,
+    lipschitz_rate,
+    program_rate,
+    proved_rate,
+    standing_rate,
+)
 from .last_row import averaging_lower
 from .ramp import RampBound, last_reach, ramp_bound
 
@@ -41,6 +50,10 @@ __all__ = ["momentum_rate", "spa_rate"]
 
 Array = npt.NDArray[np.float64]
 CHAIN_FACTOR = 8
+ROUNDING, NEARLY = 64.0 * float(np.finfo(np.float64).eps), 1e-12
+"""How far below zero a multiplier of the closed form may be, in units of the largest v: by rounding, or at a price."""
+PRICED = 1_000
+"""Steps up to which that price is paid, which takes all pairs of points; it is a digit beyond the sixth."""
 
 
 @renamed_arguments(beta="momentum")
@@ -120,7 +133,8 @@ def spa_rate(
     * *closed form*, O(N), exact (the function of `.lower` attains it): with m_k = 1 / c_k - 1, m_0 = 0,
       (1 + m_k) (q_k - q_{k+1}) = m_{k+1} (q_{k+1} - q_{k+2}), q_N = 1, q_{N+1} = 0, the bound is that of SGD with steps
       h_k q_{k+1} and distance q_0 D, divided by q_0, if alpha_k = v_k - v_{k-1} >= 0 and (1 + m_k) alpha_k >= m_{k+1}
-      alpha_{k+1} for k <= N-2, v_k = q_{k+1} / A_{k+1};
+      alpha_{k+1} for k <= N-2, v_k = q_{k+1} / A_{k+1}; where a sign is missed by less than 1e-12 v_N, the value is
+      that of the others, and an upper bound;
     * *program*: the semidefinite program of all multipliers, the worst case but for the solver's accuracy;
     * *blocks*, any N, seconds: `lastiterate.theory.rates.methods.blocks`, measured equal to the worst case to 1e-6 for
       momentum 0.9 from N = 40 on;
@@ -209,7 +223,8 @@ def _rate(
         return standing_rate(step_matrix, eta, distance, caps)
     closed = _closed_form(eta, c, distance, caps)
     if closed is not None:
-        return proved_rate(closed[0], closed[1], "closed form", *run)
+        rate = proved_rate(closed[0], closed[1], "closed form", *run)
+        return rate if closed[1] is not None or eta.size > PRICED else certified(rate)
     solver = cone.installed()
     if solver and eta.size <= limit:
         return program_rate(step_matrix(), eta, distance, caps, stochastic=noisy, lower=lower)
@@ -225,8 +240,8 @@ def _rate(
     return min(bounds, key=float)
 
 
-def _closed_form(eta: Array, c: Array, D: float, caps: Array) -> tuple[RampBound, BaseRate] | None:
-    """Return the proof and the rate of SGD behind it where the sign conditions hold."""
+def _closed_form(eta: Array, c: Array, D: float, caps: Array) -> tuple[RampBound, BaseRate | None] | None:
+    """Return the proof, and the rate of SGD behind it, where the sign conditions hold; none where they nearly do."""
     if c.min() <= 0.0:
         return None
     m = np.append(0.0, 1.0 / c - 1.0)
@@ -238,7 +253,7 @@ def _closed_form(eta: Array, c: Array, D: float, caps: Array) -> tuple[RampBound
     A = np.cumsum(found.weights[::-1])[::-1]
     v = q / A
     alpha = np.diff(v)
-    slack = 1e-12 * v[-1]
-    if alpha.min() < -slack or (((1.0 + m[:-2]) * alpha[:-1] - m[1:-1] * alpha[1:]) < -slack).any():
+    worst = min(alpha.min(), ((1.0 + m[:-2]) * alpha[:-1] - m[1:-1] * alpha[1:]).min(initial=0.0)) / v[-1]
+    if worst < -NEARLY:
         return None
-    return RampBound(found.value / q[0], m, v, found.weights), found
+    return RampBound(found.value / q[0], m, v, found.weights), found if worst >= -ROUNDING else None

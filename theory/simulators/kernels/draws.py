@@ -88,7 +88,7 @@ def by_replacement(random, batch, order, picks, n):
     for i in range(batch):
         order[i] = _scaled(_mixed(state + np.uint64(i + 1) * GOLDEN), n)
     random[0] = state + np.uint64(batch) * GOLDEN
-    return 0
+    return np.int64(0)  # of the declared type: Numba 0.60 takes a literal for another one
 
 
 @njit(**KERNEL)

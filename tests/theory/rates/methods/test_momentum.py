@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import lastiterate as li
@@ -136,6 +136,7 @@ def test_certificate_over_sdp_is_at_most_five_per_cent(n_steps, beta, family):
     assert sdp.lower * (1 - 1e-7) <= rate.value <= 1.05 * sdp.value
 
 
+@example(([0.0, 0.0016461489722132683, 0.5, 0.0, 0.0, 97.0, 557.0, *[0.0] * 4], [0.0, 0.0, 2.0**-15, *[0.0] * 8]), 102)
 @given(ARRAYS, st.integers(0, 10**6))
 @settings(max_examples=40, deadline=None)
 def test_ramp_vs_its_certificate(case, seed):
