@@ -4,9 +4,11 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 EXTRAS := torch,tensorboard,wandb,optuna,parquet,data,cluster,optimizers,integrations,notebook,docs,test,dev
 # two workers suit two cores; a file stays on one worker, so that its compiled kernels and fixtures are made once
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile $(COVER)
+# for `make ... COVER="--cov --cov-append --cov-report="`
+export COVERAGE_FILE := $(CURDIR)/out/coverage/data
 
-.PHONY: demo test test-slow lint docs bench bench-once performance rot mutate figures gpu clean
+.PHONY: demo test test-slow test-figures lint docs bench bench-once performance rot mutate figures gpu clean
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -24,7 +26,11 @@ test: $(VENV)/.test
 	$(PYTEST)
 
 test-slow: $(VENV)/.test
-	$(PYTEST) -m "(slow or figures) and not gpu"
+	$(PYTEST) -m "slow and not figures and not gpu"
+
+# in one file, so shared among the workers by test
+test-figures: $(VENV)/.test
+	$(PYTEST) --dist load -m figures tests/paper_figures
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .

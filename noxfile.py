@@ -99,17 +99,21 @@ def pythons(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def coverage(session: nox.Session) -> None:
-    """Lines that the default tests and the figures reach; compiled functions run as Python on small sizes."""
+    """Lines that the default tests and the figures reach; compiled functions run as Python on small sizes.
+
+    ``nox -s coverage -- measured`` takes the tests and figures that were run before: ``make test test-figures COVER=...``.
+    """
     data = Path("out", "coverage").absolute()
-    data.mkdir(parents=True, exist_ok=True)
-    command = (sys.executable, "-m", "pytest", *QUIET, "--cov", "--cov-report=", "--cov-append")
+    cover = ("--cov", "--cov-append", "--cov-report=")
     session.env.update(CI="1", COVERAGE_FILE=str(data / "data"))
-    session.run(sys.executable, "-m", "coverage", "erase")
-    session.run(*command, *IN_PARALLEL, *session.posargs)
-    session.run(*command, "-n", "2", "tests/paper_figures", "-m", "figures")  # one file, so by test
+    if session.posargs != ["measured"]:
+        shutil.rmtree(data, ignore_errors=True)
+        session.run("make", "test", "test-figures", f"COVER={' '.join(cover)}", external=True)
     small = [f"tests/theory/{name}" for name in INTERPRETED]
     # as Python, 64-bit counters say that they wrap around
-    session.run(*command, *IN_PARALLEL, *small, "-W", "ignore::RuntimeWarning", env={"NUMBA_DISABLE_JIT": "1"})
+    loud = ("-W", "ignore::RuntimeWarning")
+    command = (sys.executable, "-m", "pytest", *QUIET, *cover, *IN_PARALLEL, *small, *loud)
+    session.run(*command, env={"NUMBA_DISABLE_JIT": "1"})
     session.run(sys.executable, "-m", "coverage", "html", "--quiet", "--directory", str(data / "html"))
     for room, floor in FLOORS.items():
         session.run(sys.executable, "-m", "coverage", "report", f"--include=*/{room}/*", f"--fail-under={floor}")
