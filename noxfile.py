@@ -101,7 +101,7 @@ def pythons(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Lines that the default tests and the figures reach; compiled functions run as Python on small sizes.
 
-    ``nox -s coverage -- measured`` takes the tests and figures that were run before: ``make test test-figures COVER=...``.
+    ``nox -s coverage -- measured`` takes tests and figures that ran before, by ``make test test-figures COVER=...``.
     """
     data = Path("out", "coverage").absolute()
     cover = ("--cov", "--cov-append", "--cov-report=")
