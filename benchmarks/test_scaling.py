@@ -50,6 +50,8 @@ def test_steps_on_wider_data(benchmark, full):
 def test_worst_cases_of_more_steps(benchmark, full):
     """The semidefinite program for SGD, beside the same one in PEPit, solved by the same solver."""
     curves = {"worst_case": {}, "PEPit": {}}
+    for solve in (li.worst_case, pepit):
+        solve(METHODS["sgd"](2))  # imports
     for n in (5, 10, 20, 40, 60) if full else (5, 10):
         H = METHODS["sgd"](n)
         started = time.perf_counter()
