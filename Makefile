@@ -28,9 +28,9 @@ test: $(VENV)/.test
 test-slow: $(VENV)/.test
 	$(PYTEST) -m "slow and not figures and not gpu"
 
-# in one file, so shared among the workers by test
+# nearly all in one file, so shared among the workers by test
 test-figures: $(VENV)/.test
-	$(PYTEST) --dist load -m figures tests/paper_figures
+	$(PYTEST) --dist load -m "figures and not gpu"
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
