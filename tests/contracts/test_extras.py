@@ -7,18 +7,20 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-import torch
 from packaging.requirements import Requirement
 
 import lastiterate as li
-from lastiterate.experiments.integrations.optax import optax_schedule
-from lastiterate.experiments.integrations.optuna import to_optuna
-from lastiterate.experiments.integrations.tracking import wandb
-from lastiterate.experiments.sweep.sweep import RunSpec, run_sweep
-from lastiterate.experiments.training.optimizers import make_optimizer
-from lastiterate.experiments.versions import EXTRAS
-from lastiterate.solvers.search.objectives import TheoryRate
-from lastiterate.theory.base.extras import MissingExtraError
+
+torch = pytest.importorskip("torch")
+
+from lastiterate.experiments.integrations.optax import optax_schedule  # noqa: E402
+from lastiterate.experiments.integrations.optuna import to_optuna  # noqa: E402
+from lastiterate.experiments.integrations.tracking import wandb  # noqa: E402
+from lastiterate.experiments.sweep.sweep import RunSpec, run_sweep  # noqa: E402
+from lastiterate.experiments.training.optimizers import make_optimizer  # noqa: E402
+from lastiterate.experiments.versions import EXTRAS  # noqa: E402
+from lastiterate.solvers.search.objectives import TheoryRate  # noqa: E402
+from lastiterate.theory.base.extras import MissingExtraError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = {"docs", "test", "dev"}
