@@ -22,7 +22,8 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "unused.py").write_text("x = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
-    sys.modules.pop("helper", None)
+    for name in ("helper", "pack"):
+        sys.modules.pop(name, None)
 
 
 def test_the_files_that_decide_a_run(project):
@@ -54,8 +55,7 @@ def test_packages_and_relative_imports(project):
         ("import_module(f'.{name}', __package__)", {"third.py", "fourth.py"}),
     ],
 )
-def test_modules_that_are_imported_by_a_call(project, monkeypatch, call, found):
-    monkeypatch.delitem(sys.modules, "pack", raising=False)
+def test_modules_that_are_imported_by_a_call(project, call, found):
     package = project / "pack"
     package.mkdir()
     for name in ("__init__", "third", "fourth"):
