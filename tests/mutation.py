@@ -47,13 +47,19 @@ ROOMS = {
     ),
     "refinement": Room(
         ["theory/optimal/refinement.py", "theory/optimal/refinement_limits.py"],
-        ["theory/optimal/test_refinement_definitions.py"],
+        ["theory/optimal/test_refinement_definitions.py", "theory/optimal/test_limit_definitions.py"],
     ),
     "checker": Room(
         ["theory/certificates/check_certificate.py"],
         [f"theory/certificates/test_checker{part}.py" for part in ("", "_sgd", "_step_matrix")],
     ),
-    "statistics": Room(["experiments/statistics/*.py"], ["experiments/statistics/test_definitions.py"]),
+    "statistics": Room(
+        ["experiments/statistics/*.py"],
+        [
+            f"experiments/statistics/test_{part}_definitions.py"
+            for part in ("contrast", "difference", "rank", "response")
+        ],
+    ),
 }
 TESTS_RUN_AS = """
 [pytest]
